@@ -1,0 +1,277 @@
+"""The epochs of a fit: what Python sees between two calls of the graph."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from skcnn.training.program import Program
+from skcnn.training.threads import start_tensorflow
+
+__all__ = ["Data", "Plan", "Progress", "train"]
+
+CALL_SECONDS = 1.0  # a longer epoch comes back to Python about this often, so that an interrupt is heard
+FIRST_CALL_STEPS = 8  # steps of the first call of a fit, from which the length of the next is judged
+PLATEAU_FACTOR = 0.2  # as scikit-learn's learning_rate="adaptive"
+
+
+@dataclass
+class Data:
+    """Training rows.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, *input_shape)
+        Rows, in the type in which they are to lie on the device.
+    y : ndarray of shape (n,) or (n, n_outputs)
+        Class codes for softmax, else the targets of each output.
+    w : ndarray of shape (n, 1) or (n, n_outputs)
+        Row weights.
+    order : callable
+        ``order(epoch)`` returns the indices of the rows of an epoch, in the order of training; a function of its
+        argument alone, so that a run can be continued from any epoch.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    w: np.ndarray
+    order: Callable[[int], np.ndarray]
+
+
+@dataclass
+class Plan:
+    """How to train.
+
+    Attributes
+    ----------
+    epochs : int
+        Epochs to train in this call.
+    batch_size : int
+        Rows per step.
+    seed : int
+        Seed of initial weights and dropout masks.
+    learning_rate : float
+        Learning rate before the schedule.
+    schedule : {"constant", "cosine", "plateau"}
+        How it changes.
+    strengths : dict of str to float
+        Values of the topology's knobs.
+    patience, tol : int, float
+        See `Progress.judge`.
+    stop_early : bool
+        Whether a validation score that no longer improves ends the run and the best weights are kept.
+    """
+
+    epochs: int
+    batch_size: int
+    seed: int
+    learning_rate: float
+    schedule: str
+    strengths: dict[str, float]
+    patience: int
+    tol: float
+    stop_early: bool
+
+
+@dataclass
+class Progress:
+    """All that a run needs to go on as if it had never stopped; plain arrays, numbers and lists.
+
+    Attributes
+    ----------
+    weights, optimizer_state : list of ndarray
+        As the program gives them; `weights` are the last epoch's until `train` ends and the best after.
+    epoch, step : int
+        Epochs and steps done.
+    history : dict of str to list of float
+        One value per epoch.
+    best_score : float
+        Highest score so far; a score is a negative loss or a scorer's value.
+    best_epoch : int
+        Epoch of the weights that are kept, counted from 1.
+    best_weights : list of ndarray or None
+        Its weights, if training stops early.
+    stalled : int
+        Epochs in a row without an improvement by more than ``tol``.
+    rate_factor : float
+        What the plateau schedule has made of the learning rate.
+    rate_stalled : int
+        Like `stalled`, since that schedule last lowered the rate.
+    """
+
+    weights: list[np.ndarray] = field(default_factory=list)
+    optimizer_state: list[np.ndarray] = field(default_factory=list)
+    epoch: int = 0
+    step: int = 0
+    history: dict[str, list[float]] = field(default_factory=dict)
+    best_score: float = -np.inf
+    best_epoch: int = 0
+    best_weights: list[np.ndarray] | None = None
+    stalled: int = 0
+    rate_factor: float = 1.0
+    rate_stalled: int = 0
+
+    def resumed(self) -> "Progress":
+        """Return a copy from which training goes on, with the judgement of scores started anew."""
+        return replace(
+            self,
+            history={name: list(values) for name, values in self.history.items()},
+            best_score=-np.inf,
+            best_weights=None,
+            stalled=0,
+            rate_stalled=0,
+        )
+
+    def record(self, **values: float) -> None:
+        """Append one epoch's values to the history; what was not recorded in earlier epochs is NaN there."""
+        for name in dict.fromkeys([*self.history, *values]):
+            recorded = self.history.setdefault(name, [])
+            recorded += [np.nan] * (self.epoch - 1 - len(recorded)) + [values.get(name, np.nan)]
+
+    def judge(self, score: float, tol: float, patience: int, plateau: bool) -> bool:
+        """Take note of an epoch's score and return whether it is the best so far.
+
+        The rule is that of scikit-learn's multi-layer perceptron: an epoch counts as improvement if it beats the best
+        score by `tol`, but the best weights are those of the highest score.
+        """
+        improved = score > self.best_score + tol
+        self.stalled = 0 if improved else self.stalled + 1
+        self.rate_stalled = 0 if improved else self.rate_stalled + 1
+        if plateau and self.rate_stalled >= max(1, patience // 2):
+            self.rate_factor *= PLATEAU_FACTOR
+            self.rate_stalled = 0
+        best = score > self.best_score
+        if best:
+            self.best_score, self.best_epoch = score, self.epoch
+        return best
+
+
+def train(
+    program: Program,
+    data: Data,
+    plan: Plan,
+    progress: Progress,
+    validate: Callable[[Program], dict[str, float]] | None = None,
+    report: Callable[[Progress], None] | None = None,
+) -> KeyboardInterrupt | None:
+    """Train; `progress` ends with the weights to keep, also after an interrupt, which is returned, not raised.
+
+    Parameters
+    ----------
+    program : Program
+        Lent by the pool, reset or loaded by the caller.
+    data : Data
+        Training rows.
+    plan : Plan
+        How to train.
+    progress : Progress
+        Where the run stands; changed in place.
+    validate : callable, default=None
+        Called after each epoch; returns values for the history, of which ``"val_score"`` or else the negative
+        ``"val_loss"`` is the score.
+    report : callable, default=None
+        Called after each epoch, when the history is complete.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss is no longer finite.
+    """
+    interrupt = None
+    try:
+        _train(program, data, plan, progress, validate, report)
+    except KeyboardInterrupt as caught:
+        interrupt = caught
+    progress.optimizer_state = program.optimizer_state()
+    if progress.best_weights is not None and plan.stop_early:
+        progress.weights = progress.best_weights
+    else:
+        progress.weights = program.weights()
+        progress.best_epoch = progress.epoch
+    return interrupt
+
+
+def _train(
+    program: Program,
+    data: Data,
+    plan: Plan,
+    progress: Progress,
+    validate: Callable[[Program], dict[str, float]] | None,
+    report: Callable[[Progress], None] | None,
+) -> None:
+    tf, _ = start_tensorflow()
+    tensors = tuple(tf.convert_to_tensor(part) for part in (data.X, data.y, data.w))
+    end = progress.epoch + plan.epochs
+    pace = _Pace()
+    while progress.epoch < end:
+        order = data.order(progress.epoch)
+        n_steps = -(-len(order) // plan.batch_size)
+        rates = _rates(plan, progress, n_steps, end)
+        inputs = {
+            "order": tf.constant(order, tf.int32),
+            "batch_size": tf.constant(min(plan.batch_size, len(order)), tf.int32),
+            "rates": tf.constant(rates, program.topology.dtype),
+            "seed": tf.constant(plan.seed, tf.int32),
+            "clock": tf.constant(progress.step, tf.int32),
+            **{name: tf.constant(value, program.topology.dtype) for name, value in plan.strengths.items()},
+        }
+        total = tf.constant(0.0, tf.float64)
+        first = 0
+        while first < n_steps:
+            last = min(n_steps, first + pace.steps)
+            with pace.measure(last - first):
+                total = program.steps(tensors, inputs, first, last, total)
+                _check_finite(float(total), progress, plan, float(rates[last - 1]))
+            first = last
+        progress.epoch += 1
+        progress.step += n_steps
+        values = {"loss": float(total) / len(order), "learning_rate": float(rates[0])}
+        if validate is not None:
+            values |= validate(program)
+        progress.record(**values)
+        score = values["val_score"] if "val_score" in values else -values.get("val_loss", values["loss"])
+        best = progress.judge(score, plan.tol, plan.patience, plan.schedule == "plateau")
+        if best and plan.stop_early:
+            progress.best_weights = program.weights()
+        if report is not None:
+            report(progress)
+        if plan.stop_early and progress.stalled >= plan.patience:
+            break
+
+
+class _Pace:
+    """Judges how many steps fit into one call of the graph; the results do not depend on it."""
+
+    def __init__(self) -> None:
+        self.steps = FIRST_CALL_STEPS
+        self._n_steps = 0
+        self._start = 0.0
+
+    def measure(self, n_steps: int) -> "_Pace":
+        self._n_steps = n_steps
+        return self
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *exception: object) -> None:
+        seconds = max(time.perf_counter() - self._start, 1e-9)
+        self.steps = max(1, int(self._n_steps * CALL_SECONDS / seconds))
+
+
+def _rates(plan: Plan, progress: Progress, n_steps: int, end: int) -> np.ndarray:
+    """Learning rate of each step of the coming epoch."""
+    if plan.schedule == "cosine":  # Loshchilov and Hutter 2017, equation 5, one cycle, per step
+        done = (progress.epoch + np.arange(n_steps) / n_steps) / end
+        return plan.learning_rate * 0.5 * (1 + np.cos(np.pi * done))
+    return np.full(n_steps, plan.learning_rate * progress.rate_factor)
+
+
+def _check_finite(total: float, progress: Progress, plan: Plan, rate: float) -> None:
+    if not np.isfinite(total):
+        raise FloatingPointError(
+            f"Training diverged: the loss became {total} in epoch {progress.epoch + 1} of "
+            f"{plan.epochs} at learning rate {rate:g}. Try a lower learning_rate (a tenth), clipnorm=1.0, and inputs "
+            "scaled to about unit variance, e.g. with StandardScaler."
+        )

@@ -1,0 +1,105 @@
+"""How many threads TensorFlow may use, and that it is Keras' backend.
+
+TensorFlow sizes its thread pools once per process, when it starts. Small networks train fastest with one thread a
+network and one network a core, so inside a joblib worker one thread is chosen unless user or environment chose.
+"""
+
+import os
+from numbers import Integral
+from threading import Lock
+from typing import Any
+
+__all__ = ["set_threads", "start_tensorflow"]
+
+_lock = Lock()
+_chosen: int | None = None
+_started = False
+
+
+def set_threads(n: int) -> None:
+    """Choose how many threads one TensorFlow operation may use, before the first fit of the process.
+
+    Parameters
+    ----------
+    n : int
+        Number of threads of one operation (TensorFlow's intra-op threads), at least 1. One is fastest for searches
+        over small networks with ``n_jobs`` equal to the number of cores; all cores for a single large network.
+
+    Raises
+    ------
+    ValueError
+        If `n` is not a positive integer.
+    RuntimeError
+        If TensorFlow has already started with another number: its pools cannot be resized.
+
+    Examples
+    --------
+    >>> import skcnn
+    >>> skcnn.set_threads(1)
+    """
+    if not isinstance(n, Integral) or isinstance(n, bool) or n < 1:
+        raise ValueError(f"set_threads got n={n!r}; expected the number of threads, an integer of at least 1.")
+    global _chosen
+    with _lock:
+        if _started:
+            _resize(int(n))
+        _chosen = int(n)
+
+
+def start_tensorflow() -> Any:
+    """Import TensorFlow and Keras, size the thread pools if nobody did, and return ``(tensorflow, keras)``.
+
+    Raises
+    ------
+    RuntimeError
+        If Keras runs on another backend than TensorFlow.
+    """
+    global _started
+    import keras
+    import tensorflow as tf
+
+    if keras.config.backend() != "tensorflow":
+        raise RuntimeError(
+            f"Keras runs on the backend {keras.config.backend()!r}, skcnn needs 'tensorflow'. Keras reads its backend "
+            'once: set the environment variable KERAS_BACKEND=tensorflow (or "backend" in ~/.keras/keras.json) '
+            "before Keras is first imported, and start Python anew."
+        )
+    with _lock:
+        if not _started:
+            threads = _chosen if _chosen is not None else _threads_of_worker(tf)
+            if threads is not None:
+                _resize(threads)
+            _started = True
+    return tf, keras
+
+
+def _resize(threads: int) -> None:
+    import tensorflow as tf
+
+    if tf.config.threading.get_intra_op_parallelism_threads() == threads:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"TensorFlow has already started and cannot change to {threads} threads. Call skcnn.set_threads({threads}) "
+            "before the first fit or any other use of TensorFlow in this process."
+        ) from error
+
+
+def _threads_of_worker(tf: Any) -> int | None:
+    """Return the threads for a joblib worker, or None to leave TensorFlow's default, or the user's choice, alone."""
+    from joblib.parallel import get_active_backend
+
+    chosen = tf.config.threading.get_intra_op_parallelism_threads() or os.environ.get("TF_NUM_INTRAOP_THREADS")
+    backend, _ = get_active_backend()
+    if chosen or not getattr(backend, "nesting_level", 0) or _already_running():
+        return None
+    return 1
+
+
+def _already_running() -> bool:
+    """Tell whether TensorFlow's pools are sized already, in which case its default stays."""
+    from tensorflow.python.eager import context
+
+    return context.context()._context_handle is not None

@@ -1,0 +1,136 @@
+"""Row weights: class weights times sample weights, and what they do to the class shares that a network sees."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.utils.class_weight import compute_class_weight
+
+from skcnn.targets import ClassTarget
+
+__all__ = ["check_row_weights", "class_weights", "prior_shift", "row_weights"]
+
+
+def check_row_weights(weight: Any, n_rows: int, name: str = "sample_weight") -> np.ndarray | None:
+    """Return weights as a new float64 array of shape (n_rows,), or None for None.
+
+    Raises
+    ------
+    ValueError
+        If the shape does not fit, a weight is negative or not finite, or all are zero.
+    """
+    if weight is None:
+        return None
+    if isinstance(weight, (int, float, np.number)):
+        weight = np.full(n_rows, weight)
+    checked = np.array(weight, dtype=np.float64)
+    if checked.shape != (n_rows,):
+        raise ValueError(
+            f"{name}.shape == {checked.shape}, expected ({n_rows},): one weight per row of X. Samplers of an upstream "
+            "pipeline step change the rows but not the weights."
+        )
+    if not np.isfinite(checked).all() or (checked < 0).any():
+        bad = checked[~(np.isfinite(checked) & (checked >= 0))]
+        raise ValueError(
+            f"{name} holds {bad[0]} (and {len(bad) - 1} more such values); expected finite weights of at least 0."
+        )
+    if not checked.any():
+        raise ValueError(f"All entries of {name} are zero: no row is left to train on. Expected at least one above 0.")
+    return checked
+
+
+def class_weights(class_weight: Any, target: ClassTarget, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    """Return the weight of each class, ``(n_classes,)``, or of each label's 0 and 1, ``(n_labels, 2)``.
+
+    Parameters
+    ----------
+    class_weight : None, "balanced", dict, or list of dict for multilabel
+        As in scikit-learn; "balanced" is n / (n_classes * rows of the class), counted with sample weights.
+    target : ClassTarget
+        Kind and classes.
+    y : ndarray
+        Encoded training targets.
+    weight : ndarray of shape (n,) or None
+        Sample weights.
+
+    Raises
+    ------
+    ValueError
+        If a weight is for a class that is not in y, is negative or is not finite, or the form does not fit `target`.
+    """
+    if target.kind != "multilabel":
+        if class_weight is not None and not isinstance(class_weight, (str, Mapping)):
+            raise ValueError(
+                f"class_weight={class_weight!r}; expected None, 'balanced' or a dict of weights by class label."
+            )
+        codes = y if y.ndim == 1 else y[:, 0].astype(np.int32)
+        return _of_one(class_weight, target.classes, codes, weight)
+    n_labels = len(target.classes)
+    per_label: Sequence[Any]
+    if class_weight is None or isinstance(class_weight, str):
+        per_label = [class_weight] * n_labels
+    elif isinstance(class_weight, Mapping) or len(class_weight) != n_labels:
+        raise ValueError(
+            f"class_weight={class_weight!r}; for multilabel targets expected None, 'balanced' or a list of "
+            f"{n_labels} dicts such as {{0: 1, 1: 5}}, one per label."
+        )
+    else:
+        per_label = class_weight
+    pairs = [
+        _of_one(one, np.array([0, 1]), column.astype(np.int32), weight)
+        for one, column in zip(per_label, y.T, strict=True)
+    ]
+    return np.stack(pairs)
+
+
+def _of_one(class_weight: Any, classes: np.ndarray, codes: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    present = np.unique(codes if weight is None else codes[weight > 0])
+    weights = np.ones(len(classes))
+    if class_weight is None:
+        return weights
+    if isinstance(class_weight, str):
+        weights[present] = compute_class_weight(
+            class_weight, classes=classes[present], y=classes[codes], sample_weight=weight
+        )
+        return weights
+    labels = classes.tolist()
+    unknown = [label for label in class_weight if label not in labels or labels.index(label) not in present]
+    if unknown:
+        raise ValueError(
+            f"class_weight has weights for the classes {unknown}, which are not in y; y holds "
+            f"{classes[present].tolist()}."
+        )
+    for label, value in class_weight.items():
+        if not np.isfinite(value) or value < 0:
+            raise ValueError(f"class_weight[{label!r}] is {value!r}; expected a finite weight of at least 0.")
+        weights[labels.index(label)] = value
+    if not weights[present].any():
+        raise ValueError(f"class_weight={class_weight!r} gives every row the weight 0; expected at least one above 0.")
+    return weights
+
+
+def row_weights(y: np.ndarray, per_class: np.ndarray | None, weight: np.ndarray | None) -> np.ndarray:
+    """Return class weight times sample weight of each row, ``(n, 1)``, or row and label, ``(n, n_labels)``, of mean 1.
+
+    The mean is taken so that weighting does not change the effective learning rate.
+    """
+    rows = np.ones((len(y), 1)) if weight is None else weight[:, None].copy()
+    if per_class is not None and per_class.ndim == 2:
+        rows = rows * np.where(y > 0, per_class[:, 1], per_class[:, 0])
+    elif per_class is not None:
+        codes = y if y.ndim == 1 else y[:, 0].astype(np.int32)
+        rows *= per_class[codes][:, None]
+    return rows / rows.mean()
+
+
+def prior_shift(per_class: np.ndarray) -> np.ndarray:
+    """Return what class weights add to the logits, ``(n_outputs,)``; subtracting it restores the original class shares.
+
+    A network trained with class weights w estimates posteriors for shares proportional to w times the shares in the
+    data; Bayes' rule makes that a shift of log w (Saerens, Latinne and Decaestecker 2002, equation 2.4). A class of
+    weight 0 was never seen and is left where it is.
+    """
+    log_weight = np.log(np.where(per_class > 0, per_class, 1.0))
+    if per_class.ndim == 2:
+        return log_weight[:, 1] - log_weight[:, 0]
+    return log_weight[1:] - log_weight[:1] if len(log_weight) == 2 else log_weight
