@@ -12,12 +12,11 @@ from typing import Any
 __all__ = ["set_threads", "start_tensorflow"]
 
 _lock = Lock()
-_chosen: int | None = None
 _started = False
 
 
 def set_threads(n: int) -> None:
-    """Choose how many threads one TensorFlow operation may use, before the first fit of the process.
+    """Choose how many threads one TensorFlow operation may use, before TensorFlow is used in this process.
 
     Parameters
     ----------
@@ -30,7 +29,7 @@ def set_threads(n: int) -> None:
     ValueError
         If `n` is not a positive integer.
     RuntimeError
-        If TensorFlow has already started with another number: its pools cannot be resized.
+        If TensorFlow has already started otherwise: its pools cannot be resized.
 
     Examples
     --------
@@ -39,11 +38,17 @@ def set_threads(n: int) -> None:
     """
     if not isinstance(n, Integral) or isinstance(n, bool) or n < 1:
         raise ValueError(f"set_threads got n={n!r}; expected the number of threads, an integer of at least 1.")
-    global _chosen
-    with _lock:
-        if _started:
-            _resize(int(n))
-        _chosen = int(n)
+    import tensorflow as tf
+
+    if tf.config.threading.get_intra_op_parallelism_threads() == n:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(int(n))
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"TensorFlow has already started and cannot change to {n} threads. Call skcnn.set_threads({n}) before the "
+            "first fit or any other use of TensorFlow in this process."
+        ) from error
 
 
 def start_tensorflow() -> Any:
@@ -66,40 +71,22 @@ def start_tensorflow() -> Any:
         )
     with _lock:
         if not _started:
-            threads = _chosen if _chosen is not None else _threads_of_worker(tf)
-            if threads is not None:
-                _resize(threads)
+            if _runs_in_worker() and not _is_chosen(tf):
+                tf.config.threading.set_intra_op_parallelism_threads(1)
             _started = True
     return tf, keras
 
 
-def _resize(threads: int) -> None:
-    import tensorflow as tf
-
-    if tf.config.threading.get_intra_op_parallelism_threads() == threads:
-        return
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-    except RuntimeError as error:
-        raise RuntimeError(
-            f"TensorFlow has already started and cannot change to {threads} threads. Call skcnn.set_threads({threads}) "
-            "before the first fit or any other use of TensorFlow in this process."
-        ) from error
-
-
-def _threads_of_worker(tf: Any) -> int | None:
-    """Return the threads for a joblib worker, or None to leave TensorFlow's default, or the user's choice, alone."""
+def _runs_in_worker() -> bool:
     from joblib.parallel import get_active_backend
 
-    chosen = tf.config.threading.get_intra_op_parallelism_threads() or os.environ.get("TF_NUM_INTRAOP_THREADS")
     backend, _ = get_active_backend()
-    if chosen or not getattr(backend, "nesting_level", 0) or _already_running():
-        return None
-    return 1
+    return bool(getattr(backend, "nesting_level", 0))
 
 
-def _already_running() -> bool:
-    """Tell whether TensorFlow's pools are sized already, in which case its default stays."""
+def _is_chosen(tf: Any) -> bool:
+    """Tell whether the number of threads is settled: by the user, by the environment, or because TensorFlow runs."""
     from tensorflow.python.eager import context
 
-    return context.context()._context_handle is not None
+    by_user = tf.config.threading.get_intra_op_parallelism_threads() or os.environ.get("TF_NUM_INTRAOP_THREADS")
+    return bool(by_user) or context.context()._context_handle is not None

@@ -1,0 +1,148 @@
+"""`Plain` layer by layer, own networks, and what is refused."""
+
+import keras
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from skcnn import CNNClassifier
+from skcnn.networks import Network, Plain, build_model
+
+
+def kinds(model):
+    return [type(layer).__name__ for layer in model.layers[1:]]
+
+
+def test_plain_is_laid_as_documented():
+    model = Plain(filters=(4, 6), kernel_size=5, dense_units=(7,), pooling="max").build((9, 8, 2), 3, dropout=0.5)
+    block = ["Conv2D", "BatchNormalization", "Activation", "MaxPooling2D"]
+    assert kinds(model) == [*block, *block, "GlobalMaxPooling2D", "Dense", "Dropout", "Dense"]
+    kernels = (5 * 5 * 2 * 4) + (5 * 5 * 4 * 6) + (6 * 7 + 7) + (7 * 3 + 3)
+    norms = 4 * 4 + 4 * 6
+    assert model.count_params() == kernels + norms
+    assert [layer.output.shape[1:] for layer in model.layers if "Pool" in type(layer).__name__] == [
+        (4, 4, 4),
+        (2, 2, 6),
+        (6,),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shape", "pools"),
+    [((1, 1), 0), ((2, 3), 1), ((3, 1, 1), 1), ((1, 1, 2), 0), ((4, 1, 2, 1), 2), ((5, 5), 2)],
+)
+def test_plain_pools_axes_while_they_have_two_positions(shape, pools):
+    model = Plain(filters=(2, 2), normalization=None)(shape, 2)
+    assert sum(name.startswith("MaxPooling") for name in kinds(model)) == pools
+    assert model.output_shape == (None, 2)
+
+
+def test_plain_without_normalisation_has_biases_and_with_it_none():
+    with_bias = [
+        layer.use_bias for layer in Plain(normalization=None)((8, 8, 1), 2).layers if hasattr(layer, "filters")
+    ]
+    without = [layer.use_bias for layer in Plain()((8, 8, 1), 2).layers if hasattr(layer, "filters")]
+    assert with_bias == [True, True]
+    assert without == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"filters": (4, 0)}, "'filters' parameter of Plain must be a sequence of positive integers"),
+        ({"dense_units": (2.5,)}, "'dense_units' parameter of Plain must be a sequence"),
+        ({"kernel_size": 0}, "'kernel_size' parameter of Plain must be an int"),
+        ({"pooling": "mean"}, "'pooling' parameter of Plain must be a str among"),
+        ({"activation": "rellu"}, "rellu"),
+    ],
+)
+def test_refused_parameters_of_plain(parameters, message, few_digits):
+    with pytest.raises(ValueError, match=message):
+        CNNClassifier(Plain(**parameters)).fit(*few_digits)
+
+
+def test_parameters_of_a_network_are_nested():
+    estimator = CNNClassifier(Plain(filters=(4,)))
+    assert estimator.get_params()["network__filters"] == (4,)
+    twin = clone(estimator).set_params(network__filters=(5, 6), network__pooling="avg")
+    assert twin.network.filters == (5, 6)
+    assert estimator.network.filters == (4,)
+    named = CNNClassifier("plain").set_params(network__filters=(3,))
+    assert isinstance(named.network, Plain)
+    assert named.network.filters == (3,)
+
+
+class Wide(Network):
+    def __init__(self, units=4):
+        self.units = units
+
+    def features(self, x):
+        return keras.layers.Dense(self.units)(keras.layers.Flatten()(x))
+
+
+def test_own_subclass_is_tuned_and_gets_dropout(few_digits):
+    X, y = few_digits
+    estimator = CNNClassifier(Wide(), dropout=0.4, epochs=1, random_state=0)
+    small = estimator.fit(X, y).to_keras()
+    large = estimator.set_params(network__units=9).fit(X, y).to_keras()
+    assert small.layers[2].units == 4
+    assert large.layers[2].units == 9
+    assert large.layers[3].rate == 0.4
+
+
+def model_of(*layers, shape=None):
+    return lambda input_shape, n_outputs: keras.Sequential([keras.Input(shape or input_shape), *layers])
+
+
+FLATTEN = keras.layers.Flatten
+
+
+@pytest.mark.parametrize(
+    ("network", "error", "message"),
+    [
+        (
+            model_of(FLATTEN(), keras.layers.Dense(10, activation="softmax")),
+            ValueError,
+            "ends in softmax; expected log",
+        ),
+        (model_of(FLATTEN(), keras.layers.Dense(10), keras.layers.Softmax()), ValueError, "ends in softmax"),
+        (model_of(FLATTEN(), keras.layers.Dense(10), keras.layers.Activation("sigmoid")), ValueError, "in sigmoid"),
+        (model_of(FLATTEN(), keras.layers.Dense(9)), ValueError, r"outputs of shape \(9,\), expected \(10,\)"),
+        (model_of(keras.layers.Dense(10)), ValueError, r"outputs of shape \(8, 8, 10\)"),
+        (model_of(FLATTEN(), keras.layers.Dense(10), shape=(28, 28, 1)), ValueError, r"rows of shape \(28, 28, 1\)"),
+        (lambda shape, n: keras.layers.Conv2D(4, 99)(keras.Input(shape)), ValueError, "could not be built"),
+        (lambda shape, n: "model", TypeError, "returned str; expected a keras.Model"),
+        (keras.Sequential([keras.Input((8, 8, 1)), FLATTEN()]), TypeError, "expected a function"),
+    ],
+)
+def test_refused_networks(network, error, message, few_digits):
+    with pytest.raises(error, match=message):
+        CNNClassifier(network).fit(*few_digits)
+
+
+def test_nested_softmax_is_found():
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
+    with pytest.raises(ValueError, match="ends in softmax"):
+        build_model(lambda s, n: keras.Sequential([keras.Input(s), FLATTEN(), inner]), (2, 2), 3)
+
+
+def test_dropout_on_an_own_function_is_refused(few_digits):
+    with pytest.raises(ValueError, match=r"dropout=0.5 has no place.*keras.layers.Dropout"):
+        CNNClassifier(model_of(FLATTEN(), keras.layers.Dense(10)), dropout=0.5).fit(*few_digits)
+
+
+def test_builds_are_equal_to_keras_by_hand(rng):
+    """The default network, written out in Keras, gives the same outputs from the same weights."""
+    ours = Plain(filters=(3, 5))((8, 8, 1), 4)
+    layers = keras.layers
+    by_hand = keras.Sequential([keras.Input((8, 8, 1))])
+    for filters in (3, 5):
+        by_hand.add(layers.Conv2D(filters, 3, padding="same", use_bias=False))
+        by_hand.add(layers.BatchNormalization())
+        by_hand.add(layers.ReLU())
+        by_hand.add(layers.MaxPooling2D())
+    by_hand.add(layers.Flatten())
+    by_hand.add(layers.Dense(4))
+    by_hand.set_weights(ours.get_weights())
+    X = rng.normal(size=(5, 8, 8, 1)).astype("float32")
+    np.testing.assert_array_equal(ours(X), by_hand(X))

@@ -1,0 +1,82 @@
+"""scikit-learn's whole check suite, with no expected failure and nothing skipped."""
+
+import keras
+import pytest
+from sklearn.base import is_classifier, is_regressor
+from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
+
+from skcnn import CNNClassifier, CNNRegressor
+from skcnn.networks import Plain
+
+# Weights equal repetitions to 1e-7 where arithmetic allows it: one full batch, float64, no batch statistics.
+EXACT = {
+    "network": Plain(filters=(8,), normalization=None),
+    "learning_rate": 0.01,
+    "epochs": 100,
+    "batch_size": 10_000,
+    "dtype": "float64",
+    "early_stopping": False,
+}
+NEEDS_EXACT = "check_sample_weight_equivalence_on_dense_data"
+
+
+def own_network(input_shape, n_outputs):
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            keras.layers.Conv1D(8, 3, padding="same", activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(n_outputs),
+        ]
+    )
+
+
+def checks_of_defaults(*estimators):
+    """All checks but the one that needs exactness, which runs where it can be true."""
+    pairs = [pair for estimator in estimators for pair in estimator_checks_generator(estimator, mark=None)]
+    return [pair for pair in pairs if name_of(pair[1]) != NEEDS_EXACT]
+
+
+def name_of(check):
+    while hasattr(check, "func"):
+        check = check.func
+    return check.__name__
+
+
+# The suite provokes warnings on purpose, so they are no errors here.
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(
+    ("estimator", "check"),
+    checks_of_defaults(CNNClassifier(), CNNRegressor()),
+    ids=lambda value: name_of(value) if hasattr(value, "func") else None,
+)
+def test_defaults(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.filterwarnings("default")
+@parametrize_with_checks([CNNClassifier(**EXACT), CNNRegressor(**EXACT)])
+def test_exact(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.filterwarnings("default")
+@parametrize_with_checks(
+    [CNNClassifier(**EXACT | {"network": own_network}), CNNRegressor(**EXACT | {"network": own_network})]
+)
+def test_own_network(estimator, check):
+    check(estimator)
+
+
+def test_only_one_check_is_left_to_the_exact_configuration():
+    run = {name_of(check) for _, check in checks_of_defaults(CNNClassifier())}
+    whole = {name_of(check) for _, check in estimator_checks_generator(CNNClassifier(), mark=None)}
+    assert whole - run == {NEEDS_EXACT}
+    assert len(whole) > 50
+
+
+def test_tags():
+    assert is_classifier(CNNClassifier())
+    assert is_regressor(CNNRegressor())
+    assert CNNClassifier().__sklearn_tags__().classifier_tags.multi_label
+    assert CNNRegressor().__sklearn_tags__().target_tags.multi_output

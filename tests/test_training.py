@@ -1,0 +1,402 @@
+"""The engine against Keras' own training, and what it promises: traces, equality to the bit, bounds."""
+
+import functools
+import gc
+import random
+import threading
+import weakref
+
+import keras
+import numpy as np
+import pytest
+
+from skcnn.networks import Plain, build_model, network_key
+from skcnn.training.loop import Data, Plan, Progress, train
+from skcnn.training.pool import Pool
+from skcnn.training.program import Program, Topology, trace_count
+
+N_ROWS, SHAPE, N_CLASSES, BATCH = 45, (6, 6, 2), 3, 16  # the last batch is short
+
+
+def topology(network=None, loss="softmax", optimizer="sgd", dtype="float32", **strengths):
+    network = network or Plain(filters=(4, 6))
+    dropout = 0.5 if "dropout" in strengths else 0.0
+    return Topology(
+        network=network_key(network),
+        input_shape=SHAPE,
+        n_outputs=N_CLASSES,
+        loss=loss,
+        optimizer=optimizer,
+        dtype=dtype,
+        knobs=frozenset(strengths),
+        build=functools.partial(build_model, network, SHAPE, N_CLASSES, dropout),
+    )
+
+
+def in_order(epoch):
+    return np.arange(N_ROWS)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N_ROWS, *SHAPE)).astype("float32")
+    codes = rng.integers(0, N_CLASSES, N_ROWS).astype("int32")
+    w = rng.uniform(0.2, 2, (N_ROWS, 1))
+    return X, codes, (w / w.mean()).astype("float32")
+
+
+def plan(strengths, *, epochs=1, learning_rate=0.05, schedule="constant", seed=0, **kwargs):
+    settings = {"patience": 10, "tol": 0.0, "stop_early": False, "batch_size": BATCH} | kwargs
+    return Plan(
+        epochs=epochs, seed=seed, learning_rate=learning_rate, schedule=schedule, strengths=strengths, **settings
+    )
+
+
+def keras_twin(program, **penalties):
+    """Return a Keras model with the program's weights, its kernels regularised by Keras itself."""
+    model = keras.models.clone_model(program.model)
+    if penalties:
+        for layer in model.layers:
+            if hasattr(layer, "kernel"):
+                layer.kernel.regularizer = keras.regularizers.L1L2(**penalties)
+    model.set_weights(program.weights())
+    return model
+
+
+def largest_difference(program, model):
+    pairs = zip(program.weights(), model.get_weights(), strict=True)
+    return max(np.abs(ours - theirs).max() for ours, theirs in pairs)
+
+
+def smoothed(codes, smoothing):
+    return np.eye(N_CLASSES)[codes] * (1 - smoothing) + smoothing / N_CLASSES
+
+
+@pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_sgd_epoch_equals_keras_fit(problem, normalization, momentum):
+    X, codes, w = problem
+    strengths = {"l1": 1e-3, "l2": 1e-2, "label_smoothing": 0.1} | ({"momentum": momentum} if momentum else {})
+    program = Program(topology(Plain(filters=(4, 6), normalization=normalization), **strengths))
+    program.reset(1)
+    model = keras_twin(program, l1=1e-3, l2=1e-2)
+    model.compile(
+        keras.optimizers.SGD(0.05, momentum=momentum, nesterov=momentum > 0),
+        keras.losses.CategoricalCrossentropy(from_logits=True),
+    )
+    model.fit(X, smoothed(codes, 0.1), sample_weight=w[:, 0], batch_size=BATCH, epochs=1, shuffle=False, verbose=0)
+    before = program.weights()
+    train(program, Data(X, codes, w, in_order), plan(strengths), Progress())
+    assert largest_difference(program, model) < 1e-6
+    assert max(np.abs(new - old).max() for new, old in zip(program.weights(), before, strict=True)) > 1e-2
+
+
+@pytest.mark.parametrize("loss", ["sigmoid", "squared_error", "absolute_error", "huber"])
+def test_losses_of_outputs_train_as_in_keras(problem, loss):
+    X, codes, w = problem
+    y = np.eye(N_CLASSES, dtype="float32")[codes] * (1 if loss == "sigmoid" else 3)
+    program = Program(topology(loss=loss))
+    program.reset(1)
+    model = keras_twin(program)
+    theirs = {
+        "sigmoid": keras.losses.BinaryCrossentropy(from_logits=True),
+        "squared_error": keras.losses.MeanSquaredError(),
+        "absolute_error": keras.losses.MeanAbsoluteError(),
+        "huber": keras.losses.Huber(),
+    }[loss]
+    model.compile(keras.optimizers.SGD(0.05), theirs)
+    history = model.fit(X, y, sample_weight=w[:, 0], batch_size=N_ROWS, shuffle=False, verbose=0).history
+    progress = Progress()
+    train(program, Data(X, y, w, in_order), plan({}, batch_size=N_ROWS), progress)
+    assert largest_difference(program, model) < 1e-6
+    assert progress.history["loss"][0] == pytest.approx(history["loss"][0], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer"),
+    [("adam", keras.optimizers.Adam), ("rmsprop", keras.optimizers.RMSprop)],
+)
+@pytest.mark.parametrize("normalization", [None, "batch"])
+def test_adaptive_steps_equal_keras_from_the_same_state(problem, name, optimizer, normalization):
+    X, codes, w = problem
+    program = Program(topology(Plain(filters=(4, 6), normalization=normalization), optimizer=name))
+    program.reset(1)
+    progress = Progress()
+    model = keras_twin(program)
+    model.compile(optimizer(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.optimizer.build(model.trainable_variables)
+    slots_of = _keras_slots(model)
+    for step in range(5):
+        rows = slice(step * 8, step * 8 + 8)
+        model.set_weights(program.weights())
+        for slot, value in zip(slots_of, program.optimizer_state(), strict=True):
+            if slot is not None:
+                slot.assign(value)
+        model.train_on_batch(X[rows], codes[rows], sample_weight=w[rows, 0])
+        data = Data(X[rows], codes[rows], w[rows], lambda epoch: np.arange(8))
+        before = program.weights()
+        train(program, data, plan({}, learning_rate=0.01, batch_size=8), progress)
+        assert largest_difference(program, model) < 1e-6
+        assert max(np.abs(new - old).max() for new, old in zip(program.weights(), before, strict=True)) > 1e-3
+
+
+def _keras_slots(model):
+    """Keras' slots in the order of ours; None where ours has one (RMSprop's momentum) that Keras leaves out."""
+    optimizer = model.optimizer
+    if isinstance(optimizer, keras.optimizers.Adam):
+        moments = optimizer._momentums, optimizer._velocities
+        return [slot for pair in zip(*moments, strict=True) for slot in pair]
+    return [slot for velocity in optimizer._velocities for slot in (velocity, None)]
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd", "rmsprop"])
+def test_weight_decay_is_decoupled_and_spares_what_is_no_kernel(problem, name):
+    X, codes, w = problem
+    program = Program(topology(optimizer=name, weight_decay=0.5))
+    program.reset(1)
+    model = keras_twin(program)
+    kinds = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD, "rmsprop": keras.optimizers.RMSprop}
+    optimizer = kinds[name](0.02, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(X, codes, sample_weight=w[:, 0], batch_size=N_ROWS, shuffle=False, verbose=0)
+    train(
+        program, Data(X, codes, w, in_order), plan({"weight_decay": 0.5}, learning_rate=0.02, batch_size=64), Progress()
+    )
+    assert largest_difference(program, model) < 1e-6
+
+
+def test_clipnorm_equals_keras(problem):
+    X, codes, w = problem
+    program = Program(topology(clipnorm=0.05))
+    program.reset(1)
+    model = keras_twin(program)
+    model.compile(
+        keras.optimizers.SGD(0.5, clipnorm=0.05), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    model.fit(X, codes, sample_weight=w[:, 0], batch_size=BATCH, shuffle=False, verbose=0)
+    train(program, Data(X, codes, w, in_order), plan({"clipnorm": 0.05}, learning_rate=0.5), Progress())
+    assert largest_difference(program, model) < 1e-6
+
+
+def test_cosine_schedule_equals_keras(problem):
+    X, codes, w = problem
+    program = Program(topology(dtype="float64"))
+    program.reset(1)
+    with_policy = keras.config.dtype_policy()
+    assert with_policy.name == "float32"  # building in float64 left the user's policy alone
+    model = keras_twin(program)
+    steps = 3 * -(-N_ROWS // BATCH)
+    model.compile(
+        keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.05, steps)),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    model.fit(X, codes, sample_weight=w[:, 0], batch_size=BATCH, epochs=3, shuffle=False, verbose=0)
+    progress = Progress()
+    data = Data(X.astype("float64"), codes, w.astype("float64"), in_order)
+    train(program, data, plan({}, epochs=3, schedule="cosine"), progress)
+    assert largest_difference(program, model) < 1e-6  # the twin's schedule is computed in float32
+    assert progress.history["learning_rate"] == sorted(progress.history["learning_rate"], reverse=True)
+
+
+def test_dropout_mask_has_its_rate_and_is_a_function_of_the_seed(problem):
+    import tensorflow as tf
+
+    from skcnn.layers import Dropout, step_inputs
+
+    layer, ones = Dropout(0.5), tf.ones((200, 500))
+
+    def masked(rate, seed):
+        with step_inputs(dropout=tf.constant(rate), seed=tf.constant(seed)):
+            return layer(ones, training=True).numpy()
+
+    for rate in (0.1, 0.7):
+        out = masked(rate, [3, 4])
+        share = (out == 0).mean()
+        assert abs(share - rate) < 5 * np.sqrt(rate * (1 - rate) / out.size)
+        np.testing.assert_allclose(out[out != 0], 1 / (1 - rate), rtol=1e-6)
+    np.testing.assert_array_equal(masked(0.5, [3, 4]), masked(0.5, [3, 4]))
+    assert (masked(0.5, [3, 4]) != masked(0.5, [3, 5])).any()
+    np.testing.assert_array_equal(layer(ones, training=False), ones)
+
+
+def run(strengths, seed=0, program=None, epochs=2, network=None, problem=None):
+    X, codes, w = problem
+    program = program or Program(topology(network, optimizer="adam", **strengths))
+    program.reset(seed)
+    progress = Progress()
+    order = lambda epoch: np.random.default_rng([seed, epoch]).permutation(N_ROWS)  # noqa: E731
+    train(program, Data(X, codes, w, order), plan(strengths, epochs=epochs, seed=seed), progress)
+    return progress
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a.weights, b.weights, strict=True)) and a.history == b.history
+
+
+def test_nothing_of_one_fit_reaches_the_next(problem):
+    strengths = {"dropout": 0.3, "l2": 1e-3}
+    program = Program(topology(optimizer="adam", **strengths))
+    first = run(strengths, 0, program, problem=problem)
+    other = run({"dropout": 0.6, "l2": 1e-1}, 5, program, problem=problem)
+    again = run(strengths, 0, program, problem=problem)
+    assert same(first, again)
+    assert same(first, run(strengths, 0, problem=problem))
+    assert not same(first, other)
+
+
+def test_continued_run_equals_one_in_one_go(problem):
+    strengths = {"dropout": 0.3}
+    whole = run(strengths, epochs=4, problem=problem)
+    part = run(strengths, epochs=2, problem=problem)
+    program = Program(topology(optimizer="adam", **strengths))
+    program.reset(99)
+    program.load_weights(part.weights)
+    program.load_optimizer_state(part.optimizer_state)
+    X, codes, w = problem
+    order = lambda epoch: np.random.default_rng([0, epoch]).permutation(N_ROWS)  # noqa: E731
+    train(program, Data(X, codes, w, order), plan(strengths, epochs=2), part)
+    assert same(whole, part)
+
+
+def test_length_of_a_call_changes_nothing(problem, monkeypatch):
+    whole = run({"dropout": 0.3}, problem=problem)
+    monkeypatch.setattr("skcnn.training.loop.CALL_SECONDS", 0.0)
+    monkeypatch.setattr("skcnn.training.loop.FIRST_CALL_STEPS", 1)
+    assert same(whole, run({"dropout": 0.3}, problem=problem))
+
+
+def own_network(input_shape, n_outputs):
+    """Layers with random state of their own, weights that are set and a frozen layer."""
+    inputs = keras.Input(input_shape)
+    x = keras.layers.Flatten()(inputs)
+    x = keras.layers.Dropout(0.5)(x)
+    frozen = keras.layers.Dense(5, trainable=False, kernel_initializer="ones", name="frozen")
+    x = frozen(x)
+    pretrained = keras.layers.Dense(4, name="pretrained")
+    x = pretrained(x)
+    pretrained.set_weights([np.full((5, 4), 0.25), np.arange(4.0)])
+    fixed = keras.layers.Dense(4, kernel_initializer=keras.initializers.GlorotUniform(seed=3), name="fixed")
+    return keras.Model(inputs, keras.layers.Dense(n_outputs, name="drawn")(fixed(x)))
+
+
+def test_own_network_keeps_what_was_set_and_draws_the_rest_from_the_seed(problem):
+    program = Program(topology(own_network, optimizer="adam"))
+
+    def start(seed):
+        program.reset(seed)
+        names = [variable.path for variable in program.model.weights]
+        return dict(zip(names, program.weights(), strict=True))
+
+    a, b, again = start(1), start(2), start(1)
+    for name in a:
+        np.testing.assert_array_equal(a[name], again[name])
+        changes = not np.array_equal(a[name], b[name])
+        assert changes == (name == "drawn/kernel"), name
+    np.testing.assert_array_equal(a["pretrained/kernel"], np.full((5, 4), 0.25))
+    np.testing.assert_array_equal(a["fixed/kernel"], keras.initializers.GlorotUniform(seed=3)((4, 4)))
+
+    trained = run({}, 1, program, network=own_network, problem=problem)
+    elsewhere = run({}, 1, network=own_network, problem=problem)
+    assert same(trained, elsewhere)  # also the masks of Keras' own dropout
+    frozen = [v.path for v in program.model.weights].index("frozen/kernel")
+    np.testing.assert_array_equal(trained.weights[frozen], np.ones_like(trained.weights[frozen]))
+    assert not same(trained, run({}, 2, program, network=own_network, problem=problem))
+
+
+def test_nothing_global_is_touched(problem):
+    python = random.getstate()
+    numpy_state = np.random.get_state()[1].copy()  # noqa: NPY002
+    policy = keras.config.dtype_policy()
+    run({"dropout": 0.2}, problem=problem, network=Plain(filters=(3,)))
+    assert random.getstate() == python
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+    assert keras.config.dtype_policy() is policy
+
+
+def test_own_regularisers_and_embeddings_train(problem):
+    def network(input_shape, n_outputs):
+        inputs = keras.Input(input_shape)
+        x = keras.layers.Dense(4, kernel_regularizer=keras.regularizers.L2(0.1))(keras.layers.Flatten()(inputs))
+        return keras.Model(inputs, keras.layers.Dense(n_outputs)(x))
+
+    X, codes, w = problem
+    program = Program(topology(network))
+    program.reset(0)
+    model = keras_twin(program)
+    model.compile(keras.optimizers.SGD(0.05), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(X, codes, sample_weight=w[:, 0], batch_size=N_ROWS, shuffle=False, verbose=0)
+    train(program, Data(X, codes, w, in_order), plan({}, batch_size=N_ROWS), Progress())
+    assert largest_difference(program, model) < 1e-6
+
+
+@pytest.mark.parametrize("dims", [(7, 2), (6, 6, 2), (4, 4, 4, 1)])
+@pytest.mark.parametrize("pooling", [None, "avg"])
+def test_a_row_is_predicted_alike_in_any_company(dims, pooling, rng):
+    network = Plain(filters=(8, 16), pooling=pooling, dense_units=(32,))
+    fixed = functools.partial(build_model, network, dims, 4)
+    program = Program(Topology(network_key(network), dims, 4, "softmax", "adam", "float32", frozenset(), fixed))
+    program.reset(0)
+    X = rng.normal(size=(700, *dims)).astype("float32")
+    whole = program.predict(X)
+    traces = trace_count()
+    for rows in (1, 2, 7, 8, 9, 64, 65, 255, 256, 257):
+        np.testing.assert_array_equal(program.predict(X[300 : 300 + rows]), whole[300 : 300 + rows])
+    assert trace_count() == traces
+    np.testing.assert_allclose(whole, program.model(X, training=False), rtol=1e-5, atol=1e-5)
+
+
+def test_divergence_says_where_and_what_to_do(problem):
+    X, codes, w = problem
+    program = Program(topology(loss="squared_error"))
+    program.reset(0)
+    y = np.eye(N_CLASSES, dtype="float32")[codes]
+    with pytest.raises(FloatingPointError, match=r"epoch \d+ of 50 at learning rate 1e\+06.*lower learning_rate"):
+        train(program, Data(X, y, w, in_order), plan({}, epochs=50, learning_rate=1e6), Progress())
+
+
+def test_pool_is_bounded_and_frees_what_it_drops():
+    pool = Pool(capacity=2)
+    references = []
+    for filters in range(2, 6):
+        with pool.lend(topology(Plain(filters=(filters,)))) as program:
+            references.append(weakref.ref(program))
+        del program
+    gc.collect()
+    assert len(pool) == 2
+    assert [reference() is None for reference in references] == [True, True, False, False]
+
+
+def test_pool_lends_one_program_to_one_fit_at_a_time():
+    pool, barrier, lent = Pool(), threading.Barrier(3), []
+
+    def borrow():
+        with pool.lend(topology()) as program:
+            lent.append(program)
+            barrier.wait(60)
+
+    threads = [threading.Thread(target=borrow) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id(program) for program in lent}) == 3
+    with pool.lend(topology()) as program:
+        assert any(program is one for one in lent)
+
+
+def test_network_key_sees_code_and_parameters():
+    def make(units, relu):
+        def network(input_shape, n_outputs):
+            activation = "relu" if relu else "tanh"
+            return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(units, activation=activation)])
+
+        return network
+
+    assert network_key(make(3, True)) == network_key(make(3, True))
+    assert network_key(make(3, True)) != network_key(make(4, True))
+    assert network_key(make(3, True)) != network_key(make(3, False))
+    assert network_key(Plain(filters=(4,))) == network_key(Plain(filters=(4,)))
+    assert network_key(Plain(filters=(4,))) != network_key(Plain(filters=(5,)))
+    assert network_key(lambda s, n: 1) != network_key(lambda s, n: 2)
