@@ -1,0 +1,403 @@
+"""`BaseCNN`: the fit that classifier and regressor share, read top-down in `_fit`."""
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.metrics import check_scoring, get_scorer_names
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from skcnn.networks import NETWORKS, Network, build_model, network_key, resolve_network
+from skcnn.training.loop import Data, Plan, Progress, train
+from skcnn.training.pool import pool
+from skcnn.training.program import Program, Topology, building
+from skcnn.training.threads import start_tensorflow
+from skcnn.validation import as_rows, check_X, check_X_y, inner_split, resolve_input_shape
+from skcnn.weights import check_row_weights, prior_shift, row_weights
+
+__all__ = ["PENALTY", "RATE", "BaseCNN"]
+
+RATE = Interval(Real, 0, 1, closed="left")
+PENALTY = Interval(Real, 0, None, closed="left")
+
+
+class BaseCNN(BaseEstimator):
+    """What classifier and regressor share: checks, the fit, and the outputs of the network."""
+
+    # With early_stopping="auto", as in scikit-learn's HistGradientBoostingClassifier.
+    AUTO_EARLY_STOPPING_ROWS = 10_000
+    # Any rate in (0, 1) stands for "dropout is on": the rate itself is an input of each step.
+    DROPOUT_ON = 0.5
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "network": [StrOptions(set(NETWORKS)), Network, callable],
+        "input_shape": ["array-like", None],
+        "l1": [PENALTY],
+        "l2": [PENALTY],
+        "dropout": [RATE],
+        "weight_decay": [PENALTY],
+        "optimizer": [StrOptions({"adam", "sgd", "rmsprop"})],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "momentum": [RATE],
+        "schedule": [StrOptions({"constant", "cosine", "plateau"})],
+        "clipnorm": [Interval(Real, 0, None, closed="neither"), None],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "epochs": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean", StrOptions({"auto"})],
+        "scoring": [StrOptions({"loss", *get_scorer_names()}), callable],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [PENALTY],
+        "warm_start": ["boolean"],
+        "dtype": [StrOptions({"float32", "float64"})],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, also those of the network (``network__filters=...``), and return the estimator.
+
+        A network given by its name is replaced by the object that it stands for when one of its parameters is set.
+        """
+        network = params.get("network", self.network)
+        if isinstance(network, str) and network in NETWORKS and any(name.startswith("network__") for name in params):
+            params["network"] = resolve_network(network)
+        return super().set_params(**params)
+
+    # Fit --------------------------------------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        groups: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features) or (n, ..., n_channels)
+            Training rows, up to 5-D, channels last. ``uint8`` stays ``uint8`` until it is on the device.
+        y : array-like of shape (n,) or (n, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n,), default=None
+            Weight of each row; 2 means the same as the row twice, 0 the same as no such row.
+        groups : array-like of shape (n,), default=None
+            Rows of one group stay on one side of the inner validation split.
+        X_val, y_val : array-like, default=None
+            Validation rows for early stopping, instead of an inner split.
+        sample_weight_val : array-like, default=None
+            Their weights.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or the data do not fit, before any training.
+        FloatingPointError
+            If the loss is no longer finite.
+        KeyboardInterrupt
+            If interrupted; the estimator is then fitted with the best weights so far.
+        """
+        resume = self.warm_start and self.__sklearn_is_fitted__()
+        X, y = check_X_y(self, X, y, reset=not resume, numeric=self._numeric_target)
+        held_out = self._check_validation_data(X_val, y_val, sample_weight_val)
+        if groups is not None:
+            groups = np.asarray(groups)
+            check_consistent_length(X, groups)
+        stop_early = self._stops_early(len(X), held_out is not None)
+        return self._fit(
+            X,
+            y,
+            sample_weight,
+            groups,
+            held_out,
+            epochs=self.epochs,
+            stop_early=stop_early,
+            resume=resume,
+            keep_optimizer=self.warm_start,
+        )
+
+    def _fit(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        sample_weight: Any,
+        groups: np.ndarray | None,
+        held_out: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None,
+        *,
+        epochs: int,
+        stop_early: bool,
+        resume: bool,
+        keep_optimizer: bool,
+        classes: Any = None,
+    ) -> Self:
+        """Validate, split, weigh, build, train, record."""
+        strengths = self._strengths()
+        weight = check_row_weights(sample_weight, len(X))
+        target = self._target if resume else self._make_target(y, weight, classes)
+        encoded = target.encode(y)
+        input_shape = resolve_input_shape(self.input_shape, self._row_shape)
+        rows = as_rows(X, input_shape, self.dtype)
+        seed = self._seed if resume else int(check_random_state(self.random_state).randint(2**31 - 1))
+
+        kept = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
+        if stop_early and held_out is None:
+            kept, val = self._inner_split(encoded, kept, groups, seed)
+            held_out = (X[val], y[val], None if weight is None else weight[val])
+
+        per_class = self._class_weights(target, encoded[kept], None if weight is None else weight[kept])
+        w = np.zeros((len(X), 1 if per_class is None or per_class.ndim == 1 else per_class.shape[0]))
+        w[kept] = row_weights(encoded[kept], per_class, None if weight is None else weight[kept])
+
+        topology = self._topology_for(target, input_shape, strengths)
+        plan = Plan(
+            epochs=int(epochs),
+            batch_size=int(self.batch_size),
+            seed=seed,
+            learning_rate=float(self.learning_rate),
+            schedule=self.schedule,
+            strengths=strengths,
+            patience=int(self.n_iter_no_change),
+            tol=float(self.tol),
+            stop_early=stop_early,
+        )
+        data = Data(rows, _cast(encoded, self.dtype), w.astype(self.dtype), partial(_shuffled, kept, seed))
+        progress = self._progress.resumed() if resume else Progress()
+        fitted = {"_target": target, "_topology": topology, "_seed": seed, "_fitted_strengths": strengths}
+
+        with pool.lend(topology) as program:
+            program.reset(seed)
+            if progress.weights:
+                program.load_weights(progress.weights)
+            if progress.optimizer_state:
+                program.load_optimizer_state(progress.optimizer_state)
+            validate = None
+            if held_out is not None:
+                validate = self._validator(fitted, held_out, per_class)
+            interrupt = train(program, data, plan, progress, validate, self._print if self.verbose else None)
+        self._record(fitted, progress, keep_optimizer=keep_optimizer)
+        if interrupt is not None:
+            raise interrupt
+        return self
+
+    def _fit_one_epoch(self, X: np.ndarray, y: np.ndarray, weight: Any, resume: bool, classes: Any = None) -> Self:
+        return self._fit(
+            X, y, weight, None, None, epochs=1, stop_early=False, resume=resume, keep_optimizer=True, classes=classes
+        )
+
+    def _check_no_early_stopping(self) -> None:
+        if self.early_stopping is True:
+            raise ValueError("partial_fit trains one epoch on what it is given; set early_stopping to 'auto' or False.")
+
+    def _check_validation_data(
+        self, X_val: Any, y_val: Any, sample_weight_val: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None] | None:
+        if X_val is None and y_val is None:
+            if sample_weight_val is not None:
+                raise ValueError("sample_weight_val is given without X_val and y_val; give all three.")
+            return None
+        if X_val is None or y_val is None:
+            missing, given = ("X_val", "y_val") if X_val is None else ("y_val", "X_val")
+            raise ValueError(f"{given} is given without {missing}; give both, or none for an inner split.")
+        if self.early_stopping is False:
+            raise ValueError(
+                "X_val and y_val are given with early_stopping=False, which would not use them. Set early_stopping to "
+                "'auto' or True, or leave them out."
+            )
+        X_val, y_val = check_X_y(self, X_val, y_val, reset=False, numeric=self._numeric_target)
+        return X_val, y_val, check_row_weights(sample_weight_val, len(X_val), "sample_weight_val")
+
+    def _stops_early(self, n_rows: int, validation_given: bool) -> bool:
+        if self.early_stopping == "auto":
+            return validation_given or n_rows > self.AUTO_EARLY_STOPPING_ROWS
+        return bool(self.early_stopping)
+
+    def _inner_split(
+        self, encoded: np.ndarray, kept: np.ndarray, groups: np.ndarray | None, seed: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        strata = self._strata(encoded[kept])
+        kept_groups = None if groups is None else groups[kept]
+        train_rows, val_rows = inner_split(strata, len(kept), self.validation_fraction, kept_groups, seed)
+        return kept[train_rows], kept[val_rows]
+
+    def _strengths(self) -> dict[str, float]:
+        """Return the strengths that are on, by the name of their knob."""
+        network = resolve_network(self.network)
+        if self.dropout and not isinstance(network, Network):
+            raise ValueError(
+                f"dropout={self.dropout} has no place in an own network function, which decides on its layers itself. "
+                "Put keras.layers.Dropout into the function, or write it as a subclass of skcnn.networks.Network, "
+                "whose output layer gets this dropout."
+            )
+        names = ["l1", "l2", "dropout", "weight_decay", "clipnorm", *self._more_strengths()]
+        if self.optimizer == "sgd":
+            names.append("momentum")
+        return {name: float(getattr(self, name)) for name in names if getattr(self, name)}
+
+    def _topology_for(self, target: Any, input_shape: tuple[int, ...], strengths: dict[str, float]) -> Topology:
+        network = copy.deepcopy(resolve_network(self.network)) if isinstance(self.network, Network) else self.network
+        network = resolve_network(network)
+        dropout = self.DROPOUT_ON if "dropout" in strengths else 0.0
+        return Topology(
+            network=network_key(network),
+            input_shape=input_shape,
+            n_outputs=target.n_outputs,
+            loss=self._loss_name(target),
+            optimizer=self.optimizer,
+            dtype=self.dtype,
+            knobs=frozenset(strengths),
+            build=partial(build_model, network, input_shape, target.n_outputs, dropout),
+        )
+
+    def _validator(
+        self,
+        fitted: dict[str, Any],
+        held_out: tuple[np.ndarray, np.ndarray, np.ndarray | None],
+        per_class: np.ndarray | None,
+    ) -> Callable[[Program], dict[str, float]]:
+        """Return the function that judges the network on the validation rows after each epoch."""
+        X, y, weight = held_out
+        encoded = _cast(fitted["_target"].encode(y, "y_val"), self.dtype)
+        rows = as_rows(X, fitted["_topology"].input_shape, self.dtype, "X_val")
+        shift = None if per_class is None else prior_shift(per_class)
+        view = copy.copy(self)._become(fitted)  # what scorers see: this estimator with the weights of the moment
+        scorer = None if self.scoring == "loss" else check_scoring(self, self.scoring)
+
+        def validate(program: Program) -> dict[str, float]:
+            z = program.predict(rows)
+            values = {"val_loss": _mean_loss(program.topology, encoded, z if shift is None else z - shift, weight)}
+            if scorer is not None:
+                view._lent = program
+                weights = {} if weight is None else {"sample_weight": weight}
+                values["val_score"] = float(scorer(view, X, y, **weights))
+            return values
+
+        return validate
+
+    def _become(self, fitted: dict[str, Any]) -> Self:
+        """Take over what does not change while training."""
+        for name, value in fitted.items():
+            setattr(self, name, value)
+        self.input_shape_ = fitted["_topology"].input_shape
+        self.n_outputs_ = fitted["_topology"].n_outputs
+        return self
+
+    def _record(self, fitted: dict[str, Any], progress: Progress, keep_optimizer: bool) -> None:
+        self._become(fitted)
+        self._weights = progress.weights
+        self.history_ = progress.history
+        self.n_iter_ = progress.epoch
+        self.best_iter_ = progress.best_epoch
+        progress.best_weights = None
+        if not keep_optimizer:
+            progress.optimizer_state = []
+        self._progress = progress
+
+    def _print(self, progress: Progress) -> None:
+        values = ", ".join(f"{name} = {values[-1]:.5g}" for name, values in progress.history.items())
+        print(f"Epoch {progress.epoch}: {values}")
+
+    # Outputs ----------------------------------------------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_weights")
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Return what the network puts out for each row, (n, n_outputs) in float64."""
+        lent: Program | None = self.__dict__.get("_lent")
+        if lent is None:
+            check_is_fitted(self)
+        rows = as_rows(check_X(self, X), self.input_shape_, self._topology.dtype)
+        if lent is not None:  # a scorer predicts while training runs
+            return lent.predict(rows).astype(np.float64)
+        with pool.lend(self._topology, owner=self._weights) as program:
+            if program.owner is not self._weights:
+                program.load_weights(self._weights)
+                program.owner = self._weights
+            return program.predict(rows).astype(np.float64)
+
+    def to_keras(self) -> Any:
+        """Return the fitted network as a Keras model of its own.
+
+        Its inputs have shape ``(n, *input_shape_)``. It puts out logits for a classifier (`decision_function`) and
+        predictions in the unit of y for a regressor.
+
+        Returns
+        -------
+        keras.Model
+        """
+        check_is_fitted(self)
+        _, keras = start_tensorflow()
+        with building(self._topology.dtype):
+            model = self._topology.build()
+            if "dropout" in self._fitted_strengths:
+                model = keras.models.clone_model(model, clone_function=self._plain_layer)
+            model.set_weights(self._weights)
+            return self._with_units(model)
+
+    def _plain_layer(self, layer: Any) -> Any:
+        """Return Keras' own layer for one of skcnn's, at the fitted strength, and a copy of any other."""
+        if hasattr(layer, "plain"):
+            return layer.plain(self._fitted_strengths["dropout"])
+        return type(layer).from_config(layer.get_config())
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+    # What classifier and regressor do differently -----------------------------------------------------------------
+
+    _numeric_target = False
+
+    def _more_strengths(self) -> list[str]:
+        return []
+
+    def _make_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> Any:
+        raise NotImplementedError
+
+    def _loss_name(self, target: Any) -> str:
+        raise NotImplementedError
+
+    def _strata(self, encoded: np.ndarray) -> np.ndarray | None:
+        return None
+
+    def _class_weights(self, target: Any, encoded: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
+        return None
+
+    def _with_units(self, model: Any) -> Any:
+        return model
+
+
+def _shuffled(rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """Order of an epoch: a function of seed and epoch alone."""
+    return np.random.default_rng([seed, epoch]).permutation(rows)
+
+
+def _cast(encoded: np.ndarray, dtype: str) -> np.ndarray:
+    """Class codes stay integers, all else is of the type of the network."""
+    return encoded if encoded.dtype.kind == "i" else encoded.astype(dtype)
+
+
+def _mean_loss(topology: Topology, encoded: np.ndarray, z: np.ndarray, weight: np.ndarray | None) -> float:
+    from skcnn.losses import row_losses
+
+    losses = row_losses(topology.loss, encoded, z.astype(topology.dtype)).numpy().mean(axis=1)
+    return float(np.average(losses.astype(np.float64), weights=weight))
