@@ -1,0 +1,48 @@
+"""The README and the docstrings do what they say."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from skcnn import CNNClassifier, CNNRegressor
+from skcnn.networks import Plain
+
+ROOT = Path(__file__).parents[1]
+MODULES = ["skcnn.estimators", "skcnn.networks", "skcnn.training.pool", "skcnn.training.threads"]
+
+
+def test_readme_runs():
+    failures, tests = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
+    assert tests > 10
+    assert failures == 0
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_run(module):
+    failures, tests = doctest.testmod(importlib.import_module(module))
+    assert tests > 0
+    assert failures == 0
+
+
+@pytest.mark.parametrize("estimator", [CNNClassifier, CNNRegressor, Plain])
+def test_every_parameter_is_documented_with_its_default(estimator):
+    documented = dict(
+        re.findall(r"^    (\w+) : .*?default=(.+)$", inspect.getdoc(estimator).replace("\n", "\n    "), re.M)
+    )
+    signature = inspect.signature(estimator.__init__).parameters
+    defaults = {name: p.default for name, p in signature.items() if name != "self"}
+    assert list(documented) == list(defaults)
+    for name, default in defaults.items():
+        assert ast.literal_eval(documented[name]) == default, name
+
+
+def test_readme_names_the_commands_that_ci_runs():
+    readme, ci = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
+    assert "pip install . && python -m skcnn" in readme
+    assert 'pip install -e ".[test]" && pytest' in readme
+    assert 'pip install -e ".[test]" && pytest' in ci
