@@ -1,0 +1,391 @@
+"""Any scikit-learn transformer over arrays of images, series and volumes."""
+
+from collections.abc import Callable
+from math import prod
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, _fit_context, clone
+from sklearn.utils import check_array, get_tags
+from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+
+__all__ = ["NDTransformer"]
+
+
+def check_nd_array(
+    X: ArrayLike, estimator: BaseEstimator, *, dtype: str | None = None, finite: bool = False
+) -> NDArray[Any]:
+    """Check that ``X`` is a dense array of rows of any shape, without copying it if it is one.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, ...)
+        Rows of any shape.
+    estimator : estimator
+        Named in the messages.
+    dtype : {None, "numeric"}, default=None
+        ``None`` keeps what is there; ``"numeric"`` makes floats of Python objects and refuses strings.
+    finite : bool, default=False
+        Whether NaN and infinity are refused. Other checks do not look at the values.
+
+    Returns
+    -------
+    X : ndarray of shape (n, ...)
+        The array itself where ``X`` is one.
+
+    Raises
+    ------
+    ValueError
+        If ``X`` has fewer than two axes, no rows, complex values, an axis of length zero, or values that are
+        not finite though they should be.
+    TypeError
+        If ``X`` is sparse.
+    """
+    array: NDArray[Any] = check_array(
+        X, dtype=dtype, allow_nd=True, ensure_all_finite=finite, estimator=estimator, input_name="X"
+    )
+    if 0 in array.shape:
+        raise ValueError(
+            f"Found array X of shape {array.shape} without any values. {type(estimator).__name__} expects shape "
+            "(n, ..., channels) with at least one position and one channel: drop the empty axis."
+        )
+    return array
+
+
+def _transformer_has(name: str) -> Callable[["NDTransformer"], bool]:
+    """Make a check for ``available_if``: the fitted or, before that, the given transformer has this attribute."""
+
+    def check(self: "NDTransformer") -> bool:
+        getattr(getattr(self, "transformer_", self.transformer), name)  # its AttributeError says what is missing
+        return True
+
+    return check
+
+
+class NDTransformer(
+    TransformerMixin,
+    MetaEstimatorMixin,
+    BaseEstimator,
+    auto_wrap_output_keys=None,  # type: ignore[call-arg]  # the transformer wraps its own output, which is a table
+):
+    """Run a scikit-learn transformer over arrays with more than two axes.
+
+    scikit-learn's transformers take tables. This one lays images, series or volumes out as a table, lets the given
+    transformer work on it, and puts the result back into the shape it came in. It is fitted as the transformer is:
+    inside a pipeline, on the training rows of each fold.
+
+    Parameters
+    ----------
+    transformer : transformer
+        Any scikit-learn transformer; it is cloned, and itself never fitted.
+    per : {"position", "channel"}, default="position"
+        What a column of the table is:
+
+        - `"position"`: one column per position and channel, in C order; one table row per row of `X`. A
+          :class:`~sklearn.preprocessing.StandardScaler` then has a mean for each pixel.
+        - `"channel"`: one column per channel; one table row per row of `X` *and* position. A
+          :class:`~sklearn.preprocessing.StandardScaler` then has a mean for each channel.
+
+        For two-dimensional `X` both are the same: one column per feature.
+
+    Attributes
+    ----------
+    transformer_ : transformer
+        The fitted clone of `transformer`.
+    row_shape_ : tuple of int
+        Shape of one row of the `X` seen in `fit`, which is `X.shape[1:]`.
+    n_features_in_ : int
+        `X.shape[1]` of the `X` seen in `fit`, as scikit-learn defines it.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names seen in `fit`, if `X` was a data frame whose column names are all strings.
+
+    See Also
+    --------
+    skcnn.sampling.NDSampler : The same for imbalanced-learn's samplers.
+
+    Notes
+    -----
+    The dtype of the output is what the transformer returns. Values that are not finite are the transformer's to accept
+    (:class:`~sklearn.impute.SimpleImputer`) or refuse. Data frames are handed to it as they are.
+
+    With `per="channel"`, `y` and all metadata with one entry per row (`sample_weight`) are repeated for each position.
+
+    Where the N-D shape is restored, the output is a dense array even if the transformer returns sparse matrices, or
+    data frames because of `set_output`: neither has more than two axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skcnn.preprocessing import NDTransformer
+    >>> images = np.random.default_rng(0).integers(0, 256, size=(20, 8, 8, 3), dtype=np.uint8)
+    >>> scaler = NDTransformer(StandardScaler(), per="channel").fit(images)
+    >>> scaler.transformer_.mean_.shape
+    (3,)
+    >>> scaler.transform(images).shape
+    (20, 8, 8, 3)
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "transformer": [HasMethods(["fit", "transform"])],
+        "per": [StrOptions({"position", "channel"})],
+    }
+
+    def __init__(self, transformer: BaseEstimator, *, per: Literal["position", "channel"] = "position") -> None:
+        self.transformer = transformer
+        self.per = per
+
+    # The given transformer is validated by its own fit.
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None, **params: Any) -> Self:
+        """Fit a clone of the transformer.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ..., channels) or (n, features)
+            Rows to learn from.
+        y : array-like of shape (n,) or (n, outputs), default=None
+            Targets, for transformers that use them.
+        **params : dict
+            Metadata for the transformer's `fit`, such as `sample_weight` of shape (n,); with metadata routing enabled,
+            what it requests.
+
+        Returns
+        -------
+        self : NDTransformer
+            The fitted object.
+
+        Raises
+        ------
+        ValueError
+            If `X` has fewer than two axes or an empty one, or if the transformer refuses its values.
+        TypeError
+            If `X` is sparse, or `transformer` is a class or not a scikit-learn estimator.
+        """
+        table, y, params = self._training_table(X, y, params, method="fit")
+        self.transformer_ = clone(self.transformer).fit(table, y, **params)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None, **params: Any) -> Any:
+        """Fit a clone of the transformer and transform the same rows, by its own `fit_transform` if it has one.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ..., channels) or (n, features)
+            Rows to learn from.
+        y : array-like of shape (n,) or (n, outputs), default=None
+            Targets, for transformers that use them.
+        **params : dict
+            Metadata for the transformer, as in `fit`.
+
+        Returns
+        -------
+        X_new : ndarray, sparse matrix or data frame
+            As from `transform`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `fit` and `transform` do.
+        """
+        if not hasattr(self.transformer, "fit_transform"):
+            return self.fit(X, y, **params).transform(X)
+        table, y, params = self._training_table(X, y, params, method="fit_transform")
+        transformer = clone(self.transformer)
+        output = transformer.fit_transform(table, y, **params)
+        self.transformer_ = transformer
+        return self._restore(output, table)
+
+    def transform(self, X: ArrayLike) -> Any:
+        """Transform rows and give them their shape back.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ..., channels) or (n, features)
+            Rows of the shape seen in `fit`.
+
+        Returns
+        -------
+        X_new : ndarray, sparse matrix or data frame
+            Two-dimensional `X`: what the transformer returns. Otherwise an array of the shape of `X`; with
+            `per="channel"` the last axis has as many channels as the transformer returns, with `per="position"` a
+            transformer that changes the number of columns gives shape (n, columns).
+
+        Raises
+        ------
+        ValueError
+            If the shape of the rows is not the one seen in `fit`, or if the transformer refuses the values or changes
+            the number of rows.
+        TypeError
+            If `X` is sparse.
+        """
+        check_is_fitted(self)
+        table = self._table(X, reset=False)
+        return self._restore(self.transformer_.transform(table), table)
+
+    @available_if(_transformer_has("inverse_transform"))
+    def inverse_transform(self, X: ArrayLike) -> Any:
+        """Undo `transform`, if the transformer can.
+
+        Parameters
+        ----------
+        X : array-like of the shape that `transform` returned
+            Transformed rows; with `per="position"` they may be flat.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n, ..., channels) or (n, features)
+            Rows in the shape seen in `fit`.
+
+        Raises
+        ------
+        ValueError
+            If the positions are not those seen in `fit`, or if the transformer refuses the values.
+        """
+        check_is_fitted(self)
+        if len(self.row_shape_) == 1:
+            return self.transformer_.inverse_transform(X)
+        rows = check_nd_array(X, self)
+        if self.per == "channel":
+            fits = rows.shape[1:-1] == self.row_shape_[:-1]
+        else:
+            fits = rows.ndim == 2 or rows.shape[1:] == self.row_shape_
+        if not fits:
+            raise ValueError(
+                f"X has shape {rows.shape}, but {type(self).__name__} with per={self.per!r} was fitted on rows of "
+                f"shape {self.row_shape_}: pass an array of the shape that transform returned for such rows."
+            )
+        table = rows.reshape(-1, self._n_columns(rows.shape[1:]))
+        return self._restore(self.transformer_.inverse_transform(table), table)
+
+    @available_if(_transformer_has("get_feature_names_out"))
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
+        """Names of the columns that the transformer returns.
+
+        Parameters
+        ----------
+        input_features : array-like of str of shape (columns,), default=None
+            Names of the table's columns: one per position and channel in C order, or one per channel. For N-D rows any
+            other number of names is not used: a pipeline hands on those of a step before, with columns of its own.
+
+        Returns
+        -------
+        names : ndarray of str of shape (columns_out,)
+            What the transformer calls its columns.
+        """
+        check_is_fitted(self)
+        if len(self.row_shape_) > 1 and input_features is not None:
+            given = np.asarray(input_features).shape
+            input_features = input_features if given == (self._n_columns(self.row_shape_),) else None
+        return self.transformer_.get_feature_names_out(input_features)
+
+    @available_if(_transformer_has("set_output"))
+    def set_output(self, *, transform: Literal["default", "pandas", "polars"] | None = None) -> Self:
+        """Choose the container that comes out of `transform` and `fit_transform` where it is two-dimensional.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"}, default=None
+            As in scikit-learn. `None` changes nothing.
+
+        Returns
+        -------
+        self : NDTransformer
+            This object.
+        """
+        for transformer in (self.transformer, getattr(self, "transformer_", None)):
+            if transformer is not None:
+                transformer.set_output(transform=transform)
+        return self
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Route what `fit` and `fit_transform` are given to the transformer.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            Which metadata goes to which method.
+        """
+        callee = "fit_transform" if hasattr(self.transformer, "fit_transform") else "fit"
+        mapping = MethodMapping().add(caller="fit", callee="fit").add(caller="fit_transform", callee=callee)
+        return MetadataRouter(owner=self).add(transformer=self.transformer, method_mapping=mapping)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        if hasattr(self.transformer, "__sklearn_tags__") and not isinstance(self.transformer, type):
+            inner = get_tags(self.transformer)
+            for name in ("allow_nan", "categorical", "pairwise", "positive_only", "string"):
+                setattr(tags.input_tags, name, getattr(inner.input_tags, name))
+            tags.target_tags = inner.target_tags
+            tags.non_deterministic = inner.non_deterministic
+            if inner.transformer_tags is not None:
+                tags.transformer_tags = inner.transformer_tags
+        return tags
+
+    def _n_columns(self, row_shape: tuple[int, ...]) -> int:
+        return row_shape[-1] if self.per == "channel" else prod(row_shape)
+
+    def _table(self, X: ArrayLike, *, reset: bool) -> Any:
+        """Check ``X`` and lay it out as the table that the transformer works on: a view where memory allows it."""
+        # The transformer alone knows what to do with the names and dtypes of a data frame's columns.
+        is_frame = hasattr(X, "columns")
+        rows: Any = X if is_frame else check_nd_array(X, self)
+        row_shape = tuple(rows.shape[1:])
+        if reset:
+            self.row_shape_ = row_shape
+        elif row_shape != self.row_shape_ and max(len(row_shape), len(self.row_shape_)) > 1:
+            expected = f"(n, {', '.join(map(str, self.row_shape_))})"
+            raise ValueError(
+                f"X has rows of shape {row_shape}, but {type(self).__name__} was fitted on rows of shape "
+                f"{self.row_shape_}: pass an array of shape {expected}, or fit again."
+            )
+        validate_data(self, X=rows, reset=reset, skip_check_array=True)  # names and number of features
+        return rows if is_frame else rows.reshape(-1, self._n_columns(row_shape))
+
+    def _training_table(
+        self, X: ArrayLike, y: ArrayLike | None, params: dict[str, Any], *, method: str
+    ) -> tuple[Any, ArrayLike | None, dict[str, Any]]:
+        """Lay out ``X`` and, row by row of that table, ``y`` and the metadata that ``method`` is given."""
+        if _routing_enabled():
+            params = process_routing(self, method, **params).transformer[method]
+        table = self._table(X, reset=True)
+        n_positions = prod(self.row_shape_[:-1]) if self.per == "channel" else 1
+        if n_positions == 1:
+            return table, y, params
+        check_consistent_length(X, y, params.get("sample_weight"))
+        n_rows = len(table) // n_positions
+        if y is not None:
+            y = np.repeat(np.asarray(y), n_positions, axis=0)
+        params = {
+            name: np.repeat(np.asarray(value), n_positions, axis=0) if _one_per_row(value, n_rows) else value
+            for name, value in params.items()
+        }
+        return table, y, params
+
+    def _restore(self, output: Any, table: Any) -> Any:
+        """Give what the transformer made of ``table`` the shape that the rows had."""
+        shape = np.shape(output)
+        if len(shape) < 2 or shape[0] != len(table):
+            raise ValueError(
+                f"{type(self.transformer_).__name__} returned shape {shape} for a table of shape {table.shape}, which "
+                f"{type(self).__name__} with per={self.per!r} had made of rows of shape {self.row_shape_}. It must "
+                "return a table with as many rows: use a transformer that keeps the number of rows."
+            )
+        if len(self.row_shape_) == 1:
+            return output
+        if self.per == "position" and shape[1:] != (prod(self.row_shape_),):
+            return output  # the new columns belong to no position
+        output = output.toarray() if issparse(output) else np.asarray(output)
+        channels = self.row_shape_[-1] if self.per == "position" else shape[1]
+        return output.reshape(-1, *self.row_shape_[:-1], channels)
+
+
+def _one_per_row(value: Any, n_rows: int) -> bool:
+    return np.ndim(value) > 0 and len(value) == n_rows

@@ -1,0 +1,310 @@
+"""Any imbalanced-learn sampler over arrays of images, series and volumes."""
+
+from math import prod
+from typing import Any, Self
+
+import numpy as np
+from imblearn.base import BaseSampler
+from imblearn.over_sampling import RandomOverSampler
+from imblearn.under_sampling import RandomUnderSampler
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone
+from sklearn.utils import get_tags
+from sklearn.utils._param_validation import HasMethods
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+
+from skcnn.preprocessing import check_nd_array
+
+__all__ = ["NDSampler"]
+
+
+class NDSampler(MetaEstimatorMixin, BaseSampler):
+    """Run an imbalanced-learn sampler over arrays with more than two axes.
+
+    imbalanced-learn's samplers take tables. This one resamples images, series or volumes as the given sampler resamples
+    their flattened rows: the same rows, in the same order, with the same random state. It is a sampler itself: in
+    imbalanced-learn's Pipeline it is applied in `fit` alone, to the training rows of each fold.
+
+    Parameters
+    ----------
+    sampler : sampler
+        Any imbalanced-learn sampler, or a pipeline of samplers; it is cloned, and itself never fitted.
+
+    Attributes
+    ----------
+    sampler_ : sampler
+        The fitted clone of `sampler`.
+    sampling_strategy_ : dict
+        Class label to number of rows, as the sampler has it.
+    sample_indices_ : ndarray of shape (n_new,)
+        For each row returned, the row of `X` that it was taken from or, for a smoothed bootstrap, drawn around. Exists
+        if the sampler has it.
+    row_shape_ : tuple of int
+        Shape of one row of the `X` seen in `fit`, which is `X.shape[1:]`.
+    n_features_in_ : int
+        `X.shape[1]` of the `X` seen in `fit`, as scikit-learn defines it.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names seen in `fit`, if `X` was a data frame whose column names are all strings.
+
+    See Also
+    --------
+    skcnn.preprocessing.NDTransformer : The same for scikit-learn's transformers.
+
+    Notes
+    -----
+    What is done to the values depends on the sampler:
+
+    - :class:`~imblearn.under_sampling.RandomUnderSampler` and, without `shrinkage`,
+      :class:`~imblearn.over_sampling.RandomOverSampler` look at `y` alone. They are given row numbers in place of `X`,
+      of which nothing but the selected rows is ever copied.
+    - Other samplers that select rows (those with `sample_indices_`) see `X` flattened, in its own dtype.
+    - Samplers that make new rows (SMOTE and its kin, a smoothed bootstrap) see integers as floats, because they
+      interpolate in the dtype they are given, and differences of `uint8` wrap around. Integers up to 16 bits become
+      `float32`, others `float64`. What comes back is rounded, and clipped to the range of the dtype of `X`.
+
+    Values that are not finite are accepted where the sampler's tags say so. Data frames are handed to it as they are,
+    except that integer columns are treated as above; the frame that comes back has the same columns and dtypes.
+
+    As the sampler is cloned in each call, a `RandomState` instance as its `random_state` gives the same rows each time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imblearn.over_sampling import SMOTE
+    >>> from skcnn.sampling import NDSampler
+    >>> images = np.random.default_rng(0).integers(0, 256, size=(30, 8, 8, 3), dtype=np.uint8)
+    >>> labels = np.repeat(["cat", "dog"], [20, 10])
+    >>> X, y = NDSampler(SMOTE(random_state=0)).fit_resample(images, labels)
+    >>> X.shape, X.dtype
+    ((40, 8, 8, 3), dtype('uint8'))
+    >>> np.unique(y, return_counts=True)[1]
+    array([20, 20])
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {"sampler": [HasMethods(["fit", "fit_resample"])]}
+
+    def __init__(self, sampler: BaseEstimator) -> None:
+        self.sampler = sampler
+
+    @property
+    def sampling_strategy_(self) -> Any:
+        """Class label to number of rows, as the fitted sampler has it."""
+        return self.sampler_.sampling_strategy_
+
+    @property
+    def sample_indices_(self) -> NDArray[np.intp]:
+        """Rows of ``X`` that the returned rows come from, if the fitted sampler has them."""
+        return self.sampler_.sample_indices_
+
+    # The given sampler is validated by its own fit.
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: ArrayLike, y: ArrayLike, **params: Any) -> Self:
+        """Check the data and find the sampling strategy, without resampling.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ..., channels) or (n, features)
+            Rows.
+        y : array-like of shape (n,) or one-hot of shape (n, classes)
+            Class labels of any type.
+        **params : dict
+            Metadata for the sampler's `fit`; with metadata routing enabled, what it requests.
+
+        Returns
+        -------
+        self : NDSampler
+            The fitted object.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `fit_resample` does.
+        """
+        sampler = clone(self.sampler)
+        params = self._routed("fit", params)
+        rows = self._check_rows(X, y)
+        if not _is_frame(rows):
+            rows = _table_for(sampler, rows)
+        self.sampler_ = sampler.fit(rows, y, **params)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit_resample(self, X: ArrayLike, y: ArrayLike, **params: Any) -> tuple[Any, Any]:
+        """Resample the rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ..., channels) or (n, features)
+            Rows.
+        y : array-like of shape (n,) or one-hot of shape (n, classes)
+            Class labels of any type.
+        **params : dict
+            Metadata for the sampler's `fit_resample`; with metadata routing enabled, what it requests.
+
+        Returns
+        -------
+        X_resampled : ndarray of shape (n_new, ..., channels), data frame or list
+            Resampled rows in the container and dtype of `X`.
+        y_resampled : array-like of shape (n_new,) or (n_new, classes)
+            Their labels, as the sampler returns them.
+
+        Raises
+        ------
+        ValueError
+            If `X` has fewer than two axes or an empty one, if `X` and `y` differ in length, if the sampler refuses the
+            values or the classes, or if it changes the number of columns.
+        TypeError
+            If `X` is sparse, or `sampler` is a class or not an estimator.
+        """
+        sampler = clone(self.sampler)
+        params = self._routed("fit_resample", params)
+        rows = self._check_rows(X, y)
+        resample = self._resample_frame if _is_frame(rows) else self._fit_resample
+        X_resampled, y_resampled = resample(rows, y, sampler, **params)
+        self.sampler_ = sampler
+        return X_resampled.tolist() if isinstance(X, list) else X_resampled, y_resampled
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
+        """Names of the columns, which resampling leaves as they are.
+
+        Parameters
+        ----------
+        input_features : array-like of str of shape (n_features_in_,), default=None
+            Names to use where `X` had none in `fit`.
+
+        Returns
+        -------
+        names : ndarray of str of shape (n_features_in_,)
+            One name per feature.
+
+        Raises
+        ------
+        ValueError
+            If `fit` saw rows of more than one axis, or if `input_features` are not the names seen in `fit`.
+        """
+        check_is_fitted(self)
+        if len(self.row_shape_) > 1:
+            raise ValueError(
+                f"{type(self).__name__} was fitted on rows of shape {self.row_shape_}, which have no feature names. "
+                "Only X of shape (n, features) has."
+            )
+        return super().get_feature_names_out(input_features)
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Route what `fit` and `fit_resample` are given to the sampler.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            Which metadata goes to which method.
+        """
+        mapping = MethodMapping().add(caller="fit", callee="fit").add(caller="fit_resample", callee="fit_resample")
+        return MetadataRouter(owner=self).add(sampler=self.sampler, method_mapping=mapping)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = False
+        tags.input_tags.three_d_array = True
+        if hasattr(self.sampler, "__sklearn_tags__") and not isinstance(self.sampler, type):
+            inner = get_tags(self.sampler)
+            for name in ("allow_nan", "categorical", "positive_only", "string"):
+                setattr(tags.input_tags, name, getattr(inner.input_tags, name))
+            tags.non_deterministic = inner.non_deterministic
+            tags.sampler_tags.sample_indices = _has_sample_indices(self.sampler)
+            if getattr(self.sampler, "shrinkage", None) is not None:
+                # A smoothed bootstrap computes with the values, though RandomOverSampler's tags do not say so.
+                tags.input_tags.allow_nan = tags.input_tags.string = False
+        return tags
+
+    def _routed(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        return process_routing(self, method, **params).sampler[method] if _routing_enabled() else params
+
+    def _check_rows(self, X: ArrayLike, y: ArrayLike) -> Any:
+        """Check ``X``, and its length against that of ``y``; labels are the sampler's to check."""
+        rows: Any = X
+        if not _is_frame(X):
+            takes = get_tags(self).input_tags
+            rows = check_nd_array(X, self, dtype=None if takes.string else "numeric", finite=not takes.allow_nan)
+        validate_data(self, X=rows, reset=True, skip_check_array=True)  # names and number of features
+        check_consistent_length(rows, y)
+        self.row_shape_ = tuple(rows.shape[1:])
+        return rows
+
+    def _fit_resample(
+        self, X: NDArray[Any], y: ArrayLike, sampler: BaseEstimator, /, **params: Any
+    ) -> tuple[NDArray[Any], Any]:
+        """Resample an array of any shape."""
+        resampled, y_resampled = sampler.fit_resample(_table_for(sampler, X), y, **params)
+        if _looks_at_labels_alone(sampler):
+            return X[sampler.sample_indices_], y_resampled
+        self._check_columns(resampled, sampler)
+        return _cast(np.asarray(resampled), X.dtype).reshape(-1, *self.row_shape_), y_resampled
+
+    def _resample_frame(self, X: Any, y: ArrayLike, sampler: BaseEstimator, /, **params: Any) -> tuple[Any, Any]:
+        """Resample a data frame, which the sampler restores itself, except that it truncates new values to integers."""
+        dtypes = {} if selects_rows(sampler) else {i: dtype for i, dtype in enumerate(X.dtypes) if _is_integer(dtype)}
+        widened = X.copy(deep=False)
+        for i, dtype in dtypes.items():
+            widened.isetitem(i, X.iloc[:, i].astype(_widened(dtype)))
+        resampled, y_resampled = sampler.fit_resample(widened, y, **params)
+        self._check_columns(resampled, sampler)
+        for i, dtype in dtypes.items():
+            resampled.isetitem(i, _cast(resampled.iloc[:, i].to_numpy(), dtype))
+        return resampled, y_resampled
+
+    def _check_columns(self, resampled: Any, sampler: BaseEstimator) -> None:
+        shape, n_columns = np.shape(resampled), prod(self.row_shape_)
+        if shape[1:] != (n_columns,):
+            raise ValueError(
+                f"{type(sampler).__name__} returned shape {shape} for a table of {n_columns} columns, which "
+                f"{type(self).__name__} had made of rows of shape {self.row_shape_}: use a sampler that keeps the "
+                "number of columns."
+            )
+
+
+def _is_frame(X: Any) -> bool:
+    return hasattr(X, "columns") and hasattr(X, "iloc")  # pandas, the one kind that imbalanced-learn restores
+
+
+def _has_sample_indices(sampler: BaseEstimator) -> bool:
+    sampler_tags = getattr(get_tags(sampler), "sampler_tags", None)
+    return sampler_tags is not None and sampler_tags.sample_indices
+
+
+def selects_rows(sampler: BaseEstimator) -> bool:
+    """Whether each row that comes back is a row of ``X``, which a smoothed bootstrap only draws around."""
+    return _has_sample_indices(sampler) and getattr(sampler, "shrinkage", None) is None
+
+
+def _looks_at_labels_alone(sampler: BaseEstimator) -> bool:
+    # Not isinstance: a child class may well look at X.
+    return type(sampler) in (RandomOverSampler, RandomUnderSampler) and selects_rows(sampler)
+
+
+def _table_for(sampler: BaseEstimator, X: NDArray[Any]) -> NDArray[Any]:
+    """Lay out ``X`` as the table that ``sampler`` is given: a view where the sampler and memory allow it."""
+    if _looks_at_labels_alone(sampler):
+        return np.arange(len(X)).reshape(-1, 1)
+    table = X.reshape(len(X), -1)
+    return table if selects_rows(sampler) else table.astype(_widened(X.dtype), copy=False)
+
+
+def _is_integer(dtype: Any) -> bool:
+    return isinstance(dtype, np.dtype) and dtype.kind in "bui"
+
+
+def _widened(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype to interpolate in: differences of unsigned integers wrap around, and products are truncated."""
+    return np.promote_types(dtype, np.float32) if _is_integer(dtype) else dtype
+
+
+def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Cast to ``dtype``; floats become integers by rounding and clipping."""
+    if values.dtype.kind == "f" and _is_integer(dtype):
+        low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        values = np.rint(values.astype(np.promote_types(dtype, values.dtype), copy=False))
+        # The largest 64-bit integer is no float: rounded up, it would be out of range.
+        top = values.dtype.type(high)
+        np.clip(values, low, top if int(top) <= high else np.nextafter(top, 0), out=values)
+    return values.astype(dtype, copy=False)
