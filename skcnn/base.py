@@ -4,27 +4,38 @@ import copy
 from collections.abc import Callable
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
+from skcnn.batches import Batches
 from skcnn.networks import NETWORKS, Network, build_model, network_key, resolve_network
-from skcnn.training.loop import Data, Plan, Progress, train
+from skcnn.splitting import inner_split, labels_to_stratify
+from skcnn.targets import ClassTarget
+from skcnn.training.loop import Plan, Progress, train
 from skcnn.training.pool import pool
 from skcnn.training.program import Program, Topology, building
 from skcnn.training.threads import start_tensorflow
-from skcnn.validation import as_rows, check_X, check_X_y, inner_split, resolve_input_shape
-from skcnn.weights import check_row_weights, prior_shift, row_weights
+from skcnn.validation import as_rows, check_groups, check_X, check_X_y, resolve_input_shape, standard_units
+from skcnn.weights import check_row_weights, class_shares, prior_shift, row_weights
 
 __all__ = ["PENALTY", "RATE", "BaseCNN"]
 
 RATE = Interval(Real, 0, 1, closed="left")
 PENALTY = Interval(Real, 0, None, closed="left")
+
+
+class HeldOut(NamedTuple):
+    """Validation rows, their targets and weights, as the user has them."""
+
+    X: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray | None
 
 
 class BaseCNN(BaseEstimator):
@@ -51,6 +62,8 @@ class BaseCNN(BaseEstimator):
         "epochs": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean", StrOptions({"auto"})],
         "scoring": [StrOptions({"loss", *get_scorer_names()}), callable],
+        "refit_full": ["boolean"],
+        "standardize": [StrOptions({"channel", "position"}), None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [PENALTY],
@@ -118,9 +131,7 @@ class BaseCNN(BaseEstimator):
         resume = self.warm_start and self.__sklearn_is_fitted__()
         X, y = check_X_y(self, X, y, reset=not resume, numeric=self._numeric_target)
         held_out = self._check_validation_data(X_val, y_val, sample_weight_val)
-        if groups is not None:
-            groups = np.asarray(groups)
-            check_consistent_length(X, groups)
+        groups = check_groups(groups, len(X))
         stop_early = self._stops_early(len(X), held_out is not None)
         return self._fit(
             X,
@@ -140,7 +151,7 @@ class BaseCNN(BaseEstimator):
         y: np.ndarray,
         sample_weight: Any,
         groups: np.ndarray | None,
-        held_out: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None,
+        held_out: HeldOut | None,
         *,
         epochs: int,
         stop_early: bool,
@@ -152,47 +163,35 @@ class BaseCNN(BaseEstimator):
         strengths = self._strengths()
         weight = check_row_weights(sample_weight, len(X))
         target = self._target if resume else self._make_target(y, weight, classes)
-        encoded = target.encode(y)
+        encoded = _cast(target.encode(y), self.dtype)
         input_shape = resolve_input_shape(self.input_shape, self._row_shape)
-        rows = as_rows(X, input_shape, self.dtype)
+        self._check_balancing(target)
+        wanted = self._wanted_shares(target)
+        X_rows = as_rows(X, input_shape, self.dtype)
         seed = self._seed if resume else int(check_random_state(self.random_state).randint(2**31 - 1))
 
         kept = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
-        if stop_early and held_out is None:
-            kept, val = self._inner_split(encoded, kept, groups, seed)
-            held_out = (X[val], y[val], None if weight is None else weight[val])
+        rows, splits = kept, stop_early and held_out is None
+        if splits:
+            rows, val = self._inner_split(X_rows, encoded, kept, groups, seed)
+            held_out = HeldOut(X[val], y[val], None if weight is None else weight[val])
 
-        per_class = self._class_weights(target, encoded[kept], None if weight is None else weight[kept])
-        w = np.zeros((len(X), 1 if per_class is None or per_class.ndim == 1 else per_class.shape[0]))
-        w[kept] = row_weights(encoded[kept], per_class, None if weight is None else weight[kept])
-
-        topology = self._topology_for(target, input_shape, strengths)
-        plan = Plan(
-            epochs=int(epochs),
-            batch_size=int(self.batch_size),
-            seed=seed,
-            learning_rate=float(self.learning_rate),
-            schedule=self.schedule,
-            strengths=strengths,
-            patience=int(self.n_iter_no_change),
-            tol=float(self.tol),
-            stop_early=stop_early,
-        )
-        data = Data(rows, _cast(encoded, self.dtype), w.astype(self.dtype), partial(_shuffled, kept, seed))
+        fit = _Fit(self, target, self._topology_for(target, input_shape, strengths), strengths, seed, wanted)
+        fit.set_rows(X_rows, encoded, weight, rows)
         progress = self._progress.resumed() if resume else Progress()
-        fitted = {"_target": target, "_topology": topology, "_seed": seed, "_fitted_strengths": strengths}
-
-        with pool.lend(topology) as program:
-            program.reset(seed)
-            if progress.weights:
-                program.load_weights(progress.weights)
-            if progress.optimizer_state:
-                program.load_optimizer_state(progress.optimizer_state)
-            validate = None
-            if held_out is not None:
-                validate = self._validator(fitted, held_out, per_class)
-            interrupt = train(program, data, plan, progress, validate, self._print if self.verbose else None)
-        self._record(fitted, progress, keep_optimizer=keep_optimizer)
+        interrupt = fit.train(progress, fit.plan(epochs, stop_early), held_out)
+        if splits and self.refit_full and interrupt is None:
+            history = progress.history
+            fit.set_rows(X_rows, encoded, weight, kept)
+            replayed = fit.plan(progress.best_epoch, False)
+            replayed.horizon = int(epochs)
+            if self.schedule == "plateau":
+                replayed.rate_factors = [rate / self.learning_rate for rate in history["learning_rate"]]
+            progress = Progress()
+            interrupt = fit.train(progress, replayed, None)
+            progress.history = history
+        fit.become(self)
+        self._record(progress, keep_optimizer=keep_optimizer)
         if interrupt is not None:
             raise interrupt
         return self
@@ -206,9 +205,7 @@ class BaseCNN(BaseEstimator):
         if self.early_stopping is True:
             raise ValueError("partial_fit trains one epoch on what it is given; set early_stopping to 'auto' or False.")
 
-    def _check_validation_data(
-        self, X_val: Any, y_val: Any, sample_weight_val: Any
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None] | None:
+    def _check_validation_data(self, X_val: Any, y_val: Any, sample_weight_val: Any) -> HeldOut | None:
         if X_val is None and y_val is None:
             if sample_weight_val is not None:
                 raise ValueError("sample_weight_val is given without X_val and y_val; give all three.")
@@ -222,7 +219,7 @@ class BaseCNN(BaseEstimator):
                 "'auto' or True, or leave them out."
             )
         X_val, y_val = check_X_y(self, X_val, y_val, reset=False, numeric=self._numeric_target)
-        return X_val, y_val, check_row_weights(sample_weight_val, len(X_val), "sample_weight_val")
+        return HeldOut(X_val, y_val, check_row_weights(sample_weight_val, len(X_val), "sample_weight_val"))
 
     def _stops_early(self, n_rows: int, validation_given: bool) -> bool:
         if self.early_stopping == "auto":
@@ -230,11 +227,11 @@ class BaseCNN(BaseEstimator):
         return bool(self.early_stopping)
 
     def _inner_split(
-        self, encoded: np.ndarray, kept: np.ndarray, groups: np.ndarray | None, seed: int
+        self, X: np.ndarray, encoded: np.ndarray, kept: np.ndarray, groups: np.ndarray | None, seed: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        strata = self._strata(encoded[kept])
+        labels = labels_to_stratify(encoded[kept], self.validation_fraction)
         kept_groups = None if groups is None else groups[kept]
-        train_rows, val_rows = inner_split(strata, len(kept), self.validation_fraction, kept_groups, seed)
+        train_rows, val_rows = inner_split(X[kept], labels, self.validation_fraction, kept_groups, seed)
         return kept[train_rows], kept[val_rows]
 
     def _strengths(self) -> dict[str, float]:
@@ -263,44 +260,11 @@ class BaseCNN(BaseEstimator):
             optimizer=self.optimizer,
             dtype=self.dtype,
             knobs=frozenset(strengths),
+            standardize=self.standardize,
             build=partial(build_model, network, input_shape, target.n_outputs, dropout),
         )
 
-    def _validator(
-        self,
-        fitted: dict[str, Any],
-        held_out: tuple[np.ndarray, np.ndarray, np.ndarray | None],
-        per_class: np.ndarray | None,
-    ) -> Callable[[Program], dict[str, float]]:
-        """Return the function that judges the network on the validation rows after each epoch."""
-        X, y, weight = held_out
-        encoded = _cast(fitted["_target"].encode(y, "y_val"), self.dtype)
-        rows = as_rows(X, fitted["_topology"].input_shape, self.dtype, "X_val")
-        shift = None if per_class is None else prior_shift(per_class)
-        view = copy.copy(self)._become(fitted)  # what scorers see: this estimator with the weights of the moment
-        scorer = None if self.scoring == "loss" else check_scoring(self, self.scoring)
-
-        def validate(program: Program) -> dict[str, float]:
-            z = program.predict(rows)
-            values = {"val_loss": _mean_loss(program.topology, encoded, z if shift is None else z - shift, weight)}
-            if scorer is not None:
-                view._lent = program
-                weights = {} if weight is None else {"sample_weight": weight}
-                values["val_score"] = float(scorer(view, X, y, **weights))
-            return values
-
-        return validate
-
-    def _become(self, fitted: dict[str, Any]) -> Self:
-        """Take over what does not change while training."""
-        for name, value in fitted.items():
-            setattr(self, name, value)
-        self.input_shape_ = fitted["_topology"].input_shape
-        self.n_outputs_ = fitted["_topology"].n_outputs
-        return self
-
-    def _record(self, fitted: dict[str, Any], progress: Progress, keep_optimizer: bool) -> None:
-        self._become(fitted)
+    def _record(self, progress: Progress, keep_optimizer: bool) -> None:
         self._weights = progress.weights
         self.history_ = progress.history
         self.n_iter_ = progress.epoch
@@ -326,12 +290,12 @@ class BaseCNN(BaseEstimator):
             check_is_fitted(self)
         rows = as_rows(check_X(self, X), self.input_shape_, self._topology.dtype)
         if lent is not None:  # a scorer predicts while training runs
-            return lent.predict(rows).astype(np.float64)
+            return lent.predict(rows).astype(np.float64) - self._shift
         with pool.lend(self._topology, owner=self._weights) as program:
             if program.owner is not self._weights:
                 program.load_weights(self._weights)
                 program.owner = self._weights
-            return program.predict(rows).astype(np.float64)
+            return program.predict(rows).astype(np.float64) - self._shift
 
     def to_keras(self) -> Any:
         """Return the fitted network as a Keras model of its own.
@@ -349,8 +313,23 @@ class BaseCNN(BaseEstimator):
             model = self._topology.build()
             if "dropout" in self._fitted_strengths:
                 model = keras.models.clone_model(model, clone_function=self._plain_layer)
-            model.set_weights(self._weights)
-            return self._with_units(model)
+            n_weights = len(model.weights)
+            model.set_weights(self._weights[:n_weights])
+            return self._with_units(model, self._weights[n_weights:])
+
+    def _with_units(self, model: Any, units: list[np.ndarray]) -> Any:
+        """Put what stands before and after the network in the graph into Keras layers of their own."""
+        _, keras = start_tensorflow()
+        inputs = x = keras.Input(self.input_shape_)
+        if units:
+            axis = -1 if units[0].ndim == 1 else tuple(range(1, units[0].ndim + 1))
+            x = keras.layers.Normalization(axis=axis, mean=units[0], variance=units[1] ** 2, name="standardize")(x)
+        scale, offset = self._output_units()
+        outputs = model(x) if units else model.outputs[0]
+        if scale is not None or np.any(offset):
+            ones = np.ones(self.n_outputs_) if scale is None else scale
+            outputs = keras.layers.Rescaling(ones.tolist(), np.asarray(offset).tolist(), name="units")(outputs)
+        return keras.Model(inputs if units else model.inputs, outputs)
 
     def _plain_layer(self, layer: Any) -> Any:
         """Return Keras' own layer for one of skcnn's, at the fitted strength, and a copy of any other."""
@@ -366,6 +345,7 @@ class BaseCNN(BaseEstimator):
     # What classifier and regressor do differently -----------------------------------------------------------------
 
     _numeric_target = False
+    _shift: Any = 0.0  # what is taken from the outputs to correct them for class shares
 
     def _more_strengths(self) -> list[str]:
         return []
@@ -376,19 +356,128 @@ class BaseCNN(BaseEstimator):
     def _loss_name(self, target: Any) -> str:
         raise NotImplementedError
 
-    def _strata(self, encoded: np.ndarray) -> np.ndarray | None:
+    def _check_balancing(self, target: Any) -> None: ...
+
+    def _wanted_shares(self, target: Any) -> np.ndarray | None:
+        """Class shares to predict for, if they are given."""
         return None
 
     def _class_weights(self, target: Any, encoded: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
         return None
 
-    def _with_units(self, model: Any) -> Any:
-        return model
+    def _sampling(self, target: Any) -> dict[str, Any]:
+        """Return how the training rows are resampled, see `skcnn.batches.Batches`."""
+        return {}
+
+    def _output_units(self) -> tuple[np.ndarray | None, Any]:
+        """Scale, if any, and offset of what the network puts out."""
+        return None, -np.asarray(self._shift)
 
 
-def _shuffled(rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-    """Order of an epoch: a function of seed and epoch alone."""
-    return np.random.default_rng([seed, epoch]).permutation(rows)
+class _Fit:
+    """One call of fit: what is the same in training on the training part and in training again on all rows."""
+
+    def __init__(
+        self,
+        estimator: BaseCNN,
+        target: Any,
+        topology: Topology,
+        strengths: dict[str, float],
+        seed: int,
+        wanted: np.ndarray | None,
+    ) -> None:
+        self.estimator = estimator
+        self.target = target
+        self.topology = topology
+        self.strengths = strengths
+        self.seed = seed
+        self.wanted = wanted
+
+    def set_rows(self, X: np.ndarray, encoded: np.ndarray, weight: np.ndarray | None, rows: np.ndarray) -> None:
+        """Choose the training rows, and find what follows from them: weights, class shares, standard units."""
+        self.batches = Batches(
+            X, encoded, weight, rows, self._weigh, self.seed, **self.estimator._sampling(self.target)
+        )
+        self.units = standard_units(X, rows, weight, self.topology.standardize) if self.topology.standardize else None
+        # What is taken from the logits to predict for the class shares of the training rows, and for those wanted.
+        self.to_train = self.to_wanted = np.zeros(self.topology.n_outputs)
+        if isinstance(self.target, ClassTarget):
+            _, y, w, order = self.batches.at(0)
+            trained = class_shares(self.target, y[order], w[order])
+            shares = class_shares(self.target, encoded[rows], None if weight is None else weight[rows])
+            self.to_train = prior_shift(trained, shares)
+            if self.wanted is not None:
+                self.to_wanted = prior_shift(trained, self.wanted)
+
+    def _weigh(self, y: np.ndarray, weight: np.ndarray | None, order: np.ndarray) -> np.ndarray:
+        seen = None if weight is None else weight[order]
+        per_class = self.estimator._class_weights(self.target, y[order], seen)
+        return row_weights(y, per_class, weight, order).astype(self.topology.dtype)
+
+    def plan(self, epochs: int, stop_early: bool) -> Plan:
+        """Return how to train, from the parameters of the estimator."""
+        estimator = self.estimator
+        return Plan(
+            epochs=int(epochs),
+            batch_size=self.batches.batch_size(int(estimator.batch_size)),
+            seed=self.seed,
+            learning_rate=float(estimator.learning_rate),
+            schedule=estimator.schedule,
+            strengths=self.strengths,
+            patience=int(estimator.n_iter_no_change),
+            tol=float(estimator.tol),
+            stop_early=stop_early,
+        )
+
+    def train(self, progress: Progress, plan: Plan, held_out: HeldOut | None) -> KeyboardInterrupt | None:
+        """Train on a program from the pool; an interrupt is returned."""
+        with pool.lend(self.topology) as program:
+            program.reset(self.seed)
+            if self.units is not None:
+                program.set_units(*self.units)
+            if progress.weights:
+                program.load_weights(progress.weights)
+            if progress.optimizer_state:
+                program.load_optimizer_state(progress.optimizer_state)
+            validate = None if held_out is None else self._validator(held_out)
+            report = self.estimator._print if self.estimator.verbose else None
+            return train(program, self.batches, plan, progress, validate, report)
+
+    def _validator(self, held_out: HeldOut) -> Callable[[Program], dict[str, float]]:
+        """Return the function that judges the network on the validation rows after each epoch."""
+        estimator = self.estimator
+        encoded = _cast(self.target.encode(held_out.y, "y_val"), estimator.dtype)
+        rows = as_rows(held_out.X, self.topology.input_shape, estimator.dtype, "X_val")
+        view = self.become(copy.copy(estimator))  # what scorers see: this estimator with the weights of the moment
+        scorer = None if estimator.scoring == "loss" else check_scoring(estimator, estimator.scoring)
+        weights = {} if held_out.weight is None else {"sample_weight": held_out.weight}
+
+        def validate(program: Program) -> dict[str, float]:
+            z = program.predict(rows) - self.to_train
+            values = {"val_loss": _mean_loss(self.topology, encoded, z, held_out.weight)}
+            if scorer is not None:
+                view._lent = program
+                values["val_score"] = float(scorer(view, held_out.X, held_out.y, **weights))
+            return values
+
+        return validate
+
+    def become(self, estimator: BaseCNN) -> BaseCNN:
+        """Give an estimator what is known of the fit before training."""
+        estimator._target = self.target
+        estimator._topology = self.topology
+        estimator._seed = self.seed
+        estimator._fitted_strengths = self.strengths
+        estimator._shift = self.to_wanted if self.wanted is not None else self._shift_of(estimator)
+        estimator.input_shape_ = self.topology.input_shape
+        estimator.n_outputs_ = self.topology.n_outputs
+        if isinstance(self.target, ClassTarget):
+            estimator.classes_ = self.target.classes
+        return estimator
+
+    def _shift_of(self, estimator: BaseCNN) -> np.ndarray:
+        corrected = isinstance(getattr(estimator, "priors", None), str)
+        return self.to_train if corrected else np.zeros(self.topology.n_outputs)
 
 
 def _cast(encoded: np.ndarray, dtype: str) -> np.ndarray:

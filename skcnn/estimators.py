@@ -1,19 +1,20 @@
 """`CNNClassifier` and `CNNRegressor`: a Keras network as a scikit-learn estimator."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 
 from skcnn.base import PENALTY, RATE, BaseCNN
+from skcnn.exceptions import DoubleBalancingWarning
 from skcnn.networks import Network
 from skcnn.targets import ClassTarget, RegressionTarget
-from skcnn.training.threads import start_tensorflow
 from skcnn.validation import check_X_y
-from skcnn.weights import class_weights
+from skcnn.weights import check_priors, class_weights
 
 __all__ = ["CNNClassifier", "CNNRegressor"]
 
@@ -47,6 +48,19 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     class_weight : dict, list of dict, "balanced" or None, default=None
         Weights by class label; "balanced" is ``n / (n_classes * rows of the class)`` on the rows that are trained on.
         For multilabel a list with a dict ``{0: ..., 1: ...}`` per label.
+    sampler : sampler or None, default=None
+        An imbalanced-learn sampler, applied to the training part alone, after the inner validation split. Selected rows
+        keep their sample weight, new rows get the mean weight of their class.
+    resample : {"once", "epoch"}, default="once"
+        When `sampler` is applied: before training, or before each epoch with a random state of its own.
+    balanced_batches : bool, default=False
+        Whether every batch holds equally many rows of each class, ``batch_size // n_classes``. An epoch ends when all
+        rows have been seen; those of the rarer classes are then seen more often.
+    priors : "train", array-like of shape (n_classes,) or None, default=None
+        Class shares that probabilities and predictions are for. None: those that the network was trained on, after
+        weighting and resampling. "train": those of the training rows, which undoes what `class_weight`, `sampler` and
+        `balanced_batches` did. An array: known shares of the population to predict for, in the order of `classes_`; for
+        multilabel the share of each label. See `skcnn.weights.prior_shift` for the formula.
     optimizer : {"adam", "sgd", "rmsprop"}, default="adam"
         Keras' update rule of that name, with Keras' constants.
     learning_rate : float, default=0.003
@@ -69,13 +83,20 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         What early stopping monitors: "loss", the validation loss of probabilities corrected for the class weights, or a
         scikit-learn scorer.
     validation_fraction : float, default=0.1
-        Share of the rows in the inner validation split.
+        Share of the rows in the inner validation split. It is stratified and seeded; rows of one group (see `fit`), and
+        rows that are equal to the bit, stay on one side.
+    refit_full : bool, default=False
+        Whether to train again, on all rows, for as long as the inner validation split has shown to be best.
     n_iter_no_change : int, default=10
         Epochs without improvement after which training stops.
     tol : float, default=1e-4
         Improvement of the score that counts.
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit, for `epochs` more.
+    standardize : {"channel", "position"} or None, default=None
+        Whether to subtract the mean and divide by the standard deviation, per channel or per position and channel, as
+        `StandardScaler` does; fitted on the training part alone, applied in the graph, so that ``uint8`` images need no
+        copy in floating point.
     dtype : {"float32", "float64"}, default="float32"
         Type of weights and arithmetic.
     random_state : int, RandomState instance or None, default=None
@@ -119,6 +140,10 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         "loss": [StrOptions({"auto", "log_loss", "focal"})],
         "focal_gamma": [PENALTY],
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
+        "sampler": [HasMethods(["fit_resample"]), None],
+        "resample": [StrOptions({"once", "epoch"})],
+        "balanced_batches": ["boolean"],
+        "priors": [StrOptions({"train"}), "array-like", None],
     }
 
     def __init__(
@@ -134,6 +159,10 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         loss: Literal["auto", "log_loss", "focal"] = "auto",
         focal_gamma: float = 2.0,
         class_weight: Mapping[Any, float] | list[Mapping[int, float]] | Literal["balanced"] | None = None,
+        sampler: Any = None,
+        resample: Literal["once", "epoch"] = "once",
+        balanced_batches: bool = False,
+        priors: Literal["train"] | Sequence[float] | None = None,
         optimizer: Literal["adam", "sgd", "rmsprop"] = "adam",
         learning_rate: float = 0.003,
         momentum: float = 0.9,
@@ -144,9 +173,11 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         early_stopping: bool | Literal["auto"] = "auto",
         scoring: str | Callable[..., float] = "loss",
         validation_fraction: float = 0.1,
+        refit_full: bool = False,
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         warm_start: bool = False,
+        standardize: Literal["channel", "position"] | None = None,
         dtype: Literal["float32", "float64"] = "float32",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -161,6 +192,10 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         self.loss = loss
         self.focal_gamma = focal_gamma
         self.class_weight = class_weight
+        self.sampler = sampler
+        self.resample = resample
+        self.balanced_batches = balanced_batches
+        self.priors = priors
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.momentum = momentum
@@ -171,9 +206,11 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         self.early_stopping = early_stopping
         self.scoring = scoring
         self.validation_fraction = validation_fraction
+        self.refit_full = refit_full
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.warm_start = warm_start
+        self.standardize = standardize
         self.dtype = dtype
         self.random_state = random_state
         self.verbose = verbose
@@ -284,15 +321,34 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     def _make_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> ClassTarget:
         return ClassTarget.of(y, classes)
 
-    def _become(self, fitted: dict[str, Any]) -> Self:
-        self.classes_ = fitted["_target"].classes
-        return super()._become(fitted)
-
     def _loss_name(self, target: ClassTarget) -> str:
         return target.loss
 
-    def _strata(self, encoded: np.ndarray) -> np.ndarray | None:
-        return encoded if encoded.ndim == 1 else encoded[:, 0] if encoded.shape[1] == 1 else None
+    def _check_balancing(self, target: ClassTarget) -> None:
+        balancing = [name for name in ("sampler", "balanced_batches") if getattr(self, name)]
+        if balancing and target.kind == "multilabel":
+            raise ValueError(
+                f"{balancing[0]} does not work for multilabel targets; use class_weight, a dict per label."
+            )
+        if self.balanced_batches and self.batch_size < len(target.classes):
+            raise ValueError(
+                f"balanced_batches=True needs a batch_size of at least the number of classes, {len(target.classes)}; "
+                f"got batch_size={self.batch_size}."
+            )
+        if balancing and isinstance(self.class_weight, Mapping):
+            warnings.warn(
+                f"class_weight={self.class_weight!r} weighs classes that {balancing[0]} balances already, so that rare "
+                "classes count twice. Leave one of them out.",
+                DoubleBalancingWarning,
+                stacklevel=5,
+            )
+
+    def _sampling(self, target: ClassTarget) -> dict[str, Any]:
+        share = self.batch_size // len(target.classes) if self.balanced_batches else 0
+        return {"sampler": self.sampler, "every_epoch": self.resample == "epoch", "share": share}
+
+    def _wanted_shares(self, target: ClassTarget) -> np.ndarray | None:
+        return None if self.priors is None or isinstance(self.priors, str) else check_priors(self.priors, target)
 
     def _class_weights(self, target: Any, encoded: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
         return None if self.class_weight is None else class_weights(self.class_weight, target, encoded, weight)
@@ -349,13 +405,20 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     scoring : str or callable, default="loss"
         What early stopping monitors: "loss" or a scikit-learn scorer.
     validation_fraction : float, default=0.1
-        Share of the rows in the inner validation split.
+        Share of the rows in the inner validation split. It is stratified and seeded; rows of one group (see `fit`), and
+        rows that are equal to the bit, stay on one side.
+    refit_full : bool, default=False
+        Whether to train again, on all rows, for as long as the inner validation split has shown to be best.
     n_iter_no_change : int, default=10
         Epochs without improvement after which training stops.
     tol : float, default=1e-4
         Improvement of the score that counts; for "loss" in units of the standardised target.
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit, for `epochs` more.
+    standardize : {"channel", "position"} or None, default=None
+        Whether to subtract the mean and divide by the standard deviation, per channel or per position and channel, as
+        `StandardScaler` does; fitted on the training part alone, applied in the graph, so that ``uint8`` images need no
+        copy in floating point.
     dtype : {"float32", "float64"}, default="float32"
         Type of weights and arithmetic.
     random_state : int, RandomState instance or None, default=None
@@ -417,9 +480,11 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         early_stopping: bool | Literal["auto"] = "auto",
         scoring: str | Callable[..., float] = "loss",
         validation_fraction: float = 0.1,
+        refit_full: bool = False,
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         warm_start: bool = False,
+        standardize: Literal["channel", "position"] | None = None,
         dtype: Literal["float32", "float64"] = "float32",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -441,9 +506,11 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         self.early_stopping = early_stopping
         self.scoring = scoring
         self.validation_fraction = validation_fraction
+        self.refit_full = refit_full
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.warm_start = warm_start
+        self.standardize = standardize
         self.dtype = dtype
         self.random_state = random_state
         self.verbose = verbose
@@ -495,10 +562,8 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     def _loss_name(self, target: RegressionTarget) -> str:
         return "squared_error" if self.loss == "auto" else self.loss
 
-    def _with_units(self, model: Any) -> Any:
-        _, keras = start_tensorflow()
-        units = keras.layers.Rescaling(self._target.scale.tolist(), self._target.mean.tolist(), name="units")
-        return keras.Model(model.inputs, units(model.outputs[0]))
+    def _output_units(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._target.scale, self._target.mean
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,14 +1,14 @@
-"""Checks of X and y, before any work is done, and the inner split that early stopping validates on."""
+"""Checks of X, y and what comes with them, before any work is done; statistics of the training rows."""
 
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils.validation import validate_data
 
-__all__ = ["as_rows", "check_X", "check_X_y", "inner_split", "resolve_input_shape"]
+__all__ = ["as_rows", "check_X", "check_X_y", "check_groups", "resolve_input_shape", "standard_units"]
 
 MAX_NDIM = 5
+STATISTICS_BYTES = 16 * 2**20  # of float64 at a time
 
 
 def check_X_y(estimator: Any, X: Any, y: Any, *, reset: bool, numeric: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -84,36 +84,50 @@ def as_rows(X: np.ndarray, input_shape: tuple[int, ...], dtype: str, name: str =
     return X.reshape(len(X), *input_shape)
 
 
-def inner_split(
-    strata: np.ndarray | None, n_rows: int, fraction: float, groups: np.ndarray | None, seed: int
+def check_groups(groups: Any, n_rows: int) -> np.ndarray | None:
+    """Return groups as an array of shape (n_rows,), or None for None."""
+    if groups is None:
+        return None
+    groups = np.asarray(groups)
+    if groups.shape != (n_rows,):
+        raise ValueError(
+            f"groups.shape == {groups.shape}, expected ({n_rows},): one group per row of X. A sampler in an earlier "
+            "step of the pipeline changes the rows but not the groups; give the sampler to the estimator instead "
+            "(sampler=...), which resamples after the inner split."
+        )
+    return groups
+
+
+def standard_units(
+    X: np.ndarray, rows: np.ndarray, weight: np.ndarray | None, per: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split rows into training and validation rows.
+    """Return mean and scale of some rows of X, as scikit-learn's `StandardScaler` would, without copying them all.
 
     Parameters
     ----------
-    strata : ndarray of shape (n_rows,) or None
-        Class of each row, to be kept in equal shares.
-    n_rows : int
-        Number of rows.
-    fraction : float in (0, 1)
-        Share of the validation rows.
-    groups : ndarray of shape (n_rows,) or None
-        Rows of one group stay on one side.
-    seed : int
-        Seed of the shuffle.
-
-    Returns
-    -------
-    train, validation : ndarrays of int
-        Sorted row indices.
+    X : ndarray of shape (n, ..., channels)
+        Rows of any real type.
+    rows : ndarray of int
+        Rows to look at.
+    weight : ndarray of shape (n,) or None
+        Weights of all rows.
+    per : {"channel", "position"}
+        Shape of the results: (channels,) or (..., channels).
     """
-    rows = np.zeros(n_rows)
-    splitter: Any
-    if groups is not None:
-        splitter = GroupShuffleSplit(1, test_size=fraction, random_state=seed)
-    elif strata is not None:
-        splitter = StratifiedShuffleSplit(1, test_size=fraction, random_state=seed)
-    else:
-        splitter = ShuffleSplit(1, test_size=fraction, random_state=seed)
-    train, validation = next(splitter.split(rows, strata, groups))
-    return np.sort(train), np.sort(validation)
+    shape = X.shape[1:] if per == "position" else X.shape[-1:]
+    size = max(1, STATISTICS_BYTES // max(1, 8 * X[:1].size))
+    blocks = [rows[start : start + size] for start in range(0, len(rows), size)]
+
+    def mean_of(values: Any) -> np.ndarray:
+        total, count = np.zeros(shape), 0.0
+        for block in blocks:
+            w = np.ones(len(block)) if weight is None else weight[block]
+            sums = np.tensordot(w, values(X[block].astype(np.float64)), axes=1)
+            total += sums if per == "position" else sums.reshape(-1, X.shape[-1]).sum(axis=0)
+            count += w.sum()
+        return total / (count * (1 if per == "position" else X[0].size // X.shape[-1]))
+
+    mean = mean_of(lambda x: x)
+    scale = np.sqrt(mean_of(lambda x: (x - mean) ** 2))
+    constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
+    return mean, np.where(constant, 1.0, scale)

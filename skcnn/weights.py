@@ -8,7 +8,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from skcnn.targets import ClassTarget
 
-__all__ = ["check_row_weights", "class_weights", "prior_shift", "row_weights"]
+__all__ = ["check_priors", "check_row_weights", "class_shares", "class_weights", "prior_shift", "row_weights"]
 
 
 def check_row_weights(weight: Any, n_rows: int, name: str = "sample_weight") -> np.ndarray | None:
@@ -26,8 +26,9 @@ def check_row_weights(weight: Any, n_rows: int, name: str = "sample_weight") -> 
     checked = np.array(weight, dtype=np.float64)
     if checked.shape != (n_rows,):
         raise ValueError(
-            f"{name}.shape == {checked.shape}, expected ({n_rows},): one weight per row of X. Samplers of an upstream "
-            "pipeline step change the rows but not the weights."
+            f"{name}.shape == {checked.shape}, expected ({n_rows},): one weight per row of X. A sampler in an earlier "
+            "step of the pipeline changes the rows but not the weights; give the sampler to the estimator instead "
+            "(sampler=...), which carries them along."
         )
     if not np.isfinite(checked).all() or (checked < 0).any():
         bad = checked[~(np.isfinite(checked) & (checked >= 0))]
@@ -109,10 +110,13 @@ def _of_one(class_weight: Any, classes: np.ndarray, codes: np.ndarray, weight: n
     return weights
 
 
-def row_weights(y: np.ndarray, per_class: np.ndarray | None, weight: np.ndarray | None) -> np.ndarray:
-    """Return class weight times sample weight of each row, ``(n, 1)``, or row and label, ``(n, n_labels)``, of mean 1.
+def row_weights(
+    y: np.ndarray, per_class: np.ndarray | None, weight: np.ndarray | None, order: np.ndarray
+) -> np.ndarray:
+    """Return class weight times sample weight of each row, ``(n, 1)``, or row and label, ``(n, n_labels)``.
 
-    The mean is taken so that weighting does not change the effective learning rate.
+    They are scaled to mean 1 over the rows in `order`, those of an epoch, so that weighting does not change the
+    effective learning rate.
     """
     rows = np.ones((len(y), 1)) if weight is None else weight[:, None].copy()
     if per_class is not None and per_class.ndim == 2:
@@ -120,17 +124,70 @@ def row_weights(y: np.ndarray, per_class: np.ndarray | None, weight: np.ndarray 
     elif per_class is not None:
         codes = y if y.ndim == 1 else y[:, 0].astype(np.int32)
         rows *= per_class[codes][:, None]
-    return rows / rows.mean()
+    return rows / rows[order].mean()
 
 
-def prior_shift(per_class: np.ndarray) -> np.ndarray:
-    """Return what class weights add to the logits, ``(n_outputs,)``; subtracting it restores the original class shares.
+def class_shares(target: ClassTarget, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    """Return each class's share of the total weight, ``(n_classes,)``, or each label's of 0 and 1, ``(n_labels, 2)``.
 
-    A network trained with class weights w estimates posteriors for shares proportional to w times the shares in the
-    data; Bayes' rule makes that a shift of log w (Saerens, Latinne and Decaestecker 2002, equation 2.4). A class of
-    weight 0 was never seen and is left where it is.
+    Parameters
+    ----------
+    target : ClassTarget
+        Kind and classes.
+    y : ndarray
+        Encoded targets.
+    weight : ndarray of shape (n,), (n, 1) or (n, n_labels), or None
+        Row weights.
     """
-    log_weight = np.log(np.where(per_class > 0, per_class, 1.0))
-    if per_class.ndim == 2:
-        return log_weight[:, 1] - log_weight[:, 0]
-    return log_weight[1:] - log_weight[:1] if len(log_weight) == 2 else log_weight
+    rows = np.ones((len(y), 1)) if weight is None else weight.reshape(len(y), -1)
+    if target.kind == "multilabel":
+        positive = np.average(y, axis=0, weights=np.broadcast_to(rows, y.shape))
+        return np.stack([1 - positive, positive], axis=1)
+    codes = y if y.ndim == 1 else y[:, 0].astype(np.int32)
+    counts = np.bincount(codes, weights=rows[:, 0], minlength=len(target.classes))
+    return counts / counts.sum()
+
+
+def prior_shift(trained: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return by how much logits that were trained on other class shares are too high, ``(n_outputs,)``.
+
+    By Bayes' rule a posterior for class shares q becomes one for shares p when it is multiplied by p / q and normalised
+    (Saerens, Latinne and Decaestecker 2002, equation 2.4, https://doi.org/10.1162/089976602753284446): the logits fall
+    by log(q / p), the logit of a binary network by the difference of the two classes. Class weights change the shares
+    as resampling does (Elkan 2001, theorem 2). A class without any share on one of the sides stays where it is.
+
+    Parameters
+    ----------
+    trained : ndarray of shape (n_classes,) or (n_labels, 2)
+        Shares q that the network was trained on.
+    wanted : ndarray of the same shape
+        Shares p to predict for.
+    """
+    known = (trained > 0) & (wanted > 0)
+    shift = np.log(np.where(known, trained, 1.0) / np.where(known, wanted, 1.0))
+    if shift.ndim == 2:
+        return shift[:, 1] - shift[:, 0]
+    return shift[1:] - shift[:1] if len(shift) == 2 else shift
+
+
+def check_priors(priors: Any, target: ClassTarget) -> np.ndarray:
+    """Return the class shares of a test population in the form of `class_shares`.
+
+    Raises
+    ------
+    ValueError
+        If there is not one share in (0, 1) per class (or label), or those of the classes do not sum to 1.
+    """
+    shares = np.asarray(priors, dtype=np.float64)
+    n_classes = len(target.classes)
+    kind = "label" if target.kind == "multilabel" else "class"
+    if shares.shape != (n_classes,) or not ((shares > 0) & (shares < 1)).all():
+        raise ValueError(
+            f"priors={priors!r}; expected 'train' or {n_classes} shares between 0 and 1, one per {kind} in the order "
+            f"of classes_, {target.classes.tolist()}."
+        )
+    if target.kind == "multilabel":
+        return np.stack([1 - shares, shares], axis=1)
+    if not np.isclose(shares.sum(), 1, atol=1e-6):
+        raise ValueError(f"priors={priors!r} sum to {shares.sum():g}; expected class shares that sum to 1.")
+    return shares

@@ -14,7 +14,7 @@ LABELS = np.array(["a", "b", "a", "a", "c", "b"])
 def test_rows_weigh_as_in_scikit_learn(class_weight):
     target = ClassTarget.of(LABELS)
     y = target.encode(LABELS)
-    rows = row_weights(y, class_weights(class_weight, target, y, None), None)[:, 0]
+    rows = row_weights(y, class_weights(class_weight, target, y, None), None, np.arange(len(y)))[:, 0]
     expected = compute_sample_weight(class_weight, LABELS)
     np.testing.assert_allclose(rows, expected / expected.mean())
 
@@ -32,7 +32,7 @@ def test_multilabel_weighs_each_row_and_label(rng):
     target = ClassTarget.of(y)
     encoded = target.encode(y)
     per_label = [{0: 1.0, 1: 5.0}, {0: 1.0, 1: 1.0}, {0: 2.0, 1: 3.0}]
-    rows = row_weights(encoded, class_weights(per_label, target, encoded, None), None)
+    rows = row_weights(encoded, class_weights(per_label, target, encoded, None), None, np.arange(30))
     columns = np.column_stack([compute_sample_weight(one, column) for one, column in zip(per_label, y.T, strict=True)])
     np.testing.assert_allclose(rows, columns / columns.mean())
     # The product over labels is what scikit-learn gives a row.
@@ -46,9 +46,10 @@ def test_prior_shift_undoes_weights_by_bayes_rule(rng):
     likelihood = rng.dirichlet(np.ones(3), 5)  # p(x | class) for five x, up to a factor
     weighted = likelihood * shares * weights
     posterior = likelihood * shares / (likelihood * shares).sum(axis=1, keepdims=True)
-    z = np.log(weighted) - prior_shift(weights)
+    trained = shares * weights / (shares * weights).sum()
+    z = np.log(weighted) - prior_shift(trained, shares)
     np.testing.assert_allclose(np.exp(z) / np.exp(z).sum(axis=1, keepdims=True), posterior)
-    two = np.log(weighted[:, 1] / weighted[:, 0]) - prior_shift(weights[:2])
+    two = np.log(weighted[:, 1] / weighted[:, 0]) - prior_shift(trained[:2], shares[:2])
     expected = likelihood[:, 1] * shares[1] / (likelihood[:, :2] * shares[:2]).sum(axis=1)
     np.testing.assert_allclose(1 / (1 + np.exp(-two)), expected)
 

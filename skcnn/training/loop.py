@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 
 from skcnn.training.program import Program
 from skcnn.training.threads import start_tensorflow
 
-__all__ = ["Data", "Plan", "Progress", "train"]
+__all__ = ["Data", "Plan", "Progress", "Rows", "train"]
 
 CALL_SECONDS = 1.0  # a longer epoch comes back to Python about this often, so that an interrupt is heard
 FIRST_CALL_STEPS = 8  # steps of the first call of a fit, from which the length of the next is judged
@@ -38,6 +39,17 @@ class Data:
     w: np.ndarray
     order: Callable[[int], np.ndarray]
 
+    def at(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return rows, targets and weights of an epoch, and their order."""
+        return self.X, self.y, self.w, self.order(epoch)
+
+
+class Rows(Protocol):
+    """What gives the rows of an epoch; the same arrays again where nothing changed, so that they are sent once."""
+
+    def at(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return rows, targets and weights of an epoch, and their order; a function of its argument alone."""
+
 
 @dataclass
 class Plan:
@@ -61,6 +73,10 @@ class Plan:
         See `Progress.judge`.
     stop_early : bool
         Whether a validation score that no longer improves ends the run and the best weights are kept.
+    horizon : int
+        Epoch at which the cosine schedule ends; 0 for the last of this call.
+    rate_factors : list of float or None
+        What to multiply the learning rate by in each epoch, in place of the schedule.
     """
 
     epochs: int
@@ -72,6 +88,8 @@ class Plan:
     patience: int
     tol: float
     stop_early: bool
+    horizon: int = 0
+    rate_factors: list[float] | None = None
 
 
 @dataclass
@@ -149,7 +167,7 @@ class Progress:
 
 def train(
     program: Program,
-    data: Data,
+    data: Rows,
     plan: Plan,
     progress: Progress,
     validate: Callable[[Program], dict[str, float]] | None = None,
@@ -161,7 +179,7 @@ def train(
     ----------
     program : Program
         Lent by the pool, reset or loaded by the caller.
-    data : Data
+    data : Data or other Rows
         Training rows.
     plan : Plan
         How to train.
@@ -194,20 +212,23 @@ def train(
 
 def _train(
     program: Program,
-    data: Data,
+    data: Rows,
     plan: Plan,
     progress: Progress,
     validate: Callable[[Program], dict[str, float]] | None,
     report: Callable[[Progress], None] | None,
 ) -> None:
     tf, _ = start_tensorflow()
-    tensors = tuple(tf.convert_to_tensor(part) for part in (data.X, data.y, data.w))
+    sent: list[np.ndarray] = []
+    tensors: tuple[Any, ...] = ()
     end = progress.epoch + plan.epochs
     pace = _Pace()
     while progress.epoch < end:
-        order = data.order(progress.epoch)
+        *parts, order = data.at(progress.epoch)
+        if not sent or any(part is not old for part, old in zip(parts, sent, strict=True)):
+            sent, tensors = parts, tuple(tf.convert_to_tensor(part) for part in parts)
         n_steps = -(-len(order) // plan.batch_size)
-        rates = _rates(plan, progress, n_steps, end)
+        rates = _rates(plan, progress, n_steps, plan.horizon or end)
         inputs = {
             "order": tf.constant(order, tf.int32),
             "batch_size": tf.constant(min(plan.batch_size, len(order)), tf.int32),
@@ -262,6 +283,8 @@ class _Pace:
 
 def _rates(plan: Plan, progress: Progress, n_steps: int, end: int) -> np.ndarray:
     """Learning rate of each step of the coming epoch."""
+    if plan.rate_factors is not None:
+        return np.full(n_steps, plan.learning_rate * plan.rate_factors[progress.epoch])
     if plan.schedule == "cosine":  # Loshchilov and Hutter 2017, equation 5, one cycle, per step
         done = (progress.epoch + np.arange(n_steps) / n_steps) / end
         return plan.learning_rate * 0.5 * (1 + np.cos(np.pi * done))

@@ -60,6 +60,8 @@ class Topology:
         ``focal_gamma``, ``clipnorm`` and ``momentum``. On or off changes the graph, their values do not.
     build : callable
         ``build()`` returns the Keras model; not part of the key.
+    standardize : {"channel", "position", None}
+        Whether rows are standardised in the graph, with a mean and scale per channel or per position and channel.
     """
 
     network: Hashable
@@ -70,6 +72,7 @@ class Topology:
     dtype: str
     knobs: frozenset[str]
     build: Callable[[], Any] = field(compare=False, repr=False)
+    standardize: str | None = None
 
 
 @contextmanager
@@ -108,6 +111,11 @@ class Program:
         with building(topology.dtype):
             self.model = topology.build()
             self._weights = [variable.value for variable in self.model.weights]
+            self._units = []
+            if topology.standardize:
+                shape = topology.input_shape if topology.standardize == "position" else topology.input_shape[-1:]
+                self._units = [tf.Variable(value(shape, topology.dtype)) for value in (np.zeros, np.ones)]
+            self._weights += self._units
             self._trained = [variable.value for variable in self.model.trainable_variables]
             self._random = _random_weights(self.model)
             self._initial = [weight.numpy() for weight in self._weights]
@@ -147,8 +155,13 @@ class Program:
             slot.assign(np.zeros(slot.shape, self.topology.dtype))
         self.owner = None
 
+    def set_units(self, mean: np.ndarray, scale: np.ndarray) -> None:
+        """Set what rows are standardised with."""
+        for variable, value in zip(self._units, (mean, scale), strict=True):
+            variable.assign(value)
+
     def weights(self) -> list[np.ndarray]:
-        """Copy the weights out, in the order of ``model.weights``."""
+        """Copy the weights out, in the order of ``model.weights``; then mean and scale, if rows are standardised."""
         return [weight.numpy() for weight in self._weights]
 
     def load_weights(self, weights: list[np.ndarray]) -> None:
@@ -238,12 +251,18 @@ class Program:
                 self._graphs[key] = tf.function(function, autograph=False).get_concrete_function(*specs())
         return self._graphs[key]
 
+    def _inputs(self, X: Any) -> Any:
+        """Rows as the network takes them."""
+        tf, _ = start_tensorflow()
+        rows = tf.cast(X, self._dtype)
+        return (rows - self._units[0]) / self._units[1] if self._units else rows
+
     def _run_predict(self, X: Any, size: Any) -> Any:
         tf, _ = start_tensorflow()
         dtype, shape = self._dtype, (None, self.topology.n_outputs)
 
         def chunk(i: Any, out: Any) -> tuple[Any, Any]:
-            rows = tf.cast(X[i * size : (i + 1) * size], dtype)
+            rows = self._inputs(X[i * size : (i + 1) * size])
             return i + 1, out.write(i, self.model(rows, training=False))
 
         n_chunks = tf.shape(X)[0] // size
@@ -275,7 +294,7 @@ class Program:
         seed = tf.stack([inputs["seed"], clock])
         with tf.GradientTape(watch_accessed_variables=False) as tape, step_inputs(seed=seed, **strengths):
             tape.watch(self._trained)
-            z = self.model(tf.cast(X, self._dtype), training=True)
+            z = self.model(self._inputs(X), training=True)
             losses = row_losses(
                 self.topology.loss,
                 y,
