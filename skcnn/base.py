@@ -181,15 +181,8 @@ class BaseCNN(BaseEstimator):
         progress = self._progress.resumed() if resume else Progress()
         interrupt = fit.train(progress, fit.plan(epochs, stop_early), held_out)
         if splits and self.refit_full and interrupt is None:
-            history = progress.history
             fit.set_rows(X_rows, encoded, weight, kept)
-            replayed = fit.plan(progress.best_epoch, False)
-            replayed.horizon = int(epochs)
-            if self.schedule == "plateau":
-                replayed.rate_factors = [rate / self.learning_rate for rate in history["learning_rate"]]
-            progress = Progress()
-            interrupt = fit.train(progress, replayed, None)
-            progress.history = history
+            progress, interrupt = fit.train_again(progress, epochs)
         fit.become(self)
         self._record(progress, keep_optimizer=keep_optimizer)
         if interrupt is not None:
@@ -231,7 +224,9 @@ class BaseCNN(BaseEstimator):
     ) -> tuple[np.ndarray, np.ndarray]:
         labels = labels_to_stratify(encoded[kept], self.validation_fraction)
         kept_groups = None if groups is None else groups[kept]
-        train_rows, val_rows = inner_split(X[kept], labels, self.validation_fraction, kept_groups, seed)
+        train_rows, val_rows = inner_split(
+            X if len(kept) == len(X) else X[kept], labels, self.validation_fraction, kept_groups, seed
+        )
         return kept[train_rows], kept[val_rows]
 
     def _strengths(self) -> dict[str, float]:
@@ -329,7 +324,7 @@ class BaseCNN(BaseEstimator):
         if scale is not None or np.any(offset):
             ones = np.ones(self.n_outputs_) if scale is None else scale
             outputs = keras.layers.Rescaling(ones.tolist(), np.asarray(offset).tolist(), name="units")(outputs)
-        return keras.Model(inputs if units else model.inputs, outputs)
+        return keras.Model(inputs if units else model.inputs[0], outputs)
 
     def _plain_layer(self, layer: Any) -> Any:
         """Return Keras' own layer for one of skcnn's, at the fitted strength, and a copy of any other."""
@@ -442,6 +437,17 @@ class _Fit:
             validate = None if held_out is None else self._validator(held_out)
             report = self.estimator._print if self.estimator.verbose else None
             return train(program, self.batches, plan, progress, validate, report)
+
+    def train_again(self, chosen: Progress, epochs: int) -> tuple[Progress, KeyboardInterrupt | None]:
+        """Train from the start for as long as was best in `chosen`, at the learning rates that it had."""
+        plan = self.plan(chosen.best_epoch, False)
+        plan.horizon = int(epochs)
+        if plan.schedule == "plateau":
+            plan.rate_factors = [rate / plan.learning_rate for rate in chosen.history["learning_rate"]]
+        progress = Progress()
+        interrupt = self.train(progress, plan, None)
+        progress.history = chosen.history
+        return progress, interrupt
 
     def _validator(self, held_out: HeldOut) -> Callable[[Program], dict[str, float]]:
         """Return the function that judges the network on the validation rows after each epoch."""

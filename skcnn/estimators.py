@@ -86,7 +86,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         Share of the rows in the inner validation split. It is stratified and seeded; rows of one group (see `fit`), and
         rows that are equal to the bit, stay on one side.
     refit_full : bool, default=False
-        Whether to train again, on all rows, for as long as the inner validation split has shown to be best.
+        Whether to train again, on all rows, for as long as the inner validation split has shown to be best. `history_`
+        is that of the training that has shown it.
     n_iter_no_change : int, default=10
         Epochs without improvement after which training stops.
     tol : float, default=1e-4
@@ -408,7 +409,8 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         Share of the rows in the inner validation split. It is stratified and seeded; rows of one group (see `fit`), and
         rows that are equal to the bit, stay on one side.
     refit_full : bool, default=False
-        Whether to train again, on all rows, for as long as the inner validation split has shown to be best.
+        Whether to train again, on all rows, for as long as the inner validation split has shown to be best. `history_`
+        is that of the training that has shown it.
     n_iter_no_change : int, default=10
         Epochs without improvement after which training stops.
     tol : float, default=1e-4

@@ -207,6 +207,8 @@ def train(
     else:
         progress.weights = program.weights()
         progress.best_epoch = progress.epoch
+    if not all(np.isfinite(weight).all() for weight in progress.weights):  # the last step can overflow unseen
+        _check_finite(np.nan, "weights", plan.learning_rate, progress)
     return interrupt
 
 
@@ -227,31 +229,16 @@ def _train(
         *parts, order = data.at(progress.epoch)
         if not sent or any(part is not old for part, old in zip(parts, sent, strict=True)):
             sent, tensors = parts, tuple(tf.convert_to_tensor(part) for part in parts)
-        n_steps = -(-len(order) // plan.batch_size)
-        rates = _rates(plan, progress, n_steps, plan.horizon or end)
-        inputs = {
-            "order": tf.constant(order, tf.int32),
-            "batch_size": tf.constant(min(plan.batch_size, len(order)), tf.int32),
-            "rates": tf.constant(rates, program.topology.dtype),
-            "seed": tf.constant(plan.seed, tf.int32),
-            "clock": tf.constant(progress.step, tf.int32),
-            **{name: tf.constant(value, program.topology.dtype) for name, value in plan.strengths.items()},
-        }
-        total = tf.constant(0.0, tf.float64)
-        first = 0
-        while first < n_steps:
-            last = min(n_steps, first + pace.steps)
-            with pace.measure(last - first):
-                total = program.steps(tensors, inputs, first, last, total)
-                _check_finite(float(total), progress, plan, float(rates[last - 1]))
-            first = last
-        progress.epoch += 1
-        progress.step += n_steps
-        values = {"loss": float(total) / len(order), "learning_rate": float(rates[0])}
+        rates = _rates(plan, progress, -(-len(order) // plan.batch_size), plan.horizon or end)
+        loss = _run_epoch(program, tensors, order, rates, plan, progress, pace)
+        values = {"loss": loss, "learning_rate": float(rates[0])}
         if validate is not None:
             values |= validate(program)
+            _check_finite(values["val_loss"], "validation loss", rates[-1], progress)
+        progress.epoch += 1
+        progress.step += len(rates)
         progress.record(**values)
-        score = values["val_score"] if "val_score" in values else -values.get("val_loss", values["loss"])
+        score = values["val_score"] if "val_score" in values else -values.get("val_loss", loss)
         best = progress.judge(score, plan.tol, plan.patience, plan.schedule == "plateau")
         if best and plan.stop_early:
             progress.best_weights = program.weights()
@@ -259,6 +246,36 @@ def _train(
             report(progress)
         if plan.stop_early and progress.stalled >= plan.patience:
             break
+
+
+def _run_epoch(
+    program: Program,
+    tensors: tuple[Any, ...],
+    order: np.ndarray,
+    rates: np.ndarray,
+    plan: Plan,
+    progress: Progress,
+    pace: "_Pace",
+) -> float:
+    """Train one epoch, in calls of the graph of about a second, and return the mean loss of its rows."""
+    tf, _ = start_tensorflow()
+    dtype = program.topology.dtype
+    inputs = {
+        "order": tf.constant(order, tf.int32),
+        "batch_size": tf.constant(min(plan.batch_size, len(order)), tf.int32),
+        "rates": tf.constant(rates, dtype),
+        "seed": tf.constant(plan.seed, tf.int32),
+        "clock": tf.constant(progress.step, tf.int32),
+        **{name: tf.constant(value, dtype) for name, value in plan.strengths.items()},
+    }
+    total, first = tf.constant(0.0, tf.float64), 0
+    while first < len(rates):
+        last = min(len(rates), first + pace.steps)
+        with pace.measure(last - first):
+            total = program.steps(tensors, inputs, first, last, total)
+            _check_finite(float(total), "loss", rates[last - 1], progress)
+        first = last
+    return float(total) / len(order)
 
 
 class _Pace:
@@ -291,10 +308,10 @@ def _rates(plan: Plan, progress: Progress, n_steps: int, end: int) -> np.ndarray
     return np.full(n_steps, plan.learning_rate * progress.rate_factor)
 
 
-def _check_finite(total: float, progress: Progress, plan: Plan, rate: float) -> None:
-    if not np.isfinite(total):
+def _check_finite(value: float, what: str, rate: float, progress: Progress) -> None:
+    if not np.isfinite(value):
         raise FloatingPointError(
-            f"Training diverged: the loss became {total} in epoch {progress.epoch + 1} of "
-            f"{plan.epochs} at learning rate {rate:g}. Try a lower learning_rate (a tenth), clipnorm=1.0, and inputs "
-            "scaled to about unit variance, e.g. with StandardScaler."
+            f"Training diverged: the {what} became {value} in epoch {progress.epoch + 1} at learning rate {rate:g}. Try "
+            "a lower learning_rate (a tenth), clipnorm=1.0, and inputs scaled to about unit variance, e.g. with "
+            "StandardScaler."
         )
