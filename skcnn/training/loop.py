@@ -311,7 +311,7 @@ def _rates(plan: Plan, progress: Progress, n_steps: int, end: int) -> np.ndarray
 def _check_finite(value: float, what: str, rate: float, progress: Progress) -> None:
     if not np.isfinite(value):
         raise FloatingPointError(
-            f"Training diverged: the {what} became {value} in epoch {progress.epoch + 1} at learning rate {rate:g}. Try "
-            "a lower learning_rate (a tenth), clipnorm=1.0, and inputs scaled to about unit variance, e.g. with "
+            f"Training diverged: the {what} became {value} in epoch {progress.epoch + 1} at learning rate {rate:g}. "
+            "Try a lower learning_rate (a tenth), clipnorm=1.0, and inputs scaled to about unit variance, e.g. with "
             "StandardScaler."
         )
