@@ -11,9 +11,17 @@ import pytest
 
 from skcnn import CNNClassifier, CNNRegressor
 from skcnn.networks import Plain
+from skcnn.preprocessing import NDTransformer
 
 ROOT = Path(__file__).parents[1]
-MODULES = ["skcnn.estimators", "skcnn.networks", "skcnn.training.pool", "skcnn.training.threads"]
+MODULES = [
+    "skcnn.estimators",
+    "skcnn.networks",
+    "skcnn.preprocessing",
+    "skcnn.sampling",
+    "skcnn.training.pool",
+    "skcnn.training.threads",
+]
 
 
 def test_readme_runs():
@@ -29,7 +37,7 @@ def test_examples_run(module):
     assert failures == 0
 
 
-@pytest.mark.parametrize("estimator", [CNNClassifier, CNNRegressor, Plain])
+@pytest.mark.parametrize("estimator", [CNNClassifier, CNNRegressor, Plain, NDTransformer])
 def test_every_parameter_is_documented_with_its_default(estimator):
     documented = dict(
         re.findall(r"^    (\w+) : .*?default=(.+)$", inspect.getdoc(estimator).replace("\n", "\n    "), re.M)
