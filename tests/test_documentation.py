@@ -43,7 +43,7 @@ def test_every_parameter_is_documented_with_its_default(estimator):
         re.findall(r"^    (\w+) : .*?default=(.+)$", inspect.getdoc(estimator).replace("\n", "\n    "), re.M)
     )
     signature = inspect.signature(estimator.__init__).parameters
-    defaults = {name: p.default for name, p in signature.items() if name != "self"}
+    defaults = {name: p.default for name, p in signature.items() if p.default is not p.empty}
     assert list(documented) == list(defaults)
     for name, default in defaults.items():
         assert ast.literal_eval(documented[name]) == default, name
