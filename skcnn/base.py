@@ -128,6 +128,11 @@ class BaseCNN(BaseEstimator):
         KeyboardInterrupt
             If interrupted; the estimator is then fitted with the best weights so far.
         """
+        if self.refit_full and self.warm_start:
+            raise ValueError(
+                "refit_full=True and warm_start=True do not go together: after training on all rows, no row is left to "
+                "validate on when training goes on. Leave one of them out."
+            )
         resume = self.warm_start and self.__sklearn_is_fitted__()
         X, y = check_X_y(self, X, y, reset=not resume, numeric=self._numeric_target)
         held_out = self._check_validation_data(X_val, y_val, sample_weight_val)
@@ -162,26 +167,27 @@ class BaseCNN(BaseEstimator):
         """Validate, split, weigh, build, train, record."""
         strengths = self._strengths()
         weight = check_row_weights(sample_weight, len(X))
+        kept = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
         target = self._target if resume else self._make_target(y, weight, classes)
-        encoded = _cast(target.encode(y), self.dtype)
-        input_shape = resolve_input_shape(self.input_shape, self._row_shape)
+        target.encode(y)  # refuses what does not fit, such as other labels than at first
         self._check_balancing(target)
         wanted = self._wanted_shares(target)
+        input_shape = resolve_input_shape(self.input_shape, self._row_shape)
         X_rows = as_rows(X, input_shape, self.dtype)
         seed = self._seed if resume else int(check_random_state(self.random_state).randint(2**31 - 1))
 
-        kept = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
         rows, splits = kept, stop_early and held_out is None
         if splits:
-            rows, val = self._inner_split(X_rows, encoded, kept, groups, seed)
+            rows, val = self._inner_split(X_rows, target.encode(y), kept, groups, seed)
             held_out = HeldOut(X[val], y[val], None if weight is None else weight[val])
 
-        fit = _Fit(self, target, self._topology_for(target, input_shape, strengths), strengths, seed, wanted)
-        fit.set_rows(X_rows, encoded, weight, rows)
+        topology = self._topology_for(target, input_shape, strengths)
+        fit = _Fit(self, target, topology, strengths, seed, wanted, resume)
+        fit.set_rows(X_rows, y, weight, rows)
         progress = self._progress.resumed() if resume else Progress()
         interrupt = fit.train(progress, fit.plan(epochs, stop_early), held_out)
         if splits and self.refit_full and interrupt is None:
-            fit.set_rows(X_rows, encoded, weight, kept)
+            fit.set_rows(X_rows, y, weight, kept)
             progress, interrupt = fit.train_again(progress, epochs)
         fit.become(self)
         self._record(progress, keep_optimizer=keep_optimizer)
@@ -224,8 +230,9 @@ class BaseCNN(BaseEstimator):
     ) -> tuple[np.ndarray, np.ndarray]:
         labels = labels_to_stratify(encoded[kept], self.validation_fraction)
         kept_groups = None if groups is None else groups[kept]
+        rows = X if len(kept) == len(X) else X[kept]
         train_rows, val_rows = inner_split(
-            X if len(kept) == len(X) else X[kept], labels, self.validation_fraction, kept_groups, seed
+            rows, labels, self.validation_fraction, kept_groups, seed, classes=not self._numeric_target
         )
         return kept[train_rows], kept[val_rows]
 
@@ -316,9 +323,10 @@ class BaseCNN(BaseEstimator):
         """Put what stands before and after the network in the graph into Keras layers of their own."""
         _, keras = start_tensorflow()
         inputs = x = keras.Input(self.input_shape_)
-        if units:
-            axis = -1 if units[0].ndim == 1 else tuple(range(1, units[0].ndim + 1))
-            x = keras.layers.Normalization(axis=axis, mean=units[0], variance=units[1] ** 2, name="standardize")(x)
+        if units:  # not keras.layers.Normalization, which takes scales below 1e-7 for 1e-7
+            mean, factor = units[0], 1 / units[1]
+            x = keras.layers.Rescaling(np.ones_like(mean).tolist(), (-mean).tolist(), name="center")(x)
+            x = keras.layers.Rescaling(factor.tolist(), np.zeros_like(mean).tolist(), name="scale")(x)
         scale, offset = self._output_units()
         outputs = model(x) if units else model.outputs[0]
         if scale is not None or np.any(offset):
@@ -347,6 +355,10 @@ class BaseCNN(BaseEstimator):
 
     def _make_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> Any:
         raise NotImplementedError
+
+    def _settle(self, target: Any, y: np.ndarray, weight: np.ndarray | None) -> Any:
+        """Return the target with what it takes from the training rows alone."""
+        return target
 
     def _loss_name(self, target: Any) -> str:
         raise NotImplementedError
@@ -380,6 +392,7 @@ class _Fit:
         strengths: dict[str, float],
         seed: int,
         wanted: np.ndarray | None,
+        resume: bool,
     ) -> None:
         self.estimator = estimator
         self.target = target
@@ -387,9 +400,13 @@ class _Fit:
         self.strengths = strengths
         self.seed = seed
         self.wanted = wanted
+        self.resume = resume
 
-    def set_rows(self, X: np.ndarray, encoded: np.ndarray, weight: np.ndarray | None, rows: np.ndarray) -> None:
-        """Choose the training rows, and find what follows from them: weights, class shares, standard units."""
+    def set_rows(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray | None, rows: np.ndarray) -> None:
+        """Choose the training rows, and find what follows from them: units, weights and class shares."""
+        if not self.resume:
+            self.target = self.estimator._settle(self.target, y[rows], None if weight is None else weight[rows])
+        encoded = _cast(self.target.encode(y), self.topology.dtype)
         self.batches = Batches(
             X, encoded, weight, rows, self._weigh, self.seed, **self.estimator._sampling(self.target)
         )

@@ -1,5 +1,6 @@
 """Which rows each epoch trains on: shuffled, resampled or in balanced batches; always training rows alone."""
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -35,6 +36,8 @@ class Batches:
         Whether it does so before each epoch or once.
     share : int
         Rows of each class in a batch, 0 for batches as they come.
+    classes : ndarray or None
+        Labels of the classes, by which the sampler knows them.
     """
 
     X: np.ndarray
@@ -46,6 +49,7 @@ class Batches:
     sampler: Any = None
     every_epoch: bool = False
     share: int = 0
+    classes: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self._drawn: tuple[int, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] | None = None
@@ -77,6 +81,7 @@ class Batches:
         """Resample the training rows: as indices where rows are selected, as new arrays where rows are made."""
         from skcnn.sampling import NDSampler, selects_rows
 
+        assert self.classes is not None
         X, codes = self.X[self.rows], _codes(self.y[self.rows])
         sampler = clone(self.sampler.sampler if isinstance(self.sampler, NDSampler) else self.sampler)
         seed = int(np.random.SeedSequence([self.seed, draw]).generate_state(1)[0] >> 1)
@@ -86,9 +91,10 @@ class Batches:
             if name.split("__")[-1] == "random_state" and (self.every_epoch or value is None)
         }
         resampling = NDSampler(sampler.set_params(**unseeded))
-        made, made_codes = resampling.fit_resample(X, codes)
+        made, made_labels = resampling.fit_resample(X, self.classes[codes])
         if selects_rows(resampling.sampler_):
             return self.X, self.y, self.weight, self.rows[resampling.sample_indices_]
+        made_codes = np.searchsorted(self.classes, made_labels)
         y = made_codes.astype(self.y.dtype) if self.y.ndim == 1 else made_codes.astype(self.y.dtype)[:, None]
         weight = None if self.weight is None else _inherited(made, made_codes, X, codes, self.weight[self.rows])
         return made, y, weight, np.arange(len(made))
@@ -122,7 +128,17 @@ def _codes(y: np.ndarray) -> np.ndarray:
 def _inherited(
     made: np.ndarray, made_codes: np.ndarray, X: np.ndarray, codes: np.ndarray, weight: np.ndarray
 ) -> np.ndarray:
-    """Weights after resampling: a row that was there keeps its own, a new one takes the mean weight of its class."""
+    """Weights after resampling: a row that was there keeps its own, a new one takes the mean weight of its class.
+
+    Of equal rows with different weights the first to come back takes the weight of the first, and so on.
+    """
     means = np.bincount(codes, weights=weight) / np.maximum(np.bincount(codes), 1)
-    own = dict(zip(row_digests(X), weight, strict=True))
-    return np.array([own.get(row, means[code]) for row, code in zip(row_digests(made), made_codes, strict=True)])
+    own: dict[bytes, deque[float]] = {}
+    for row, value in zip(row_digests(X), weight, strict=True):
+        own.setdefault(row, deque()).append(value)
+
+    def weight_of(row: bytes, code: int) -> float:
+        values = own.get(row)
+        return means[code] if not values else values.popleft() if len(values) > 1 else values[0]
+
+    return np.array([weight_of(row, code) for row, code in zip(row_digests(made), made_codes, strict=True)])

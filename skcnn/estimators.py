@@ -346,7 +346,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
 
     def _sampling(self, target: ClassTarget) -> dict[str, Any]:
         share = self.batch_size // len(target.classes) if self.balanced_batches else 0
-        return {"sampler": self.sampler, "every_epoch": self.resample == "epoch", "share": share}
+        every_epoch = self.resample == "epoch"
+        return {"sampler": self.sampler, "every_epoch": every_epoch, "share": share, "classes": target.classes}
 
     def _wanted_shares(self, target: ClassTarget) -> np.ndarray | None:
         return None if self.priors is None or isinstance(self.priors, str) else check_priors(self.priors, target)
@@ -559,6 +560,9 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         return self._target.decode(outputs)
 
     def _make_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> RegressionTarget:
+        return RegressionTarget.of(y, weight)
+
+    def _settle(self, target: Any, y: np.ndarray, weight: np.ndarray | None) -> RegressionTarget:
         return RegressionTarget.of(y, weight)
 
     def _loss_name(self, target: RegressionTarget) -> str:

@@ -95,11 +95,10 @@ def _of_one(class_weight: Any, classes: np.ndarray, codes: np.ndarray, weight: n
         )
         return weights
     labels = classes.tolist()
-    unknown = [label for label in class_weight if label not in labels or labels.index(label) not in present]
+    unknown = [label for label in class_weight if label not in labels]
     if unknown:
         raise ValueError(
-            f"class_weight has weights for the classes {unknown}, which are not in y; y holds "
-            f"{classes[present].tolist()}."
+            f"class_weight has weights for the classes {unknown}, which are not in y; its classes are {labels}."
         )
     for label, value in class_weight.items():
         if not np.isfinite(value) or value < 0:
@@ -139,9 +138,9 @@ def class_shares(target: ClassTarget, y: np.ndarray, weight: np.ndarray | None) 
     weight : ndarray of shape (n,), (n, 1) or (n, n_labels), or None
         Row weights.
     """
-    rows = np.ones((len(y), 1)) if weight is None else weight.reshape(len(y), -1)
+    rows = np.ones((len(y), 1)) if weight is None else weight.reshape(len(y), -1).astype(np.float64)
     if target.kind == "multilabel":
-        positive = np.average(y, axis=0, weights=np.broadcast_to(rows, y.shape))
+        positive = np.average(y.astype(np.float64), axis=0, weights=np.broadcast_to(rows, y.shape))
         return np.stack([1 - positive, positive], axis=1)
     codes = y if y.ndim == 1 else y[:, 0].astype(np.int32)
     counts = np.bincount(codes, weights=rows[:, 0], minlength=len(target.classes))
@@ -178,7 +177,10 @@ def check_priors(priors: Any, target: ClassTarget) -> np.ndarray:
     ValueError
         If there is not one share in (0, 1) per class (or label), or those of the classes do not sum to 1.
     """
-    shares = np.asarray(priors, dtype=np.float64)
+    try:
+        shares = np.asarray(priors, dtype=np.float64)
+    except (TypeError, ValueError):
+        shares = np.empty(0)
     n_classes = len(target.classes)
     kind = "label" if target.kind == "multilabel" else "class"
     if shares.shape != (n_classes,) or not ((shares > 0) & (shares < 1)).all():
