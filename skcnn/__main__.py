@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
             skcnn.set_threads(1)  # two networks side by side, one thread each
         run(options.seed)
     except KeyboardInterrupt:
-        print("\nInterrupted.", file=sys.stderr)
+        print("Interrupted.", file=sys.stderr)
         return 130
     return 0
 
@@ -51,21 +52,33 @@ def main(arguments: list[str] | None = None) -> int:
 def quiet_start() -> Iterator[None]:
     """Start TensorFlow without its greetings, which its C++ part writes to standard error.
 
-    Errors of Python are still raised; only what is written to the file descriptor in this block is lost.
+    If that fails, all that was written is shown.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # later errors are shown
+    with held_stderr():
         yield
         import tensorflow as tf
 
         tf.constant(0)  # starts the runtime, which has greetings of its own
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+
+
+@contextmanager
+def held_stderr() -> Iterator[None]:
+    """Hold back what is written to file descriptor 2, by compiled code too, and show it only if the block fails."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except Exception:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def run(seed: int) -> None:
@@ -101,7 +114,11 @@ def run(seed: int) -> None:
     comparisons = demo.compare(problem.y_test, of_wrong, of_right, random_state=seed)
     paragraph("On the held-out images, with 95% bootstrap intervals (stratified, the same resamples for both):")
     print_scores(comparisons)
-    paragraph(demo.verdict(comparisons, n_test_rare, len(problem.y_test)))
+    paragraph(demo.verdict(comparisons, demo.effects(right), n_test_rare, len(problem.y_test)))
+    paragraph(
+        "The intervals are for the choice of test images alone. --seed N thins, splits and trains anew, which differs "
+        "more: try some."
+    )
     print(f"\n{time.perf_counter() - start:.0f} s")
 
 
@@ -137,7 +154,7 @@ def print_scores(comparisons: Any) -> None:
 
 
 class Progress:
-    """Counts fits: on one line that is written anew on a terminal, elsewhere on a line at the start and at the end.
+    """Counts fits: on one line that is written anew on a terminal, elsewhere on a line per quarter.
 
     Parameters
     ----------
@@ -155,28 +172,22 @@ class Progress:
         self._start = time.perf_counter()
 
     def __enter__(self) -> Callable[[], None]:
-        print(f"\n{self.title}")
-        self._show()
+        print(f"\n{self.title}", flush=True)
         return self._tick
 
     def __exit__(self, *exception: object) -> None:
         if sys.stdout.isatty():
             print()
-        elif self._done == self.total:
-            self._write("\n")
 
     def _tick(self) -> None:
         with self._lock:
+            quarter = 4 * self._done // self.total
             self._done += 1
-            self._show()
-
-    def _show(self) -> None:
-        if sys.stdout.isatty():
-            self._write("", "\r")
-
-    def _write(self, end: str, begin: str = "") -> None:
-        elapsed = time.perf_counter() - self._start
-        print(f"{begin}  fit {self._done} of {self.total}, {elapsed:.0f} s", end=end, flush=True)
+            line = f"  fit {self._done} of {self.total}, {time.perf_counter() - self._start:.0f} s"
+            if sys.stdout.isatty():
+                print(f"\r{line}", end="", flush=True)
+            elif 4 * self._done // self.total > quarter:
+                print(line, flush=True)
 
 
 if __name__ == "__main__":

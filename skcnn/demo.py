@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from imblearn.pipeline import Pipeline
+from scipy.special import stdtrit
 from sklearn.datasets import load_digits
 from sklearn.metrics import accuracy_score, average_precision_score, recall_score
 from sklearn.model_selection import GridSearchCV, ParameterGrid, StratifiedKFold, train_test_split
@@ -23,9 +24,11 @@ from skcnn.sampling import NDSampler
 
 __all__ = [
     "Comparison",
+    "Effect",
     "Estimate",
     "Problem",
     "compare",
+    "effects",
     "fit_counts",
     "rare_digit",
     "right_way",
@@ -186,6 +189,27 @@ def _search(
 # What the grid says -----------------------------------------------------------------------------------------------
 
 
+class Estimate(NamedTuple):
+    """A number with its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 if the whole interval lies above or below 0, else 0."""
+        return int(self.low > 0) - int(self.high < 0)
+
+
+class Effect(NamedTuple):
+    """What a setting of the grid adds to a cross-validated score, compared with another, all else alike."""
+
+    setting: str
+    instead_of: str
+    difference: Estimate
+
+
 def settings(params: Mapping[str, Any]) -> dict[str, str]:
     """Name what a candidate of the right way does, by kind of cure.
 
@@ -206,20 +230,40 @@ def settings(params: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def effects(search: GridSearchCV, score: str = "average_precision") -> list[Effect]:
+    """Compare each setting of the right way's grid with the first of its kind, averaged over all other settings.
+
+    Parameters
+    ----------
+    search : GridSearchCV
+        What `right_way` returned.
+    score : str, default="average_precision"
+        Which of its scores.
+
+    Returns
+    -------
+    list of Effect
+        With t intervals over the folds. Their variance allows for the overlap of the training rows: it is that between
+        folds times ``1 / n_folds + n_test / n_train`` (Nadeau and Bengio 2003, Inference for the generalization
+        error, section 3).
+    """
+    n_folds = search.n_splits_
+    scores = np.column_stack([search.cv_results_[f"split{fold}_test_{score}"] for fold in range(n_folds)])
+    candidates = [settings(params) for params in search.cv_results_["params"]]
+    found = []
+    for kind in candidates[0]:
+        levels = np.array([candidate[kind] for candidate in candidates])
+        first, *others = dict.fromkeys(levels.tolist())
+        for level in others:
+            by_fold = scores[levels == level].mean(axis=0) - scores[levels == first].mean(axis=0)
+            mean, variance = by_fold.mean(), by_fold.var(ddof=1) * (1 / n_folds + 1 / (n_folds - 1))
+            half = stdtrit(n_folds - 1, 0.975) * np.sqrt(variance)
+            name = level if kind == "balance" else f"{kind} {level}"
+            found.append(Effect(name, first, Estimate(float(mean), float(mean - half), float(mean + half))))
+    return found
+
+
 # What the test set says -------------------------------------------------------------------------------------------
-
-
-class Estimate(NamedTuple):
-    """A number with its 95% interval."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def sign(self) -> int:
-        """1 or -1 if the whole interval lies above or below 0, else 0."""
-        return int(self.low > 0) - int(self.high < 0)
 
 
 class Comparison(NamedTuple):
@@ -312,27 +356,23 @@ def weighted_scores(y: np.ndarray, decision: np.ndarray, weights: np.ndarray, n_
 
 # What made the difference -----------------------------------------------------------------------------------------
 
-# By the signs of the differences in recall, as it is and at equal alarms.
-CAUSES = {
-    (1, 1): "the network itself is better, not merely bolder",
-    (1, 0): "the threshold, which balancing moves, made the difference; that the network ranks better is not shown",
-    (1, -1): "the threshold, which balancing moves, made the difference, and more than a worse ranking took away",
-    (0, 1): "the network ranks better, but its threshold gives that away",
-    (0, 0): "neither the threshold nor the network made a difference that can be shown",
-    (0, -1): "the network ranks worse, which its threshold makes up for",
-    (-1, 1): "the threshold made the difference, for the worse, although the network ranks better",
-    (-1, 0): "the threshold made the difference, for the worse; that the network ranks worse is not shown",
-    (-1, -1): "the network itself is worse",
+# By the sign of the difference in average precision.
+RANKING = {
+    1: "the right way ranks the images better",
+    0: "that one of them ranks the images better is not shown",
+    -1: "the right way ranks the images worse",
 }
 
 
-def verdict(comparisons: Mapping[str, Comparison], n_rare: int, n_test: int) -> str:
-    """Say in a paragraph what the test set shows, and no more than it shows.
+def verdict(comparisons: Mapping[str, Comparison], found: Sequence[Effect], n_rare: int, n_test: int) -> str:
+    """Say in a paragraph what the test set and the grid show, and no more than they show.
 
     Parameters
     ----------
     comparisons : dict of str to Comparison
         What `compare` returned.
+    found : sequence of Effect
+        What `effects` returned.
     n_rare, n_test : int
         Rare rows in the test set, and all.
 
@@ -340,19 +380,32 @@ def verdict(comparisons: Mapping[str, Comparison], n_rare: int, n_test: int) -> 
     -------
     str
     """
-    recall, average_precision = comparisons["recall"], comparisons["average precision"]
-    words = {1: "more", 0: "about as many", -1: "fewer"}
-    shown = {1: "a gain", 0: "within noise", -1: "a loss"}
-    cause = CAUSES[recall.difference.sign, comparisons["recall at equal alarms"].difference.sign]
+    recall, ranking, accuracy = (comparisons[name] for name in ("recall", "average precision", "accuracy"))
+    more = {1: "more", 0: "neither more nor fewer, as far as can be shown,", -1: "fewer"}[recall.difference.sign]
+    largest = max(found, key=lambda effect: abs(effect.difference.value))
+    luck = "" if largest.difference.sign else ", which may be the luck of the folds"
     return (
-        f"The right way finds {words[recall.difference.sign]} of the {n_rare} rare images: recall "
-        f"{recall.right.value:.2f} against {recall.wrong.value:.2f}, a difference of {_interval(recall.difference)}. "
-        f"Average precision, which ignores the threshold, differs by {_interval(average_precision.difference)}: "
-        f"{shown[average_precision.difference.sign]}. At equally many alarms the difference in recall is "
-        f"{_interval(comparisons['recall at equal alarms'].difference)}: {cause}. Accuracy, by which the wrong way was "
-        f"chosen, is {comparisons['accuracy'].wrong.value:.3f} and {comparisons['accuracy'].right.value:.3f}; calling "
-        f"no image rare would have {1 - n_rare / n_test:.3f}."
+        f"The right way finds {more} of the {n_rare} rare images: recall {recall.right.value:.2f} against "
+        f"{recall.wrong.value:.2f}, a difference of {_interval(recall.difference)}. Average precision, which ignores "
+        f"the threshold, differs by {_interval(ranking.difference)}: {RANKING[ranking.difference.sign]}. "
+        f"{_cause(recall.difference, comparisons['recall at equal alarms'].difference)} Of the settings in the grid, "
+        f"{largest.setting} instead of {largest.instead_of} changed the cross-validated average precision most, by "
+        f"{_interval(largest.difference)}{luck}. Accuracy, by which the wrong way was chosen, is "
+        f"{accuracy.right.value:.3f} against {accuracy.wrong.value:.3f}; calling no image rare would have "
+        f"{1 - n_rare / n_test:.3f}."
     )
+
+
+def _cause(recall: Estimate, equal_alarms: Estimate) -> str:
+    """Divide a difference in recall into what the threshold and what the ranking of the images does."""
+    text = f"At thresholds with equally many alarms the difference in recall is {_interval(equal_alarms)}"
+    if not recall.sign:
+        return f"{text}."
+    kind = "gain" if recall.sign > 0 else "loss"
+    by_ranking, by_threshold = equal_alarms.value, recall.value - equal_alarms.value
+    if by_threshold * recall.sign >= by_ranking * recall.sign:
+        return f"{text}: most of the {kind}, {by_threshold:+.2f}, is the threshold, which balancing moves."
+    return f"{text}: most of the {kind} is the ranking, not the threshold."
 
 
 def _interval(estimate: Estimate) -> str:

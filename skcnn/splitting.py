@@ -65,7 +65,7 @@ def inner_split(
     Raises
     ------
     ValueError
-        If all rows belong together, so that one side would be empty.
+        If all rows, or the rows of each class, belong together, so that one side would be empty.
 
     Warns
     -----

@@ -95,6 +95,12 @@ def check_groups(groups: Any, n_rows: int) -> np.ndarray | None:
             "step of the pipeline changes the rows but not the groups; give the sampler to the estimator instead "
             "(sampler=...), which resamples after the inner split."
         )
+    try:
+        np.unique(groups)
+    except TypeError as error:
+        raise ValueError(
+            f"groups holds values that cannot be ordered ({error}); expected all numbers or all strings."
+        ) from error
     return groups
 
 

@@ -1,23 +1,32 @@
 """``python -m skcnn`` as a user sees it, and what its numbers and words are made of."""
 
+import io
+import os
 import re
+import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, ttest_1samp
 from sklearn.metrics import accuracy_score, average_precision_score, balanced_accuracy_score, recall_score
 
 from skcnn import demo
-from skcnn.__main__ import main
-from skcnn.demo import Comparison, Estimate
+from skcnn.__main__ import Progress, main
+from skcnn.demo import Comparison, Effect, Estimate
 
 NAMES = ["recall", "balanced accuracy", "average precision", "recall at equal alarms", "accuracy"]
 
 
+# As a user has it: without the settings that conftest.py makes.
+USERS_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+
+
 def test_main_job_from_the_command_line():
-    job = subprocess.run([sys.executable, "-m", "skcnn"], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "skcnn"]
+    job = subprocess.run(command, capture_output=True, text=True, check=False, env=USERS_ENVIRONMENT)
     assert job.returncode == 0, job.stderr
     assert job.stderr == ""
     wrong, right = demo.fit_counts()
@@ -75,47 +84,161 @@ def test_recall_at_equal_alarms_is_that_of_the_highest_ranks(scored):
     assert scores["recall at equal alarms"][0] == pytest.approx(y[top].sum() / y.sum())
 
 
-def test_intervals_are_those_of_scipy(scored):
-    """Within strata the recall is a mean, whose bootstrap SciPy can do."""
-    y, wrong, right = scored
-    ours = demo.compare(y, wrong, right, n_resamples=20_000)["recall"]
-    for estimate, values in (
-        (ours.wrong, wrong[:30] > 0),
-        (ours.right, right[:30] > 0),
-        (ours.difference, (right[:30] > 0) * 1.0 - (wrong[:30] > 0)),
-    ):
-        theirs = bootstrap(
-            (values.astype(float),), np.mean, method="percentile", n_resamples=20_000, rng=np.random.default_rng(1)
-        ).confidence_interval
-        assert estimate.value == pytest.approx(values.mean())
-        assert estimate.low == pytest.approx(theirs.low, abs=0.035)  # a step of 1/30 either way
-        assert estimate.high == pytest.approx(theirs.high, abs=0.035)
+def both_rates(rare, others, axis=-1):
+    return ((rare > 0).mean(axis=axis) + (others <= 0).mean(axis=axis)) / 2
 
 
-def planted(recall, equal):
-    def comparison(difference):
-        low, high = {1: (0.1, 0.3), 0: (-0.1, 0.1), -1: (-0.3, -0.1)}[difference]
-        middle = Estimate((low + high) / 2, low, high)
-        return Comparison(Estimate(0.5, 0.4, 0.6), Estimate(0.5 + middle.value, 0.4, 0.6), middle)
-
-    found = {name: comparison(0) for name in NAMES}
-    return found | {"recall": comparison(recall), "recall at equal alarms": comparison(equal)}
+def ranking(rare, others):
+    return average_precision_score(np.r_[np.ones(len(rare)), np.zeros(len(others))], np.r_[rare, others])
 
 
 @pytest.mark.parametrize(
-    ("recall", "equal", "expected"),
+    ("name", "statistic", "vectorized", "n_resamples"),
+    [("balanced accuracy", both_rates, True, 20_000), ("average precision", ranking, False, 3000)],
+)
+def test_intervals_are_those_of_scipy(scored, name, statistic, vectorized, n_resamples):
+    """SciPy resamples two samples apart, which is the stratified bootstrap."""
+    y, decision, other = scored
+    samples, settings = (decision[y == 1], decision[y == 0]), {"n_resamples": n_resamples, "method": "percentile"}
+    theirs = bootstrap(samples, statistic, vectorized=vectorized, rng=np.random.default_rng(1), **settings)
+    ours = demo.compare(y, decision, other, n_resamples=n_resamples)[name].wrong
+    low, high = theirs.confidence_interval
+    # The standard error of a 2.5% quantile of a normal sample is 2.7 standard deviations over the root of its size.
+    noise = 4 * 2.7 * theirs.standard_error * np.sqrt(2 / n_resamples)
+    assert ours.value == pytest.approx(float(statistic(*samples)))
+    assert ours.low == pytest.approx(low, abs=noise)
+    assert ours.high == pytest.approx(high, abs=noise)
+    assert noise < (high - low) / 10
+
+
+def test_interval_of_a_difference_is_paired(scored):
+    y, wrong, right = scored
+    ours = demo.compare(y, wrong, right, n_resamples=20_000)["recall"].difference
+    differences = (right[y == 1] > 0) * 1.0 - (wrong[y == 1] > 0)
+    theirs = bootstrap(
+        (differences,), np.mean, method="percentile", n_resamples=20_000, rng=np.random.default_rng(1)
+    ).confidence_interval
+    step = 1 / 30  # of a recall; a quantile that falls between two steps may take either
+    assert ours.value == pytest.approx(differences.mean())
+    assert ours.low == pytest.approx(theirs.low, abs=1.01 * step)
+    assert ours.high == pytest.approx(theirs.high, abs=1.01 * step)
+    same = demo.compare(y, wrong, wrong, n_resamples=100)["average precision"].difference
+    assert same == Estimate(0, 0, 0)
+
+
+def searched(scores):
+    """Stand-in for the search of the right way: average precision by candidate and fold."""
+    params = [
+        {"balance": "passthrough", "cnn__class_weight": "balanced", "cnn__l2": l2, "cnn__dropout": dropout}
+        for l2 in (0.0, 0.1)
+        for dropout in (0.0, 0.5)
+    ]
+    results = {f"split{fold}_test_average_precision": column for fold, column in enumerate(np.transpose(scores))}
+    return SimpleNamespace(n_splits_=np.shape(scores)[1], cv_results_={"params": params, **results})
+
+
+def test_effect_of_a_setting_is_its_mean_over_all_others():
+    l2, dropout = np.array([0.2, 0.3, 0.4, 0.3]), np.array([0.1, -0.1, 0.1, -0.1])
+    found = demo.effects(searched([0 * l2, dropout, l2, l2 + dropout]))
+    assert [(effect.setting, effect.instead_of) for effect in found] == [("l2 0.1", "0"), ("dropout 0.5", "0")]
+    ttest = ttest_1samp(l2, 0).confidence_interval()
+    # 4 folds: Nadeau and Bengio's variance is (1/4 + 1/3) / (1/4) times that of independent folds.
+    wider = np.sqrt(7 / 3)
+    assert found[0].difference == pytest.approx(
+        (0.3, 0.3 - (0.3 - ttest.low) * wider, 0.3 + (ttest.high - 0.3) * wider)
+    )
+    assert [effect.difference.sign for effect in found] == [1, 0]
+
+
+def estimate(value):
+    return Estimate(value, value - 0.05, value + 0.05)
+
+
+def said(recall, average_precision, equal_alarms, grid=0.01):
+    """Return the verdict on planted differences, each known to ± 0.05."""
+
+    def comparison(difference):
+        return Comparison(estimate(0.5), estimate(0.5 + difference), estimate(difference))
+
+    planted = {name: comparison(0.0) for name in NAMES}
+    planted |= {"recall": comparison(recall), "average precision": comparison(average_precision)}
+    planted |= {"recall at equal alarms": comparison(equal_alarms)}
+    effects = [Effect("SMOTE", "class weights", estimate(0.005)), Effect("l2 0.1", "0", estimate(grid))]
+    return demo.verdict(planted, effects, 20, 400)
+
+
+@pytest.mark.parametrize(
+    ("differences", "expected"),
     [
-        (1, 1, ["finds more of the 20", "the network itself is better"]),
-        (1, 0, ["finds more of the 20", "that the network ranks better is not shown"]),
-        (0, 0, ["finds about as many of the 20", "neither the threshold nor the network"]),
-        (-1, -1, ["finds fewer of the 20", "the network itself is worse"]),
+        (
+            (0.3, 0.2, 0.2),
+            ["finds more of the 20", "right way ranks the images better", "most of the gain is the ranking"],
+        ),
+        ((0.3, 0.2, 0.1), ["finds more", "right way ranks the images better", "gain, +0.20, is the threshold"]),
+        ((0.3, 0.0, 0.0), ["finds more", "ranks the images better is not shown", "gain, +0.30, is the threshold"]),
+        ((0.3, -0.2, -0.1), ["finds more", "right way ranks the images worse", "gain, +0.40, is the threshold"]),
+        ((0.0, 0.2, 0.0), ["finds neither more nor fewer", "right way ranks the images better"]),
+        ((0.0, 0.0, 0.0), ["finds neither more nor fewer", "ranks the images better is not shown"]),
+        ((-0.3, 0.2, 0.1), ["finds fewer", "right way ranks the images better", "loss, -0.40, is the threshold"]),
+        ((-0.3, -0.2, -0.2), ["finds fewer", "right way ranks the images worse", "most of the loss is the ranking"]),
     ],
 )
-def test_verdict_follows_the_numbers(recall, equal, expected):
-    text = demo.verdict(planted(recall, equal), 20, 400)
+def test_verdict_follows_the_numbers(differences, expected):
+    text = said(*differences)
     for words in expected:
         assert words in text
+    assert ("most of the" in text) == (differences[0] != 0)
+    assert f"a difference of {differences[0]:+.2f} [{differences[0] - 0.05:+.2f}" in text
     assert "no image rare would have 0.950" in text
+
+
+def test_verdict_names_the_setting_that_mattered_most_and_whether_it_did():
+    assert "l2 0.1 instead of 0 changed the cross-validated" in said(0.3, 0.2, 0.2)
+    assert "by +0.01 [-0.04, +0.06], which may be the luck of the folds." in said(0.3, 0.2, 0.2, grid=0.01)
+    assert "by +0.20 [+0.15, +0.25]." in said(0.3, 0.2, 0.2, grid=0.2)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_rewrites_one_line_on_a_terminal(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    with Progress("Title", 3) as tick:
+        for _ in range(3):
+            tick()
+    title, *written = sys.stdout.getvalue().strip("\n").split("\r")
+    assert title == "Title\n"
+    assert [part.split(",")[0].strip() for part in written] == [f"fit {i} of 3" for i in (1, 2, 3)]
+
+
+def test_progress_is_a_sparse_log_elsewhere(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    with Progress("Title", 50) as tick:
+        for _ in range(50):
+            tick()
+    lines = sys.stdout.getvalue().split("\n")[2:-1]
+    assert [line.split(",")[0].strip() for line in lines] == [f"fit {i} of 50" for i in (13, 25, 38, 50)]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_compiled_code_says_is_shown_only_with_an_error(fails):
+    code = f"""
+import os
+from skcnn.__main__ import held_stderr
+with held_stderr():
+    os.system("echo chatter >&2")
+    {"raise RuntimeError('real')" if fails else ""}
+os.system("echo after >&2")
+"""
+    job = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert job.returncode == fails
+    assert ("chatter" in job.stderr, "RuntimeError: real" in job.stderr, "after" in job.stderr) == (
+        fails,
+        fails,
+        not fails,
+    )
 
 
 def test_help_and_unknown_arguments(capsys):
@@ -128,10 +251,13 @@ def test_help_and_unknown_arguments(capsys):
     assert failed.value.code == 2
 
 
-def test_an_interrupt_ends_with_one_line(capsys, monkeypatch):
-    def interrupted(seed):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("skcnn.__main__.run", interrupted)
-    assert main([]) == 130
-    assert capsys.readouterr().err == "\nInterrupted.\n"
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for other processes")
+def test_an_interrupt_while_training_ends_with_one_line():
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-m", "skcnn"], env=USERS_ENVIRONMENT, **pipes) as job:
+        while "  fit " not in job.stdout.readline():
+            assert job.poll() is None
+        job.send_signal(signal.SIGINT)
+        _, errors = job.communicate(timeout=120)
+    assert job.returncode == 130
+    assert errors == "Interrupted.\n"

@@ -414,3 +414,9 @@ def test_many_rows(rng):
     shares = y[validation].sum(axis=0) / y.sum(axis=0)
     assert np.abs(shares - 0.1).max() < 0.02
     assert all(len(part) for part in pairwise([train, validation, train]))
+
+
+def test_groups_that_cannot_be_ordered():
+    X, y = numbered(4), np.array([0, 1, 0, 1])
+    with pytest.raises(ValueError, match="groups holds values that cannot be ordered"):
+        classifier().fit(X, y, groups=np.array([1, "x", None, 2], dtype=object))
