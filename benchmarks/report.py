@@ -1,0 +1,90 @@
+"""What all benchmarks share: their command line, tables, and each one's own section of ``RESULTS.md``."""
+
+import argparse
+import os
+import platform
+import re
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+__all__ = ["environment", "markdown_table", "parse_quick", "write_section"]
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+PACKAGES = ("skcnn", "scikit-learn", "imbalanced-learn", "tensorflow", "keras", "numpy", "joblib")
+PREAMBLE = """# Benchmark results
+
+Generated: each script in this directory replaces its own section when it is run without `--quick`, which only prints.
+Change the scripts, not this file. Read ratios and differences, not seconds.
+"""
+
+
+def parse_quick(description: str | None) -> bool:
+    """Read the command line, and return whether ``--quick`` is on it.
+
+    Parameters
+    ----------
+    description : str or None
+        What ``--help`` shows: the docstring of the script.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a short run that prints and leaves RESULTS.md as it is")
+    return parser.parse_args().quick
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table whose columns are aligned, so that it can be read on the screen too."""
+    lines = [list(header), *map(list, rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+    )
+
+
+def environment(packages: Iterable[str] = PACKAGES) -> str:
+    """Return processor, number of cores, and versions of Python and of `packages`, in one line."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    return f"{_processor()}, {cores} cores, {platform.system()}; Python {platform.python_version()}; {versions}"
+
+
+def write_section(
+    name: str,
+    title: str,
+    question: str,
+    body: str,
+    *,
+    packages: Iterable[str] = PACKAGES,
+    path: Path = RESULTS,
+) -> None:
+    """Replace the section of one benchmark in the results, or append it; the other sections stay as they are.
+
+    Parameters
+    ----------
+    name : str
+        Name of the script without its ending; it marks where the section begins and ends.
+    title, question, body : str
+        Heading, the question that is asked, and the answer in Markdown.
+    packages : iterable of str
+        Distributions whose versions are stated.
+    path : Path
+        The file of results.
+    """
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    lines = [begin, f"## {title}", question, f"`python benchmarks/{name}.py` on {environment(packages)}.", body, end]
+    section = "\n\n".join(line.strip() for line in lines)
+    text = path.read_text(encoding="utf-8") if path.exists() else PREAMBLE
+    marked = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", flags=re.DOTALL)
+    replaced, n_found = marked.subn(lambda _: section, text)
+    path.write_text(replaced if n_found else f"{text.rstrip()}\n\n{section}\n", encoding="utf-8")
+
+
+def _processor() -> str:
+    """Return the processor's model name where the system tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        if found:
+            return " ".join(found[1].split())
+    return platform.processor() or platform.machine()
