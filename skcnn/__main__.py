@@ -191,4 +191,8 @@ class Progress:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # After an interrupt threads may still train; if one prints while Python takes itself down, that aborts the process.
+    os._exit(code)

@@ -251,10 +251,15 @@ def test_help_and_unknown_arguments(capsys):
     assert failed.value.code == 2
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for other processes")
 def test_an_interrupt_while_training_ends_with_one_line():
+    # A background job hands "ignore interrupts" down to its children, a terminal does not.
+    as_from_a_terminal = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("skcnn", run_name="__main__", alter_sys=True)
+"""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-m", "skcnn"], env=USERS_ENVIRONMENT, **pipes) as job:
+    with subprocess.Popen([sys.executable, "-c", as_from_a_terminal], env=USERS_ENVIRONMENT, **pipes) as job:
         while "  fit " not in job.stdout.readline():
             assert job.poll() is None
         job.send_signal(signal.SIGINT)
