@@ -313,7 +313,7 @@ class BaseCNN(BaseEstimator):
         _, keras = start_tensorflow()
         with building(self._topology.dtype):
             model = self._topology.build()
-            if "dropout" in self._fitted_strengths:
+            if any(hasattr(layer, "plain") for layer in model.layers):
                 model = keras.models.clone_model(model, clone_function=self._plain_layer)
             n_weights = len(model.weights)
             model.set_weights(self._weights[:n_weights])
@@ -337,7 +337,7 @@ class BaseCNN(BaseEstimator):
     def _plain_layer(self, layer: Any) -> Any:
         """Return Keras' own layer for one of skcnn's, at the fitted strength, and a copy of any other."""
         if hasattr(layer, "plain"):
-            return layer.plain(self._fitted_strengths["dropout"])
+            return layer.plain(self._fitted_strengths)
         return type(layer).from_config(layer.get_config())
 
     def __sklearn_tags__(self) -> Any:

@@ -149,6 +149,8 @@ class Plain(Network):
         """Lay the blocks, the pooling and the dense layers, see the class."""
         from keras import layers
 
+        from skcnn.layers import BatchNormalization
+
         self._validate_params()
         for name in ("filters", "dense_units"):
             _check_sizes(self, name)
@@ -166,7 +168,7 @@ class Plain(Network):
                 int(filters), int(self.kernel_size), padding="same", use_bias=self.normalization is None, **last
             )(x)
             if self.normalization == "batch":
-                x = layers.BatchNormalization(momentum=self.batch_momentum)(x)
+                x = BatchNormalization(momentum=self.batch_momentum)(x)
             elif self.normalization == "layer":
                 x = layers.LayerNormalization()(x)
             x = layers.Activation(self.activation)(x)
