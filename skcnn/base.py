@@ -18,10 +18,11 @@ from skcnn.fingerprint import object_key
 from skcnn.fitting import Fit, HeldOut
 from skcnn.networks import NETWORKS, Network, build_model, resolve_network
 from skcnn.splitting import inner_split, labels_to_stratify
+from skcnn.training.blueprint import Topology, building
 from skcnn.training.checkpoints import memory_folder
 from skcnn.training.loop import Progress
 from skcnn.training.pool import pool
-from skcnn.training.program import Program, Topology, building
+from skcnn.training.program import Program
 from skcnn.training.threads import start_tensorflow
 from skcnn.validation import as_rows, check_groups, check_X, check_X_y, resolve_input_shape
 from skcnn.weights import check_row_weights

@@ -11,10 +11,11 @@ from sklearn.metrics import check_scoring
 from skcnn.batches import Batches
 from skcnn.fingerprint import fingerprint, object_key
 from skcnn.targets import ClassTarget
+from skcnn.training.blueprint import Topology
 from skcnn.training.checkpoints import Checkpoints, memory_folder, surroundings
 from skcnn.training.loop import Plan, Progress, train
 from skcnn.training.pool import pool
-from skcnn.training.program import Program, Topology
+from skcnn.training.program import Program
 from skcnn.validation import as_rows, standard_units
 from skcnn.weights import class_shares, prior_shift, row_weights
 

@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 
 from skcnn import CNNClassifier, CNNRegressor
 from skcnn.networks import Plain
-from skcnn.training.program import trace_count
+from skcnn.training.blueprint import trace_count
 
 SMALL = Plain(filters=(6,))
 

@@ -12,9 +12,10 @@ import pytest
 
 from skcnn.fingerprint import object_key
 from skcnn.networks import Plain, build_model
+from skcnn.training.blueprint import Topology, trace_count
 from skcnn.training.loop import Data, Plan, Progress, train
 from skcnn.training.pool import Pool
-from skcnn.training.program import Program, Topology, trace_count
+from skcnn.training.program import Program
 
 N_ROWS, SHAPE, N_CLASSES, BATCH = 45, (6, 6, 2), 3, 16  # the last batch is short
 
@@ -60,7 +61,7 @@ def keras_layer(layer):
 
 def keras_twin(program, **penalties):
     """Return a Keras model with the program's weights, its kernels regularised by Keras itself."""
-    model = keras.models.clone_model(program.model, clone_function=keras_layer)
+    model = keras.models.clone_model(program.blueprint.model, clone_function=keras_layer)
     if penalties:
         for layer in model.layers:
             if hasattr(layer, "kernel"):
@@ -291,7 +292,7 @@ def test_own_network_keeps_what_was_set_and_draws_the_rest_from_the_seed(problem
 
     def start(seed):
         program.reset(seed)
-        names = [variable.path for variable in program.model.weights]
+        names = [variable.path for variable in program.blueprint.model.weights]
         return dict(zip(names, program.weights(), strict=True))
 
     a, b, again = start(1), start(2), start(1)
@@ -305,7 +306,7 @@ def test_own_network_keeps_what_was_set_and_draws_the_rest_from_the_seed(problem
     trained = run({}, 1, program, network=own_network, problem=problem)
     elsewhere = run({}, 1, network=own_network, problem=problem)
     assert same(trained, elsewhere)  # also the masks of Keras' own dropout
-    frozen = [v.path for v in program.model.weights].index("frozen/kernel")
+    frozen = [v.path for v in program.blueprint.model.weights].index("frozen/kernel")
     np.testing.assert_array_equal(trained.weights[frozen], np.ones_like(trained.weights[frozen]))
     assert not same(trained, run({}, 2, program, network=own_network, problem=problem))
 
@@ -349,7 +350,7 @@ def test_a_row_is_predicted_alike_in_any_company(dims, pooling, rng):
     for rows in (1, 2, 7, 8, 9, 64, 65, 255, 256, 257):
         np.testing.assert_array_equal(program.predict(X[300 : 300 + rows]), whole[300 : 300 + rows])
     assert trace_count() == traces
-    np.testing.assert_allclose(whole, program.model(X, training=False), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(whole, program.blueprint.model(X, training=False), rtol=1e-5, atol=1e-5)
 
 
 def test_divergence_says_where_and_what_to_do(problem):

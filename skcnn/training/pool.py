@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
+from weakref import WeakValueDictionary
 
-from skcnn.training.program import Program, Topology
+from skcnn.training.blueprint import BUILDING, Blueprint, Topology
+from skcnn.training.program import Program
 
 __all__ = ["Pool", "pool"]
 
@@ -27,6 +29,7 @@ class Pool:
     def __init__(self, capacity: int = 8) -> None:
         self.capacity = capacity
         self._idle: list[Program] = []  # longest idle first
+        self._blueprints: WeakValueDictionary[Topology, Blueprint] = WeakValueDictionary()
         self._lock = Lock()
 
     def __len__(self) -> int:
@@ -43,7 +46,7 @@ class Pool:
         owner : object, default=None
             A program that holds this owner's weights is preferred.
         """
-        program = self._take(topology, owner) or Program(topology)
+        program = self._take(topology, owner) or self._build(topology)
         try:
             yield program
         finally:
@@ -52,6 +55,13 @@ class Pool:
                 dropped = self._idle[: -self.capacity]
                 del self._idle[: -self.capacity]
             del dropped  # freed outside of the lock
+
+    def _build(self, topology: Topology) -> Program:
+        """Build a program on the blueprint of another one of the topology, if any is alive."""
+        with BUILDING:
+            program = Program(topology, self._blueprints.get(topology))
+            self._blueprints[topology] = program.blueprint
+            return program
 
     def _take(self, topology: Topology, owner: object) -> Program | None:
         with self._lock:

@@ -1,0 +1,176 @@
+"""How long does the same grid search take with skcnn and with its peers?
+
+    python benchmarks/grid_search.py            # three sizes, writes its section of RESULTS.md
+    python benchmarks/grid_search.py --quick    # digits alone, once, prints only
+
+Four candidates (l2 x dropout), three folds and a refit of the same network, on the same rows for the same number of
+epochs. Each search runs in a process of its own that has nothing else to do; timed is ``search.fit`` alone, with all
+that is built and compiled in it, but without imports. Contenders take turns, and the table gives medians.
+
+"As it comes" is ``GridSearchCV(estimator, grid, cv=3)`` and nothing else. At its best is the fastest of what a user can
+say: two jobs, one thread for each of them, and for Keras several steps per call of the graph and no XLA. The mean test
+score beside shows that nobody wins by training less; `keras.wrappers` does, since its `clone` loses the epochs.
+
+Peers need ``pip install skorch`` after a CPU build of PyTorch; those not installed are left out.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
+
+import peers
+from joblib import parallel_config
+from report import markdown_table, parse_quick, write_section
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+
+QUESTION = "How long does the same grid search take with skcnn and with its peers?"
+ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+CHEAP = {"steps_per_execution": 16, "jit_compile": False}
+COME = "as it comes"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way to run the search: a peer, how it is set, and with how many jobs."""
+
+    peer: str
+    way: str
+    jobs: int | None = None
+    backend: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    requires: str = "skcnn"
+
+
+CONTENDERS = [
+    Contender("skcnn", COME),
+    Contender("skcnn", "one thread", environment=ONE_THREAD),
+    Contender("skcnn", "threading, 2 jobs", 2, "threading"),
+    Contender("skcnn", "loky, 2 jobs", 2),
+    Contender("scikeras", COME, requires="scikeras"),
+    Contender("scikeras", "one thread, 16 steps a call", None, None, ONE_THREAD, CHEAP, "scikeras"),
+    Contender("scikeras", "one thread, 2 jobs", 2, None, ONE_THREAD, {}, "scikeras"),
+    Contender("scikeras", "one thread, 2 jobs, 16 steps a call", 2, None, ONE_THREAD, CHEAP, "scikeras"),
+    Contender("keras_wrappers", COME, requires="keras"),
+    Contender("keras_wrappers", "one thread, 2 jobs, 16 steps a call", 2, None, ONE_THREAD, CHEAP, "keras"),
+    Contender("skorch", COME, requires="skorch"),
+    Contender("skorch", "one thread", environment=ONE_THREAD, requires="skorch"),
+    Contender("skorch", "one thread, 2 jobs", 2, None, ONE_THREAD, requires="skorch"),
+]
+
+
+def run(problem: peers.Problem, contender: Contender) -> dict[str, float]:
+    """Run one search in this process."""
+    X, y = problem.load()
+    estimator, grid = getattr(peers, contender.peer)(problem, **contender.settings)
+    if contender.peer == "keras_wrappers":
+        X = X.reshape(len(X), -1)
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)  # given, since scikeras is not known as a classifier
+    search = GridSearchCV(estimator, grid, cv=folds, scoring="accuracy", n_jobs=contender.jobs, error_score="raise")
+    _import(contender.peer)
+    start = time.perf_counter()
+    if contender.backend:
+        with parallel_config(contender.backend):
+            search.fit(X, y)
+    else:
+        search.fit(X, y)
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "score": float(search.cv_results_["mean_test_score"].mean())}
+
+
+def _import(peer: str) -> None:
+    """Import what the peer needs, without starting it, so that imports are timed for nobody."""
+    import importlib
+
+    modules = ["torch"] if peer == "skorch" else ["tensorflow", "keras"]
+    for module in modules:
+        importlib.import_module(module)
+
+
+def measure(problem: str, index: int) -> dict[str, float]:
+    """Run one search in a process of its own."""
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | CONTENDERS[index].environment
+    command = [sys.executable, "-W", "ignore", __file__, "--one", problem, str(index)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{CONTENDERS[index]} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def table(name: str, results: dict[int, list[dict[str, float]]]) -> tuple[str, dict[str, dict[str, float]]]:
+    """Return the table of one problem, and the median seconds by peer and way."""
+    medians = {i: statistics.median(run["seconds"] for run in runs) for i, runs in results.items()}
+    by_peer: dict[str, dict[str, float]] = {}
+    for i, seconds in medians.items():
+        by_peer.setdefault(CONTENDERS[i].peer, {})[CONTENDERS[i].way] = seconds
+    fastest = min(by_peer["skcnn"].values())
+    rows = []
+    for i, runs in results.items():
+        spread = " to ".join(f"{extreme(run['seconds'] for run in runs):.1f}" for extreme in (min, max))
+        score = statistics.median(run["score"] for run in runs)
+        rows.append(
+            [
+                CONTENDERS[i].peer.replace("_", "."),
+                CONTENDERS[i].way,
+                f"{medians[i]:.1f}",
+                spread,
+                f"{medians[i] / fastest:.1f}",
+                f"{medians[i] / by_peer['skcnn'][COME]:.1f}",
+                f"{score:.3f}",
+            ]
+        )
+    header = ["", "way", "seconds", "range", "times skcnn's best", "times skcnn as it comes", "mean test accuracy"]
+    return f"### {name}\n\n{markdown_table(header, rows)}", by_peer
+
+
+def in_words(problem: str, by_peer: dict[str, dict[str, float]]) -> str:
+    """State the ratios that the project has set itself."""
+    ours, words = by_peer["skcnn"], []
+    best = min(ours.values())
+    for peer in [peer for peer in by_peer if peer != "skcnn"]:
+        come, theirs = by_peer[peer][COME], min(by_peer[peer].values())
+        words.append(
+            f"{peer.replace('_', '.')} as it comes takes {come / best:.1f} times as long as skcnn at its best and "
+            f"{come / ours[COME]:.1f} times as long as skcnn as it comes; at its best {theirs / best:.1f} and "
+            f"{theirs / ours[COME]:.1f} times."
+        )
+    return "\n".join(f"- {PREFIX[problem]}{word}" for word in words)
+
+
+PREFIX = {"digits": "Digits: ", "medium": "28x28x1: ", "large": "32x32x3: "}
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--one"]:
+        print(json.dumps(run(peers.PROBLEMS[sys.argv[2]], CONTENDERS[int(sys.argv[3])])))
+        return
+    quick = parse_quick(__doc__)
+    installed = [i for i, contender in enumerate(CONTENDERS) if find_spec(contender.requires)]
+    missing = sorted({contender.requires for contender in CONTENDERS if not find_spec(contender.requires)})
+    tables, words = [], []
+    for problem in ["digits"] if quick else list(peers.PROBLEMS):
+        results: dict[int, list[dict[str, float]]] = {i: [] for i in installed}
+        for _ in range(1 if quick else 3):
+            for i in installed:
+                results[i].append(measure(problem, i))
+                print(f"{problem}: {CONTENDERS[i].peer}, {CONTENDERS[i].way}: {results[i][-1]}", flush=True)
+        drawn, by_peer = table(peers.PROBLEMS[problem].name, results)
+        tables.append(drawn)
+        words.append(in_words(problem, by_peer))
+    left_out = f"Not installed and left out: {', '.join(missing)}." if missing else ""
+    body = "\n\n".join([*tables, "### In words", "\n".join(words), left_out])
+    print(body)
+    if not quick:
+        packages = ["skcnn", "scikit-learn", "joblib", "numpy", "tensorflow", "keras", "scikeras"]
+        packages += [] if missing else ["skorch", "torch"]
+        write_section("grid_search", "Grid search", QUESTION, body, packages=packages)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""The network of `peers` in PyTorch; a module of its own, so that workers can import it."""
+
+import torch
+
+__all__ = ["Network"]
+
+
+class Network(torch.nn.Module):
+    """Takes images with channels last and puts out logits."""
+
+    def __init__(self, problem: tuple, dropout: float = 0.0) -> None:
+        super().__init__()
+        (height, width, channels), filters, n_classes = problem
+        layers = []
+        for n in filters:
+            layers += [torch.nn.Conv2d(channels, n, 3, padding="same"), torch.nn.ReLU(), torch.nn.MaxPool2d(2)]
+            channels, height, width = n, height // 2, width // 2
+        layers += [torch.nn.Flatten(), torch.nn.Dropout(dropout), torch.nn.Linear(channels * height * width, n_classes)]
+        self.layers = torch.nn.Sequential(*layers)
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        return self.layers(X.permute(0, 3, 1, 2))

@@ -1,0 +1,351 @@
+"""What programs of one topology share: the Keras network and the graphs traced from it."""
+
+import itertools
+import random
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import RLock
+from typing import Any
+
+import numpy as np
+
+from skcnn.training.threads import start_tensorflow
+
+__all__ = ["BUILDING", "Blueprint", "Graph", "Topology", "building", "trace_count"]
+
+# Keras' builders and TensorFlow's tracers share state between threads: one network is built or traced at a time.
+BUILDING = RLock()
+
+_n_traces = 0
+
+
+def trace_count() -> int:
+    """Return how many graphs have been traced in this process; a fit of a known topology adds none."""
+    return _n_traces
+
+
+def _count_trace() -> None:
+    global _n_traces  # under BUILDING
+    _n_traces += 1
+
+
+@dataclass(frozen=True)
+class Topology:
+    """All that decides a graph, and so the key of its program. What a search varies beside it is an input.
+
+    Attributes
+    ----------
+    network : hashable
+        What tells one network from another.
+    input_shape : tuple of int
+        Shape of a row, channels last.
+    n_outputs : int
+        Number of outputs of the network.
+    loss : str
+        Name of a loss, see `skcnn.losses.row_losses`.
+    optimizer : str
+        Name of an update rule, see `skcnn.training.optimizers`.
+    dtype : {"float32", "float64"}
+        Type of weights and arithmetic.
+    knobs : frozenset of str
+        The strengths that are on, among ``l1``, ``l2``, ``dropout``, ``weight_decay``, ``label_smoothing``,
+        ``focal_gamma``, ``clipnorm`` and ``momentum``. On or off changes the graph, their values do not.
+    build : callable
+        ``build()`` returns the Keras model; not part of the key.
+    standardize : {"channel", "position", None}
+        Whether rows are standardised in the graph, with a mean and scale per channel or per position and channel.
+    """
+
+    network: Hashable
+    input_shape: tuple[int, ...]
+    n_outputs: int
+    loss: str
+    optimizer: str
+    dtype: str
+    knobs: frozenset[str]
+    build: Callable[[], Any] = field(compare=False, repr=False)
+    standardize: str | None = None
+
+
+@contextmanager
+def building(dtype: str) -> Iterator[None]:
+    """Build Keras objects one at a time, in `dtype`, leaving Python's random state and Keras' policy as they were.
+
+    Keras draws unset seeds from Python's ``random`` module. They are redrawn from the fit's own seed wherever Keras
+    lets us reach them; the fixed seed here makes the others repeatable.
+    """
+    _, keras = start_tensorflow()
+    with BUILDING:
+        policy, state = keras.config.dtype_policy(), random.getstate()
+        keras.config.set_dtype_policy(dtype)
+        random.seed(0)
+        try:
+            yield
+        finally:
+            random.setstate(state)
+            keras.config.set_dtype_policy(policy)
+
+
+class Graph:
+    """A compiled function that is called with the variables of any program of its topology.
+
+    TensorFlow compiles a graph once, and the variables that it reads and writes are inputs as others are.
+
+    Parameters
+    ----------
+    concrete : tf.ConcreteFunction
+        What was traced, on the variables of the blueprint.
+    variables : list of tf.Variable
+        Those variables.
+    """
+
+    def __init__(self, concrete: Any, variables: list[Any]) -> None:
+        index_of = {id(variable.handle): i for i, variable in enumerate(variables)}
+        self._concrete = concrete
+        self._captured = [index_of.get(id(captured), captured) for captured in concrete.captured_inputs]
+
+    def __call__(self, variables: list[Any], *arguments: Any) -> Any:
+        """Run on `variables`, in the order of the blueprint's."""
+        tf, _ = start_tensorflow()
+        captured = [variables[one].handle if isinstance(one, int) else one for one in self._captured]
+        return tf.raw_ops.StatefulPartitionedCall(
+            args=[*tf.nest.flatten(arguments), *captured], Tout=[self._concrete.output_dtypes], f=self._concrete
+        )[0]
+
+
+class Blueprint:
+    """A network, the variables on which it was built, and the graphs traced from it so far.
+
+    Parameters
+    ----------
+    topology : Topology
+        What to build.
+
+    Attributes
+    ----------
+    model : keras.Model
+        The network.
+    variables : list of tf.Variable
+        Weights in the order of ``model.weights``, then mean and scale if rows are standardised, the slots of the update
+        rule, and the states of Keras' seed generators.
+    n_weights, n_slots : int
+        How many of them are weights (with mean and scale), and how many are slots.
+    initial : list of ndarray
+        Their values when built.
+    random : list of (int, initializer)
+        Weights that an initialiser without a seed draws, by their index.
+    seeds : list of (list of int or None)
+        For each seed generator its first state, if the user gave its seed.
+    """
+
+    def __init__(self, topology: Topology) -> None:
+        tf, _ = start_tensorflow()
+        self.topology = topology
+        self._graphs: dict[Hashable, Graph] = {}
+        with building(topology.dtype):
+            self.model = topology.build()
+            weights = [variable.value for variable in self.model.weights]
+            self._units = []
+            if topology.standardize:
+                shape = topology.input_shape if topology.standardize == "position" else topology.input_shape[-1:]
+                self._units = [tf.Variable(value(shape, topology.dtype)) for value in (np.zeros, np.ones)]
+            self._trained = [variable.value for variable in self.model.trainable_variables]
+            self.random = _random_weights(self.model)
+            seeds = _seed_states(self.model)
+            self.seeds = [first for _, first in seeds]
+            for stream, layer in enumerate(_layers_with_rate(self.model)):
+                layer.stream = stream
+            from skcnn.training.optimizers import RULES
+
+            self._rule = RULES[_rule_name(topology)]
+            self._slots = [
+                [tf.Variable(tf.zeros_like(weight), trainable=False) for _ in range(self._rule.n_slots)]
+                for weight in self._trained
+            ]
+        slots = list(itertools.chain.from_iterable(self._slots))
+        self.variables = [*weights, *self._units, *slots, *(variable for variable, _ in seeds)]
+        self.n_weights, self.n_slots = len(weights) + len(self._units), len(slots)
+        self.initial = [variable.numpy() for variable in self.variables]
+        self.dtype = tf.as_dtype(topology.dtype)
+        self.largest_activation = max(int(np.prod(shape)) for shape in _activation_shapes(self.model)) * self.dtype.size
+
+    def copy_of_variables(self) -> list[Any]:
+        """Return variables of the same types and shapes for one more program."""
+        tf, _ = start_tensorflow()
+        return [tf.Variable(value, trainable=False) for value in self.initial]
+
+    def steps(self, data: tuple[Any, Any, Any], inputs: dict[str, Any]) -> Graph:
+        """Return the graph that trains on data and inputs of these types, see `Program.steps`."""
+        tf, _ = start_tensorflow()
+        X, y, w = data
+        return self._graph(
+            ("steps", X.dtype, y.dtype, w.shape[1]),
+            self._run_steps,
+            lambda: (
+                tuple(tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in data),
+                {name: tf.TensorSpec([None] * len(t.shape), t.dtype) for name, t in inputs.items()},
+                tf.TensorSpec([], tf.int32),
+                tf.TensorSpec([], tf.int32),
+                tf.TensorSpec([], tf.float64),
+            ),
+        )
+
+    def predict(self, dtype: np.dtype[Any]) -> Graph:
+        """Return the graph that predicts for rows of this type, in chunks."""
+        tf, _ = start_tensorflow()
+        rows = (None, *self.topology.input_shape)
+        return self._graph(
+            ("predict", dtype.name),
+            self._run_predict,
+            lambda: (tf.TensorSpec(rows, dtype), tf.TensorSpec([], tf.int32)),
+        )
+
+    def _graph(self, key: Hashable, function: Callable[..., Any], specs: Callable[[], tuple[Any, ...]]) -> Graph:
+        """Return the compiled form of `function` for one kind of input, tracing it at the first call."""
+        graph = self._graphs.get(key)
+        if graph is None:
+            tf, _ = start_tensorflow()
+            with BUILDING:
+                if key not in self._graphs:
+                    _count_trace()
+                    concrete = tf.function(function, autograph=False).get_concrete_function(*specs())
+                    self._graphs[key] = Graph(concrete, self.variables)
+                graph = self._graphs[key]
+        return graph
+
+    # What is traced -------------------------------------------------------------------------------------------------
+
+    def _inputs(self, X: Any) -> Any:
+        """Rows as the network takes them."""
+        tf, _ = start_tensorflow()
+        rows = tf.cast(X, self.dtype)
+        return (rows - self._units[0]) / self._units[1] if self._units else rows
+
+    def _run_predict(self, X: Any, size: Any) -> Any:
+        tf, _ = start_tensorflow()
+        dtype, shape = self.dtype, (None, self.topology.n_outputs)
+
+        def chunk(i: Any, out: Any) -> tuple[Any, Any]:
+            rows = self._inputs(X[i * size : (i + 1) * size])
+            return i + 1, out.write(i, self.model(rows, training=False))
+
+        n_chunks = tf.shape(X)[0] // size
+        out = tf.TensorArray(dtype, size=n_chunks, element_shape=shape, infer_shape=False)
+        _, out = tf.while_loop(lambda i, _: i < n_chunks, chunk, [0, out], parallel_iterations=1)
+        return out.concat()
+
+    def _run_steps(self, data: tuple[Any, Any, Any], inputs: dict[str, Any], first: Any, last: Any, total: Any) -> Any:
+        tf, _ = start_tensorflow()
+        order, size = inputs["order"], inputs["batch_size"]
+
+        def step(i: Any, total: Any) -> tuple[Any, Any]:
+            rows = order[i * size : (i + 1) * size]
+            clock = inputs["clock"] + i
+            loss = self._step([tf.gather(part, rows) for part in data], inputs, inputs["rates"][i], clock)
+            return i + 1, total + tf.cast(loss, tf.float64) * tf.cast(tf.shape(rows)[0], tf.float64)
+
+        return tf.while_loop(lambda i, _: i < last, step, [first, total], parallel_iterations=1)[1]
+
+    def _step(self, batch: list[Any], inputs: dict[str, Any], rate: Any, clock: Any) -> Any:
+        """Lay one training step: the loss of a batch, its gradient, the penalties' gradients, the update."""
+        tf, _ = start_tensorflow()
+        from skcnn.layers import step_inputs
+        from skcnn.losses import row_losses
+
+        X, y, w = batch
+        on = self.topology.knobs
+        strengths = {name: inputs[name] for name in on}
+        seed = tf.stack([inputs["seed"], clock])
+        with tf.GradientTape(watch_accessed_variables=False) as tape, step_inputs(seed=seed, **strengths):
+            tape.watch(self._trained)
+            z = self.model(self._inputs(X), training=True)
+            losses = row_losses(
+                self.topology.loss,
+                y,
+                z,
+                label_smoothing=strengths.get("label_smoothing"),
+                focal_gamma=strengths.get("focal_gamma"),
+            )
+            loss = tf.reduce_mean(losses * w)
+            objective = tf.add_n([loss, *self.model.losses])  # an own network may bring regularisers of its own
+        gradients = tape.gradient(objective, self._trained)
+        for weight, slots, gradient in zip(self._trained, self._slots, gradients, strict=True):
+            if gradient is None:  # a weight that the output does not depend on
+                continue
+            gradient = tf.convert_to_tensor(gradient)
+            is_kernel = len(weight.shape) > 1
+            if is_kernel and "l1" in on:
+                gradient += strengths["l1"] * tf.sign(weight)
+            if is_kernel and "l2" in on:
+                gradient += 2 * strengths["l2"] * weight
+            if "clipnorm" in on:
+                gradient = tf.clip_by_norm(gradient, strengths["clipnorm"])
+            if is_kernel and "weight_decay" in on:
+                weight.assign_sub(rate * strengths["weight_decay"] * weight)
+            self._rule.update(weight, slots, gradient, rate, clock, strengths.get("momentum"))
+        return loss
+
+
+def _rule_name(topology: Topology) -> str:
+    return "nesterov" if topology.optimizer == "sgd" and "momentum" in topology.knobs else topology.optimizer
+
+
+def _layers(model: Any) -> list[Any]:
+    return list(model._flatten_layers(include_self=False, recursive=True))
+
+
+def _layers_with_rate(model: Any) -> list[Any]:
+    return [layer for layer in _layers(model) if hasattr(layer, "stream")]
+
+
+def _activation_shapes(model: Any) -> Iterator[tuple[int, ...]]:
+    """Shapes of what each layer of the model puts out for one row, as far as Keras knows them."""
+    yield tuple(size or 1 for size in model.input_shape[1:])
+    for layer in model.layers:
+        shape = getattr(getattr(layer, "output", None), "shape", None) if layer._inbound_nodes else None
+        if shape:
+            yield tuple(size or 1 for size in shape[1:])
+
+
+def _random_weights(model: Any) -> list[tuple[int, Any]]:
+    """Find the weights that an initialiser without a seed has drawn: their index and that initialiser.
+
+    An initialiser drawn once gives the same values when called again, so a weight that differs from what the layer's
+    initialisers give was set afterwards (pretrained) or has no random start, and is kept as it came.
+    """
+    index_of = {id(variable): i for i, variable in enumerate(model.weights)}
+    found = []
+    for layer in _layers(model):
+        candidates = [
+            value for value in vars(layer).values() if hasattr(value, "_init_seed") and value._init_seed is None
+        ]
+        for variable in candidates and [*layer._trainable_variables, *layer._non_trainable_variables]:
+            value = variable.numpy()
+            for initializer in candidates:
+                again = _drawn_again(initializer, variable)
+                if again is not None and np.array_equal(value, again):
+                    found.append((index_of[id(variable)], initializer))
+                    break
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def _drawn_again(initializer: Any, variable: Any) -> np.ndarray | None:
+    try:
+        return np.asarray(initializer(tuple(variable.shape), dtype=variable.dtype))
+    except (TypeError, ValueError):  # made for another shape, as Orthogonal for vectors
+        return None
+
+
+def _seed_states(model: Any) -> list[tuple[Any, list[int] | None]]:
+    """Find the states of Keras' seed generators: the variable, and its first value if the user gave the seed."""
+    known: dict[int, bool] = {}
+    for layer in [model, *_layers(model)]:
+        for value in vars(layer).values():
+            if hasattr(value, "_initial_seed") and hasattr(value, "state"):
+                known[id(value.state)] = value._initial_seed is None
+    weights = {id(variable) for variable in model.weights}
+    states = [variable for variable in model.variables if id(variable) not in weights]
+    return [
+        (variable.value, None if known.get(id(variable), True) else variable.numpy().tolist()) for variable in states
+    ]
