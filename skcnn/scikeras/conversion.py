@@ -67,7 +67,8 @@ def convert(estimator: Any) -> ConvertedClassifier | ConvertedRegressor:
     >>> def model(hidden, meta):
     ...     layers = keras.layers.Dense(hidden, "relu"), keras.layers.Dense(meta["n_classes_"], "softmax")
     ...     return keras.Sequential([keras.Input(meta["X_shape_"][1:]), *layers])
-    >>> clf = KerasClassifier(model, loss="sparse_categorical_crossentropy", optimizer="adam", model__hidden=8, verbose=0)
+    >>> loss = "sparse_categorical_crossentropy"
+    >>> clf = KerasClassifier(model, loss=loss, optimizer="adam", model__hidden=8, verbose=0)
     >>> converted = convert(clf)
     >>> converted.learning_rate, converted.batch_size
     (0.001, 32)
@@ -111,7 +112,7 @@ def _compiled_settings(estimator: Any) -> dict[str, Any]:
         raise NotCarried(
             f"a model with {len(model.inputs)} inputs and {len(model.outputs)} outputs", "skcnn has one of each."
         )
-    optimizer, loss = compiled_with(model, clone(estimator))
+    optimizer, loss = compiled_with(model, estimator)  # no clone of it: Keras' Huber forgets its delta
     if loss is None:
         loss = "binary_crossentropy" if isinstance(estimator, _CLASSIFIERS) else "mean_squared_error"
     return optimizer_settings(optimizer) | loss_settings(loss)

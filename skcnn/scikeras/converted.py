@@ -162,7 +162,7 @@ def _with_logits(model: Any, loss: Any, target_type: str) -> Any:
     if ending != wanted:
         raise NotCarried(
             f"a model that ends in {ending or 'no activation'}",
-            f"with its loss and {target_type} targets expected {wanted or 'none'}, from which skcnn's loss starts.",
+            f"its loss on {target_type} targets expects {wanted or 'no activation'}, from which skcnn's loss starts.",
         )
     if layer is not None and hasattr(layer, "activation"):
         layer.activation = keras.activations.linear

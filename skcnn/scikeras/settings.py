@@ -141,4 +141,5 @@ def _name_and_config(loss: Any) -> tuple[str, dict[str, Any]]:
     if not isinstance(loss, str) and not callable(loss):
         raise NotCarried(f"loss {loss!r}", "skcnn trains a model with one loss.")
     config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
+    config |= getattr(loss, "_fn_kwargs", {})  # delta of Huber is nowhere else
     return loss_name(loss), config

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
+import keras
 import numpy as np
 from scikeras.utils.transformers import ClassifierLabelEncoder, RegressorTargetEncoder
 from sklearn.base import ClassifierMixin, RegressorMixin
@@ -132,13 +133,17 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
         )
         self.class_weight = class_weight
 
+    score = RepairedWrapper.score  # the mixin's knows no `scorer`
     scorer = staticmethod(accuracy_score)
     _fit_kwargs = RepairedWrapper._fit_kwargs - {"class_weight"}  # it becomes part of the sample weights
 
     @property
     def target_encoder(self) -> Any:
         """Transformer between labels and what the model is trained on and puts out; override it for own targets."""
-        return _LabelEncoder(loss=self.loss, categories="auto" if self.classes_ is None else [self.classes_])
+        # scikeras makes labels one-hot for this loss, but does not know it by its class.
+        one_hot = self.loss is keras.losses.CategoricalCrossentropy
+        categories = "auto" if self.classes_ is None else [self.classes_]
+        return _LabelEncoder(loss="categorical_crossentropy" if one_hot else self.loss, categories=categories)
 
     def initialize(self, X: Any, y: Any) -> Self:
         """Build the model without training it.
@@ -272,6 +277,7 @@ class KerasRegressor(RegressorMixin, RepairedWrapper):
 
     _numeric_target = True
 
+    score = RepairedWrapper.score  # the mixin's knows no `scorer`
     scorer = staticmethod(r2_score)
 
     @property
