@@ -759,7 +759,7 @@ def test_a_changed_optimizer_of_the_source_is_refused_rather_than_ignored(rows):
 
 # In float64, with full batches and Adam without its epsilon, weights equal repetitions to 1e-7, so that one
 # configuration passes all checks.
-EXACT = {"epochs": 8, "batch_size": -1, **QUIET}
+EXACT = {"epochs": 5, "batch_size": -1, **QUIET}
 NOT_APPLICABLE = "check_classifiers_multilabel_output_format_decision_function"  # Keras models give probabilities
 
 
@@ -773,7 +773,7 @@ def exact_model(meta, body):
     }[kind]
     inputs = keras.Input(meta["X_shape_"][1:], dtype="float64")
     model = keras.Sequential([inputs, *body, layers.Dense(units, activation, dtype="float64")])
-    optimizer = keras.optimizers.Adam(0.1, epsilon=1e-30)
+    optimizer = keras.optimizers.Adam(0.2, epsilon=1e-30)
     model.compile(
         optimizer, loss(dtype="float64"), run_eagerly=True
     )  # these networks are too small to be worth a graph
