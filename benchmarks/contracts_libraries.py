@@ -7,7 +7,7 @@ import numpy as np
 __all__ = ["COSTED", "EXACT", "FAST", "LIBRARIES", "NETWORKS", "Library", "Unsupported"]
 
 NETWORKS = ("MLP", "CNN")
-EXACT: dict[str, Any] = {"epochs": 20, "batch_size": 100_000, "rate": 0.1}
+EXACT: dict[str, Any] = {"epochs": 10, "batch_size": 100_000, "rate": 0.1}
 FAST: dict[str, Any] = {"epochs": 10, "batch_size": 32, "rate": 0.01, "dtype": "float32"}
 
 

@@ -759,11 +759,11 @@ def test_a_changed_optimizer_of_the_source_is_refused_rather_than_ignored(rows):
 
 # In float64, with full batches and Adam without its epsilon, weights equal repetitions to 1e-7, so that one
 # configuration passes all checks.
-EXACT = {"epochs": 5, "batch_size": -1, **QUIET}
+EXACT = {"batch_size": -1, **QUIET}
 NOT_APPLICABLE = "check_classifiers_multilabel_output_format_decision_function"  # Keras models give probabilities
 
 
-def exact_model(meta, body):
+def exact_model(meta, rate, body):
     kind = meta["target_type_"] if "n_classes_" in meta else "continuous"
     units, activation, loss = {
         "binary": (1, "sigmoid", keras.losses.BinaryCrossentropy),
@@ -773,7 +773,7 @@ def exact_model(meta, body):
     }[kind]
     inputs = keras.Input(meta["X_shape_"][1:], dtype="float64")
     model = keras.Sequential([inputs, *body, layers.Dense(units, activation, dtype="float64")])
-    optimizer = keras.optimizers.Adam(0.2, epsilon=1e-30)
+    optimizer = keras.optimizers.Adam(rate, epsilon=1e-30)
     model.compile(
         optimizer, loss(dtype="float64"), run_eagerly=True
     )  # these networks are too small to be worth a graph
@@ -781,13 +781,13 @@ def exact_model(meta, body):
 
 
 def exact_mlp(meta):
-    return exact_model(meta, [layers.Dense(16, "relu", dtype="float64")])
+    return exact_model(meta, 0.2, [layers.Dense(16, "relu", dtype="float64")])
 
 
 def exact_cnn(meta):
     convolution = layers.Conv1D(8, 3, padding="same", activation="relu", dtype="float64")
     body = layers.Reshape((-1, 1), dtype="float64"), convolution, layers.Flatten(dtype="float64")
-    return exact_model(meta, body)
+    return exact_model(meta, 0.1, body)
 
 
 def name_of(check):
@@ -810,8 +810,8 @@ def converted_exactly(estimator):
 @pytest.mark.parametrize(
     ("estimator", "check"),
     checks_of(
-        KerasClassifier(exact_mlp, **EXACT),
-        KerasRegressor(exact_cnn, **EXACT),
+        KerasClassifier(exact_mlp, epochs=5, **EXACT),
+        KerasRegressor(exact_cnn, epochs=8, **EXACT),
         converted_exactly(KerasClassifier(get_clf_model, hidden_layer_dim=16)),
         converted_exactly(KerasRegressor(regression_model, loss="mse")),
     ),
