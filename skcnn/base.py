@@ -1,41 +1,35 @@
 """`BaseCNN`: the fit that classifier and regressor share, read top-down in `_fit`."""
 
 import copy
-from collections.abc import Callable
+import os
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
+import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.metrics import check_scoring, get_scorer_names
+from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skcnn.batches import Batches
-from skcnn.networks import NETWORKS, Network, build_model, network_key, resolve_network
+from skcnn.fingerprint import object_key
+from skcnn.fitting import Fit, HeldOut
+from skcnn.networks import NETWORKS, Network, build_model, resolve_network
 from skcnn.splitting import inner_split, labels_to_stratify
-from skcnn.targets import ClassTarget
-from skcnn.training.loop import Plan, Progress, train
+from skcnn.training.checkpoints import memory_folder
+from skcnn.training.loop import Progress
 from skcnn.training.pool import pool
 from skcnn.training.program import Program, Topology, building
 from skcnn.training.threads import start_tensorflow
-from skcnn.validation import as_rows, check_groups, check_X, check_X_y, resolve_input_shape, standard_units
-from skcnn.weights import check_row_weights, class_shares, prior_shift, row_weights
+from skcnn.validation import as_rows, check_groups, check_X, check_X_y, resolve_input_shape
+from skcnn.weights import check_row_weights
 
 __all__ = ["PENALTY", "RATE", "BaseCNN"]
 
 RATE = Interval(Real, 0, 1, closed="left")
 PENALTY = Interval(Real, 0, None, closed="left")
-
-
-class HeldOut(NamedTuple):
-    """Validation rows, their targets and weights, as the user has them."""
-
-    X: np.ndarray
-    y: np.ndarray
-    weight: np.ndarray | None
 
 
 class BaseCNN(BaseEstimator):
@@ -69,6 +63,7 @@ class BaseCNN(BaseEstimator):
         "tol": [PENALTY],
         "warm_start": ["boolean"],
         "dtype": [StrOptions({"float32", "float64"})],
+        "memory": [str, os.PathLike, joblib.Memory, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -166,6 +161,7 @@ class BaseCNN(BaseEstimator):
     ) -> Self:
         """Validate, split, weigh, build, train, record."""
         strengths = self._strengths()
+        memory_folder(self.memory)  # refuses a file
         weight = check_row_weights(sample_weight, len(X))
         kept = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
         target = self._target if resume else self._make_target(y, weight, classes)
@@ -182,10 +178,9 @@ class BaseCNN(BaseEstimator):
             held_out = HeldOut(X[val], y[val], None if weight is None else weight[val])
 
         topology = self._topology_for(target, input_shape, strengths)
-        fit = _Fit(self, target, topology, strengths, seed, wanted, resume)
+        fit = Fit(self, target, topology, strengths, seed, wanted, self._progress if resume else None)
         fit.set_rows(X_rows, y, weight, rows)
-        progress = self._progress.resumed() if resume else Progress()
-        interrupt = fit.train(progress, fit.plan(epochs, stop_early), held_out)
+        progress, interrupt = fit.train(epochs, stop_early, held_out)
         if splits and self.refit_full and interrupt is None:
             fit.set_rows(X_rows, y, weight, kept)
             progress, interrupt = fit.train_again(progress, epochs)
@@ -255,7 +250,7 @@ class BaseCNN(BaseEstimator):
         network = resolve_network(network)
         dropout = self.DROPOUT_ON if "dropout" in strengths else 0.0
         return Topology(
-            network=network_key(network),
+            network=object_key(network),
             input_shape=input_shape,
             n_outputs=target.n_outputs,
             loss=self._loss_name(target),
@@ -313,7 +308,7 @@ class BaseCNN(BaseEstimator):
         _, keras = start_tensorflow()
         with building(self._topology.dtype):
             model = self._topology.build()
-            if "dropout" in self._fitted_strengths:
+            if any(hasattr(layer, "plain") for layer in model.layers):
                 model = keras.models.clone_model(model, clone_function=self._plain_layer)
             n_weights = len(model.weights)
             model.set_weights(self._weights[:n_weights])
@@ -337,7 +332,7 @@ class BaseCNN(BaseEstimator):
     def _plain_layer(self, layer: Any) -> Any:
         """Return Keras' own layer for one of skcnn's, at the fitted strength, and a copy of any other."""
         if hasattr(layer, "plain"):
-            return layer.plain(self._fitted_strengths["dropout"])
+            return layer.plain(self._fitted_strengths)
         return type(layer).from_config(layer.get_config())
 
     def __sklearn_tags__(self) -> Any:
@@ -379,137 +374,3 @@ class BaseCNN(BaseEstimator):
     def _output_units(self) -> tuple[np.ndarray | None, Any]:
         """Scale, if any, and offset of what the network puts out."""
         return None, -np.asarray(self._shift)
-
-
-class _Fit:
-    """One call of fit: what is the same in training on the training part and in training again on all rows."""
-
-    def __init__(
-        self,
-        estimator: BaseCNN,
-        target: Any,
-        topology: Topology,
-        strengths: dict[str, float],
-        seed: int,
-        wanted: np.ndarray | None,
-        resume: bool,
-    ) -> None:
-        self.estimator = estimator
-        self.target = target
-        self.topology = topology
-        self.strengths = strengths
-        self.seed = seed
-        self.wanted = wanted
-        self.resume = resume
-
-    def set_rows(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray | None, rows: np.ndarray) -> None:
-        """Choose the training rows, and find what follows from them: units, weights and class shares."""
-        if not self.resume:
-            self.target = self.estimator._settle(self.target, y[rows], None if weight is None else weight[rows])
-        encoded = _cast(self.target.encode(y), self.topology.dtype)
-        self.batches = Batches(
-            X, encoded, weight, rows, self._weigh, self.seed, **self.estimator._sampling(self.target)
-        )
-        self.units = standard_units(X, rows, weight, self.topology.standardize) if self.topology.standardize else None
-        # What is taken from the logits to predict for the class shares of the training rows, and for those wanted.
-        self.to_train = self.to_wanted = np.zeros(self.topology.n_outputs)
-        if isinstance(self.target, ClassTarget):
-            _, y, w, order = self.batches.at(0)
-            trained = class_shares(self.target, y[order], w[order])
-            shares = class_shares(self.target, encoded[rows], None if weight is None else weight[rows])
-            self.to_train = prior_shift(trained, shares)
-            if self.wanted is not None:
-                self.to_wanted = prior_shift(trained, self.wanted)
-
-    def _weigh(self, y: np.ndarray, weight: np.ndarray | None, order: np.ndarray) -> np.ndarray:
-        seen = None if weight is None else weight[order]
-        per_class = self.estimator._class_weights(self.target, y[order], seen)
-        return row_weights(y, per_class, weight, order).astype(self.topology.dtype)
-
-    def plan(self, epochs: int, stop_early: bool) -> Plan:
-        """Return how to train, from the parameters of the estimator."""
-        estimator = self.estimator
-        return Plan(
-            epochs=int(epochs),
-            batch_size=self.batches.batch_size(int(estimator.batch_size)),
-            seed=self.seed,
-            learning_rate=float(estimator.learning_rate),
-            schedule=estimator.schedule,
-            strengths=self.strengths,
-            patience=int(estimator.n_iter_no_change),
-            tol=float(estimator.tol),
-            stop_early=stop_early,
-        )
-
-    def train(self, progress: Progress, plan: Plan, held_out: HeldOut | None) -> KeyboardInterrupt | None:
-        """Train on a program from the pool; an interrupt is returned."""
-        with pool.lend(self.topology) as program:
-            program.reset(self.seed)
-            if self.units is not None:
-                program.set_units(*self.units)
-            if progress.weights:
-                program.load_weights(progress.weights)
-            if progress.optimizer_state:
-                program.load_optimizer_state(progress.optimizer_state)
-            validate = None if held_out is None else self._validator(held_out)
-            report = self.estimator._print if self.estimator.verbose else None
-            return train(program, self.batches, plan, progress, validate, report)
-
-    def train_again(self, chosen: Progress, epochs: int) -> tuple[Progress, KeyboardInterrupt | None]:
-        """Train from the start for as long as was best in `chosen`, at the learning rates that it had."""
-        plan = self.plan(chosen.best_epoch, False)
-        plan.horizon = int(epochs)
-        if plan.schedule == "plateau":
-            plan.rate_factors = [rate / plan.learning_rate for rate in chosen.history["learning_rate"]]
-        progress = Progress()
-        interrupt = self.train(progress, plan, None)
-        progress.history = chosen.history
-        return progress, interrupt
-
-    def _validator(self, held_out: HeldOut) -> Callable[[Program], dict[str, float]]:
-        """Return the function that judges the network on the validation rows after each epoch."""
-        estimator = self.estimator
-        encoded = _cast(self.target.encode(held_out.y, "y_val"), estimator.dtype)
-        rows = as_rows(held_out.X, self.topology.input_shape, estimator.dtype, "X_val")
-        view = self.become(copy.copy(estimator))  # what scorers see: this estimator with the weights of the moment
-        scorer = None if estimator.scoring == "loss" else check_scoring(estimator, estimator.scoring)
-        weights = {} if held_out.weight is None else {"sample_weight": held_out.weight}
-
-        def validate(program: Program) -> dict[str, float]:
-            z = program.predict(rows) - self.to_train
-            values = {"val_loss": _mean_loss(self.topology, encoded, z, held_out.weight)}
-            if scorer is not None:
-                view._lent = program
-                values["val_score"] = float(scorer(view, held_out.X, held_out.y, **weights))
-            return values
-
-        return validate
-
-    def become(self, estimator: BaseCNN) -> BaseCNN:
-        """Give an estimator what is known of the fit before training."""
-        estimator._target = self.target
-        estimator._topology = self.topology
-        estimator._seed = self.seed
-        estimator._fitted_strengths = self.strengths
-        estimator._shift = self.to_wanted if self.wanted is not None else self._shift_of(estimator)
-        estimator.input_shape_ = self.topology.input_shape
-        estimator.n_outputs_ = self.topology.n_outputs
-        if isinstance(self.target, ClassTarget):
-            estimator.classes_ = self.target.classes
-        return estimator
-
-    def _shift_of(self, estimator: BaseCNN) -> np.ndarray:
-        corrected = isinstance(getattr(estimator, "priors", None), str)
-        return self.to_train if corrected else np.zeros(self.topology.n_outputs)
-
-
-def _cast(encoded: np.ndarray, dtype: str) -> np.ndarray:
-    """Class codes stay integers, all else is of the type of the network."""
-    return encoded if encoded.dtype.kind == "i" else encoded.astype(dtype)
-
-
-def _mean_loss(topology: Topology, encoded: np.ndarray, z: np.ndarray, weight: np.ndarray | None) -> float:
-    from skcnn.losses import row_losses
-
-    losses = row_losses(topology.loss, encoded, z.astype(topology.dtype)).numpy().mean(axis=1)
-    return float(np.average(losses.astype(np.float64), weights=weight))

@@ -2,9 +2,11 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from typing import Any, Literal, Self
 
 import numpy as np
+from joblib import Memory
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.multiclass import _check_partial_fit_first_call
@@ -100,6 +102,11 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         copy in floating point.
     dtype : {"float32", "float64"}, default="float32"
         Type of weights and arithmetic.
+    memory : str, PathLike, joblib.Memory or None, default=None
+        Folder that keeps where training stands, so that nothing is trained twice: a fit that differs from an earlier,
+        or interrupted, one in `epochs` alone goes on from its furthest epoch, with the result that it would have had
+        anyway. Needs an integer `random_state`. The folder takes 2 GiB at most; what was not used for longest is
+        removed first.
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, shuffling, dropout and the inner split. An int gives the same fitted model to the bit.
     verbose : int, default=0
@@ -180,6 +187,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         warm_start: bool = False,
         standardize: Literal["channel", "position"] | None = None,
         dtype: Literal["float32", "float64"] = "float32",
+        memory: str | PathLike[str] | Memory | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
@@ -213,6 +221,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         self.warm_start = warm_start
         self.standardize = standardize
         self.dtype = dtype
+        self.memory = memory
         self.random_state = random_state
         self.verbose = verbose
 
@@ -424,6 +433,11 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         copy in floating point.
     dtype : {"float32", "float64"}, default="float32"
         Type of weights and arithmetic.
+    memory : str, PathLike, joblib.Memory or None, default=None
+        Folder that keeps where training stands, so that nothing is trained twice: a fit that differs from an earlier,
+        or interrupted, one in `epochs` alone goes on from its furthest epoch, with the result that it would have had
+        anyway. Needs an integer `random_state`. The folder takes 2 GiB at most; what was not used for longest is
+        removed first.
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, shuffling, dropout and the inner split. An int gives the same fitted model to the bit.
     verbose : int, default=0
@@ -489,6 +503,7 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         warm_start: bool = False,
         standardize: Literal["channel", "position"] | None = None,
         dtype: Literal["float32", "float64"] = "float32",
+        memory: str | PathLike[str] | Memory | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
@@ -515,6 +530,7 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         self.warm_start = warm_start
         self.standardize = standardize
         self.dtype = dtype
+        self.memory = memory
         self.random_state = random_state
         self.verbose = verbose
 

@@ -1,6 +1,10 @@
 """Warnings of skcnn, each of a class of its own so that it can be filtered."""
 
-__all__ = ["DoubleBalancingWarning", "InnerSplitWarning"]
+__all__ = ["CheckpointWarning", "DoubleBalancingWarning", "InnerSplitWarning"]
+
+
+class CheckpointWarning(UserWarning):
+    """What ``memory=`` keeps cannot be read or written; training goes on without."""
 
 
 class DoubleBalancingWarning(UserWarning):

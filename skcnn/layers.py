@@ -1,7 +1,7 @@
-"""Keras layers whose strength is an input of the training step instead of a constant of its graph.
+"""Keras layers as a training program wants them: strengths as inputs of the step, few and fused operations.
 
-Inside a training program they read rate and random seed from the step that runs, so that one compiled program serves
-every rate and every seed; anywhere else they behave as the Keras layer that they descend from.
+Inside a training program `Dropout` reads rate and random seed from the step that runs, so that one compiled program
+serves every rate and every seed. `to_keras` puts the Keras layer that each descends from in its place.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-__all__ = ["Dropout", "step_inputs"]
+__all__ = ["BatchNormalization", "Dropout", "step_inputs"]
 
 _step: ContextVar[dict[str, Any] | None] = ContextVar("step", default=None)
 
@@ -51,6 +51,45 @@ class Dropout(keras.layers.Dropout):
         seed = step["seed"] + tf.constant([self.stream, 0], step["seed"].dtype)
         return tf.nn.experimental.stateless_dropout(inputs, rate=step["dropout"], seed=seed)
 
-    def plain(self, rate: float) -> keras.layers.Layer:
-        """Return the Keras layer that this one stands for, at `rate`."""
-        return keras.layers.Dropout(rate, name=self.name, dtype=self.dtype_policy)
+    def plain(self, strengths: dict[str, float]) -> keras.layers.Layer:
+        """Return the Keras layer that this one stands for, at the rate of a fit."""
+        return keras.layers.Dropout(strengths.get("dropout", 0.0), name=self.name, dtype=self.dtype_policy)
+
+
+@keras.saving.register_keras_serializable(package="skcnn")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Keras' batch normalisation of the last axis, in TensorFlow's fused kernel (Ioffe and Szegedy 2015, algorithm 1).
+
+    Keras lays a dozen broadcasts and reductions. The kernel takes four-dimensional float32 alone, so other ranks are
+    reshaped and other types left to Keras.
+    """
+
+    def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
+        """Normalise `inputs` with the batch's moments while training, with the moving ones otherwise."""
+        if inputs.dtype != tf.float32 or mask is not None:
+            return super().call(inputs, training=training, mask=mask)
+        training = bool(training and self.trainable)
+        shape, channels = tf.shape(inputs), inputs.shape[-1]
+        n = tf.cast(tf.reduce_prod(shape[:-1]), inputs.dtype)
+        # With moving averages the kernel wants the unbiased variance; Keras keeps the biased one, by hand therefore.
+        moving = (tf.constant([]),) * 2 if training else (self.moving_mean.value, self.moving_variance.value)
+        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=tf.reshape(inputs, [shape[0], -1, 1, channels]),
+            scale=self.gamma.value,
+            offset=self.beta.value,
+            mean=moving[0],
+            variance=moving[1],
+            epsilon=self.epsilon,
+            is_training=training,
+        )
+        if training:
+            for average, value in (
+                (self.moving_mean.value, mean),
+                (self.moving_variance.value, variance * ((n - 1) / n)),
+            ):
+                average.assign_sub((average - value) * (1 - self.momentum))
+        return tf.reshape(y, shape)
+
+    def plain(self, strengths: dict[str, float]) -> keras.layers.Layer:
+        """Return the Keras layer that this one stands for."""
+        return keras.layers.BatchNormalization.from_config(self.get_config())

@@ -3,18 +3,14 @@
 ``CNNClassifier(network=Plain(filters=(16, 32)))`` makes ``network__filters`` a parameter of a grid.
 """
 
-import inspect
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from numbers import Integral
-from types import CodeType
 from typing import Any
 
-import joblib
-from joblib.externals.loky.backend.reduction import dumps
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
-__all__ = ["NETWORKS", "Network", "Plain", "build_model", "network_key", "resolve_network"]
+__all__ = ["NETWORKS", "Network", "Plain", "build_model", "resolve_network"]
 
 
 class Network(BaseEstimator):
@@ -149,6 +145,8 @@ class Plain(Network):
         """Lay the blocks, the pooling and the dense layers, see the class."""
         from keras import layers
 
+        from skcnn.layers import BatchNormalization
+
         self._validate_params()
         for name in ("filters", "dense_units"):
             _check_sizes(self, name)
@@ -166,7 +164,7 @@ class Plain(Network):
                 int(filters), int(self.kernel_size), padding="same", use_bias=self.normalization is None, **last
             )(x)
             if self.normalization == "batch":
-                x = layers.BatchNormalization(momentum=self.batch_momentum)(x)
+                x = BatchNormalization(momentum=self.batch_momentum)(x)
             elif self.normalization == "layer":
                 x = layers.LayerNormalization()(x)
             x = layers.Activation(self.activation)(x)
@@ -199,29 +197,6 @@ NETWORKS: dict[str, type[Network]] = {"plain": Plain}
 def resolve_network(network: Any) -> Any:
     """Return a network with its defaults for a name, and anything else as it is."""
     return NETWORKS[network]() if isinstance(network, str) else network
-
-
-def network_key(network: Any) -> Hashable:
-    """Return what tells this network from others; equal for copies made by clone, pickle and notebooks.
-
-    The code of own functions and classes is part of it, so that an edited and reloaded definition is a new network.
-    """
-    kind: Any = type(network) if isinstance(network, Network) else network
-    try:
-        pickled = bytes(dumps(kind))  # by value where pickle itself could not, as joblib sends it to workers
-    except Exception:  # whatever an own object raises when pickled: then only this very object is the same network
-        return ("object", id(network))
-    functions = (
-        [value for _, value in inspect.getmembers(kind, inspect.isfunction)] if inspect.isclass(kind) else [kind]
-    )
-    code = [_code_values(function.__code__) for function in functions if hasattr(function, "__code__")]
-    parameters = network.get_params() if isinstance(network, Network) else None
-    return joblib.hash((pickled, code, parameters))
-
-
-def _code_values(code: CodeType) -> tuple[Any, ...]:
-    constants = tuple(_code_values(value) if isinstance(value, CodeType) else repr(value) for value in code.co_consts)
-    return (code.co_code, code.co_names, constants)
 
 
 def build_model(network: Any, input_shape: tuple[int, ...], n_outputs: int, dropout: float = 0.0) -> Any:

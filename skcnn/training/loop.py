@@ -10,7 +10,7 @@ import numpy as np
 from skcnn.training.program import Program
 from skcnn.training.threads import start_tensorflow
 
-__all__ = ["Data", "Plan", "Progress", "Rows", "train"]
+__all__ = ["Data", "Keeper", "Plan", "Progress", "Rows", "train"]
 
 CALL_SECONDS = 1.0  # a longer epoch comes back to Python about this often, so that an interrupt is heard
 FIRST_CALL_STEPS = 8  # steps of the first call of a fit, from which the length of the next is judged
@@ -51,6 +51,16 @@ class Rows(Protocol):
         """Return rows, targets and weights of an epoch, and their order; a function of its argument alone."""
 
 
+class Keeper(Protocol):
+    """What writes a run down as it goes, see `skcnn.training.checkpoints.Checkpoints`."""
+
+    def is_due(self, ended: bool) -> bool:
+        """Tell whether to write at the end of this epoch."""
+
+    def write(self, progress: "Progress", ended: bool) -> None:
+        """Write the state at the end of an epoch."""
+
+
 @dataclass
 class Plan:
     """How to train.
@@ -58,7 +68,7 @@ class Plan:
     Attributes
     ----------
     epochs : int
-        Epochs to train in this call.
+        Epoch after which the run ends, counted from its very start.
     batch_size : int
         Rows per step.
     seed : int
@@ -74,7 +84,7 @@ class Plan:
     stop_early : bool
         Whether a validation score that no longer improves ends the run and the best weights are kept.
     horizon : int
-        Epoch at which the cosine schedule ends; 0 for the last of this call.
+        Epoch at which the cosine schedule ends; 0 for that at which the run ends.
     rate_factors : list of float or None
         What to multiply the learning rate by in each epoch, in place of the schedule.
     """
@@ -130,6 +140,10 @@ class Progress:
     rate_factor: float = 1.0
     rate_stalled: int = 0
 
+    def ended(self, plan: Plan) -> bool:
+        """Tell whether nothing is left to train."""
+        return self.epoch >= plan.epochs or (plan.stop_early and self.stalled >= plan.patience)
+
     def resumed(self) -> "Progress":
         """Return a copy from which training goes on, with the judgement of scores started anew."""
         return replace(
@@ -172,6 +186,7 @@ def train(
     progress: Progress,
     validate: Callable[[Program], dict[str, float]] | None = None,
     report: Callable[[Progress], None] | None = None,
+    checkpoints: Keeper | None = None,
 ) -> KeyboardInterrupt | None:
     """Train; `progress` ends with the weights to keep, also after an interrupt, which is returned, not raised.
 
@@ -190,6 +205,8 @@ def train(
         ``"val_loss"`` is the score.
     report : callable, default=None
         Called after each epoch, when the history is complete.
+    checkpoints : Keeper, default=None
+        Writes the state at the end of an epoch down, when it is due.
 
     Raises
     ------
@@ -198,7 +215,7 @@ def train(
     """
     interrupt = None
     try:
-        _train(program, data, plan, progress, validate, report)
+        _train(program, data, plan, progress, validate, report, checkpoints)
     except KeyboardInterrupt as caught:
         interrupt = caught
     progress.optimizer_state = program.optimizer_state()
@@ -219,17 +236,17 @@ def _train(
     progress: Progress,
     validate: Callable[[Program], dict[str, float]] | None,
     report: Callable[[Progress], None] | None,
+    checkpoints: Keeper | None,
 ) -> None:
     tf, _ = start_tensorflow()
     sent: list[np.ndarray] = []
     tensors: tuple[Any, ...] = ()
-    end = progress.epoch + plan.epochs
     pace = _Pace()
-    while progress.epoch < end:
+    while not progress.ended(plan):
         *parts, order = data.at(progress.epoch)
         if not sent or any(part is not old for part, old in zip(parts, sent, strict=True)):
             sent, tensors = parts, tuple(tf.convert_to_tensor(part) for part in parts)
-        rates = _rates(plan, progress, -(-len(order) // plan.batch_size), plan.horizon or end)
+        rates = _rates(plan, progress, -(-len(order) // plan.batch_size), plan.horizon or plan.epochs)
         loss = _run_epoch(program, tensors, order, rates, plan, progress, pace)
         values = {"loss": loss, "learning_rate": float(rates[0])}
         if validate is not None:
@@ -244,8 +261,10 @@ def _train(
             progress.best_weights = program.weights()
         if report is not None:
             report(progress)
-        if plan.stop_early and progress.stalled >= plan.patience:
-            break
+        ended = progress.ended(plan)
+        if checkpoints is not None and checkpoints.is_due(ended):
+            progress.weights, progress.optimizer_state = program.weights(), program.optimizer_state()
+            checkpoints.write(progress, ended)
 
 
 def _run_epoch(

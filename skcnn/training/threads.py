@@ -9,7 +9,7 @@ from numbers import Integral
 from threading import Lock
 from typing import Any
 
-__all__ = ["set_threads", "start_tensorflow"]
+__all__ = ["n_threads", "set_threads", "start_tensorflow"]
 
 _lock = Lock()
 _started = False
@@ -75,6 +75,15 @@ def start_tensorflow() -> Any:
                 tf.config.threading.set_intra_op_parallelism_threads(1)
             _started = True
     return tf, keras
+
+
+def n_threads() -> int:
+    """Return how many threads one TensorFlow operation uses in this process."""
+    from joblib import cpu_count
+
+    tf, _ = start_tensorflow()
+    chosen = tf.config.threading.get_intra_op_parallelism_threads() or os.environ.get("TF_NUM_INTRAOP_THREADS", 0)
+    return int(chosen) or int(cpu_count())
 
 
 def _runs_in_worker() -> bool:

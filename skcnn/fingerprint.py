@@ -1,0 +1,53 @@
+"""What tells one object, or one run of training, from another; equal in other processes."""
+
+import inspect
+import re
+from collections.abc import Hashable
+from types import CodeType
+from typing import Any
+
+import joblib
+from joblib.externals.loky.backend.reduction import dumps
+
+__all__ = ["fingerprint", "object_key"]
+
+# cloudpickle numbers the classes of notebooks and scripts at random, anew in each process.
+_RANDOM_NAME = re.compile(rb"[0-9a-f]{32}")
+
+
+def fingerprint(*parts: Any) -> str:
+    """Return a digest of plain values, arrays and dicts, each part for itself."""
+    return str(joblib.hash([joblib.hash(part, coerce_mmap=True) for part in parts]))
+
+
+def object_key(value: Any) -> Hashable:
+    """Return what tells this object from others; equal for copies made by clone, pickle, notebooks and restarts.
+
+    The code of own functions and classes is part of it, so that an edited and reloaded definition is a new object. It
+    is a string, or a tuple for an object that cannot be pickled and is like nothing but itself.
+    """
+    has_parameters = hasattr(value, "get_params") and not inspect.isclass(value)
+    kind: Any = type(value) if has_parameters else value
+    try:
+        if has_parameters:
+            _settle(value)
+        pickled = bytes(dumps(kind))  # by value where pickle itself could not, as joblib sends it to workers
+    except Exception:  # whatever an own object raises when pickled
+        return ("object", id(value))
+    functions = (
+        [function for _, function in inspect.getmembers(kind, inspect.isfunction)] if inspect.isclass(kind) else [kind]
+    )
+    code = [_code_values(function.__code__) for function in functions if hasattr(function, "__code__")]
+    return fingerprint(_RANDOM_NAME.sub(b"", pickled), code, value.get_params() if has_parameters else None)
+
+
+def _settle(value: Any) -> None:
+    """Have Python write into the object's classes what it otherwise does when they are first pickled or inspected."""
+    value.__reduce_ex__(2)  # __slotnames__
+    for kind in type(value).__mro__:
+        getattr(kind, "__annotations__", None)
+
+
+def _code_values(code: CodeType) -> tuple[Any, ...]:
+    constants = tuple(_code_values(value) if isinstance(value, CodeType) else repr(value) for value in code.co_consts)
+    return (code.co_code, code.co_names, constants)

@@ -1,0 +1,412 @@
+"""``memory=``: nothing is trained twice, and what comes out is what training from scratch gives, to the bit."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import warnings
+
+import joblib
+import keras
+import numpy as np
+import pytest
+from imblearn.over_sampling import RandomOverSampler
+from sklearn.base import clone
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.metrics import make_scorer, recall_score
+from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
+
+from skcnn import CNNClassifier, CNNRegressor
+from skcnn.exceptions import CheckpointWarning
+from skcnn.networks import Plain
+from skcnn.training.checkpoints import Checkpoints, memory_folder
+
+NET = Plain(filters=(4,))
+
+
+def own_network(input_shape, n_outputs):
+    """A network whose dropout keeps a random state of its own."""
+    inputs = keras.Input(input_shape)
+    x = keras.layers.Dropout(0.3)(keras.layers.Flatten()(inputs))
+    return keras.Model(inputs, keras.layers.Dense(n_outputs)(x))
+
+
+def macro_recall(y, predicted):
+    return recall_score(y, predicted, average="macro")
+
+
+def same(a, b):
+    assert a.history_ == b.history_
+    assert (a.n_iter_, a.best_iter_) == (b.n_iter_, b.best_iter_)
+    for x, y in zip(a._weights, b._weights, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.fixture
+def epochs_printed(capsys):
+    """Return how many epochs have been trained since the last call; needs ``verbose=1``."""
+
+    def count():
+        return capsys.readouterr().out.count("Epoch ")
+
+    return count
+
+
+@pytest.fixture
+def unbalanced(few_digits):
+    X, y = few_digits
+    return X[:120], (y[:120] == 3).astype(int)
+
+
+CONFIGURATIONS = {
+    "plain": CNNClassifier(NET),
+    "penalties": CNNClassifier(
+        NET, l1=1e-4, l2=1e-3, dropout=0.3, weight_decay=1e-3, clipnorm=1.0, label_smoothing=0.1
+    ),
+    "sgd": CNNClassifier(NET, optimizer="sgd", learning_rate=0.01),
+    "rmsprop": CNNClassifier(NET, optimizer="rmsprop", dtype="float64"),
+    "early stopping": CNNClassifier(NET, early_stopping=True, validation_fraction=0.2),
+    "scorer": CNNClassifier(NET, early_stopping=True, scoring="roc_auc", priors=[0.5, 0.5]),
+    "own scorer": CNNClassifier(NET, early_stopping=True, scoring=make_scorer(macro_recall)),
+    "resampled": CNNClassifier(NET, sampler=RandomOverSampler(), resample="epoch"),
+    "balanced": CNNClassifier(NET, balanced_batches=True, standardize="channel"),
+    "plateau": CNNClassifier(NET, schedule="plateau", early_stopping=True, n_iter_no_change=4, tol=1.0),
+    "own network": CNNClassifier(own_network),
+    "regression": CNNRegressor(NET),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_more_epochs_go_on_from_fewer(name, unbalanced, tmp_path, epochs_printed):
+    X, y = unbalanced
+    fresh = clone(CONFIGURATIONS[name]).set_params(random_state=0, verbose=1)
+    kept = clone(fresh).set_params(memory=tmp_path)
+    for epochs, trained in ((2, 2), (5, 3), (5, 0), (2, 0)):
+        expected = clone(fresh).set_params(epochs=epochs).fit(X, y)
+        epochs_printed()
+        same(clone(kept).set_params(epochs=epochs).fit(X, y), expected)
+        # With early stopping a run may end before; what it has trained is never trained again.
+        assert epochs_printed() in ({trained} if expected.n_iter_ == epochs else range(trained + 1))
+
+
+def test_a_run_that_stopped_early_is_finished_for_any_number_of_epochs(unbalanced, tmp_path, epochs_printed):
+    X, y = unbalanced
+    net = CNNClassifier(
+        NET, early_stopping=True, n_iter_no_change=2, tol=1.0, random_state=0, memory=tmp_path, verbose=1
+    )
+    first = clone(net).set_params(epochs=20).fit(X, y)
+    assert first.n_iter_ == epochs_printed() < 20
+    same(clone(net).set_params(epochs=30).fit(X, y), first)
+    assert epochs_printed() == 0
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "plateau"])
+def test_refit_on_all_rows_is_kept_too(schedule, unbalanced, tmp_path, epochs_printed):
+    X, y = unbalanced
+    fresh = CNNClassifier(
+        NET, early_stopping=True, refit_full=True, schedule=schedule, epochs=4, random_state=0, n_iter_no_change=2
+    )
+    expected = clone(fresh).fit(X, y)
+    kept = clone(fresh).set_params(memory=tmp_path, verbose=1)
+    for _ in range(2):
+        same(clone(kept).fit(X, y), expected)
+    assert epochs_printed() == expected.n_iter_ + len(expected.history_["loss"])
+
+
+def test_cosine_schedules_of_different_length_are_different_runs(unbalanced, tmp_path, epochs_printed):
+    X, y = unbalanced
+    net = CNNClassifier(NET, schedule="cosine", random_state=0, verbose=1)
+    for epochs in (2, 4):
+        kept = clone(net).set_params(epochs=epochs, memory=tmp_path).fit(X, y)
+        assert epochs_printed() == epochs
+        same(kept, clone(net).set_params(epochs=epochs).fit(X, y))
+        epochs_printed()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"l2": 0.1},
+        {"learning_rate": 0.01},
+        {"random_state": 1},
+        {"class_weight": "balanced"},
+        {"batch_size": 16},
+        {"network": Plain(filters=(4,), activation="tanh")},
+        {"sampler": RandomOverSampler()},
+        "X",
+        "y",
+        "sample_weight",
+    ],
+    ids=str,
+)
+def test_another_run_is_not_taken_for_this_one(change, unbalanced, tmp_path, epochs_printed):
+    X, y = unbalanced
+    net = CNNClassifier(NET, epochs=1, random_state=0, memory=tmp_path, verbose=1).fit(X, y)
+    weight = np.ones(len(X))
+    if isinstance(change, dict):
+        net.set_params(**change)
+    elif change == "X":
+        X = X.copy()
+        X[0, 0, 0] += 1e-3
+    elif change == "y":
+        y = y.copy()
+        y[:2] = 1 - y[:2]
+    else:
+        weight[0] = 2.0
+    epochs_printed()
+    net.fit(X, y, sample_weight=weight)
+    assert epochs_printed() == 1
+
+
+def test_class_shares_to_predict_for_need_no_training(unbalanced, tmp_path, epochs_printed):
+    X, y = unbalanced
+    net = CNNClassifier(NET, epochs=2, random_state=0, memory=tmp_path, verbose=1)
+    search = GridSearchCV(net, {"priors": [None, "train", [0.5, 0.5]]}, cv=2, refit=False).fit(X, y)
+    assert epochs_printed() == 2 * 2
+    assert len(search.cv_results_["params"]) == 3
+
+
+@pytest.mark.parametrize(("grid", "trained"), [([1, 2, 4], 4), ([4, 2, 1], 7), ([2, 4, 1], 5)])
+def test_a_grid_over_epochs_trains_the_longest_alone(grid, trained, unbalanced, tmp_path, epochs_printed):
+    X, y = unbalanced
+    net = CNNClassifier(NET, random_state=0, verbose=1)
+    plain = GridSearchCV(net, {"epochs": grid}, cv=2, refit=False, scoring="neg_log_loss").fit(X, y)
+    epochs_printed()
+    kept = clone(plain).set_params(estimator__memory=tmp_path).fit(X, y)
+    assert epochs_printed() == 2 * trained
+    np.testing.assert_array_equal(kept.cv_results_["mean_test_score"], plain.cv_results_["mean_test_score"])
+
+
+def test_halving_goes_on_from_the_last_rung(unbalanced, tmp_path, epochs_printed):
+    X, y = unbalanced
+    net = CNNClassifier(NET, random_state=0, verbose=1)
+    plain = HalvingGridSearchCV(
+        net,
+        {"l2": [0, 1e-3, 0.1, 1.0]},
+        resource="epochs",
+        min_resources=1,
+        max_resources=4,
+        factor=2,
+        cv=2,
+        refit=False,
+    ).fit(X, y)
+    assert epochs_printed() == 2 * (4 * 1 + 2 * 2 + 1 * 4)
+    kept = clone(plain).set_params(estimator__memory=tmp_path).fit(X, y)
+    assert epochs_printed() == 2 * (4 * 1 + 2 * 1 + 1 * 2)
+    np.testing.assert_array_equal(kept.cv_results_["mean_test_score"], plain.cv_results_["mean_test_score"])
+
+
+# What switches it on and off -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("random_state", [None, np.random.RandomState(0)], ids=["None", "RandomState"])
+def test_unrepeatable_runs_are_not_kept(random_state, unbalanced, tmp_path):
+    CNNClassifier(NET, epochs=1, random_state=random_state, memory=tmp_path).fit(*unbalanced)
+    assert not list(tmp_path.rglob("*.npz"))
+
+
+def test_a_network_that_cannot_be_pickled_is_not_kept(unbalanced, tmp_path):
+    unpicklable = (value for value in ())
+
+    def network(input_shape, n_outputs):
+        list(unpicklable)
+        return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(), keras.layers.Dense(n_outputs)])
+
+    CNNClassifier(network, epochs=1, random_state=0, memory=tmp_path).fit(*unbalanced)
+    assert not list(tmp_path.rglob("*.npz"))
+
+
+def test_training_on_is_not_taken_for_a_run_of_its_own(unbalanced, tmp_path):
+    X, y = unbalanced
+    kept = CNNClassifier(NET, epochs=2, warm_start=True, random_state=0, memory=tmp_path)
+    fresh = clone(kept).set_params(memory=None)
+    for _ in range(2):
+        same(kept.fit(X, y), fresh.fit(X, y))
+    same(kept.partial_fit(X, y), fresh.partial_fit(X, y))
+    same(clone(kept).set_params(epochs=6).fit(X, y), clone(fresh).set_params(epochs=6).fit(X, y))
+
+
+def test_locations(unbalanced, tmp_path):
+    X, y = unbalanced
+    net = CNNClassifier(NET, epochs=1, random_state=0)
+    for location in (str(tmp_path / "path"), joblib.Memory(tmp_path / "path", verbose=0)):
+        net.set_params(memory=location).fit(X, y)
+    assert len(list((tmp_path / "path" / "skcnn").iterdir())) == 1
+    assert memory_folder(joblib.Memory(None)) is None
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="is a file; give the path of a folder"):
+        net.set_params(memory=tmp_path / "file").fit(X, y)
+    with pytest.raises(ValueError, match="'memory' parameter"):
+        net.set_params(memory=3).fit(X, y)
+
+
+# Faults ---------------------------------------------------------------------------------------------------------
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip_one_byte(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(bytes(content))
+
+
+def another_run(path):
+    np.savez(path, about=np.array('{"fingerprint": "another"}'))
+
+
+def with_a_pickle(path):
+    np.savez(path, about=np.array([print], dtype=object), allow_pickle=True)
+
+
+def other_shapes(path):
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["weights-0"] = np.zeros((3, 3))
+    np.savez(path, **arrays)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_one_byte, another_run, with_a_pickle, other_shapes, empty])
+def test_a_damaged_or_foreign_file_is_ignored_and_replaced(damage, unbalanced, tmp_path, epochs_printed):
+    X, y = unbalanced
+    net = CNNClassifier(NET, epochs=2, random_state=0, memory=tmp_path, verbose=1)
+    first = clone(net).fit(X, y)
+    (path,) = tmp_path.rglob("*.npz")
+    damage(path)
+    epochs_printed()
+    with pytest.warns(CheckpointWarning, match="cannot be read .* trained again"):
+        same(clone(net).fit(X, y), first)
+    assert epochs_printed() == 2
+    same(clone(net).fit(X, y), first)
+    assert epochs_printed() == 0
+
+
+def test_a_full_disk_warns_and_training_goes_on(unbalanced, tmp_path):
+    X, y = unbalanced
+    net = CNNClassifier(NET, epochs=2, random_state=0, memory=tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.warns(CheckpointWarning, match="cannot be written .* Training goes on"):
+            kept = clone(net).fit(X, y)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    same(kept, clone(net).set_params(memory=None).fit(X, y))
+    assert not list((tmp_path / "skcnn").iterdir())
+
+
+def test_the_folder_stays_small_and_keeps_what_was_used_last(unbalanced, tmp_path, epochs_printed, monkeypatch):
+    X, y = unbalanced
+    net = CNNClassifier(NET, epochs=1, memory=tmp_path, verbose=1)
+    clone(net).set_params(random_state=0).fit(X, y)
+    (first,) = tmp_path.rglob("*.npz")
+    monkeypatch.setattr(Checkpoints, "MAX_BYTES", 2.5 * first.stat().st_size)
+    clone(net).set_params(random_state=1).fit(X, y)
+    for path in tmp_path.rglob("*.npz"):  # as if written a minute ago
+        os.utime(path, (time.time() - 60, time.time() - 60))
+    for seed in (0, 2):
+        clone(net).set_params(random_state=seed).fit(X, y)
+    assert first.exists()
+    assert len(list(tmp_path.rglob("*.npz"))) == 2
+    epochs_printed()
+    for seed, trained in ((0, 0), (2, 0), (1, 1)):
+        clone(net).set_params(random_state=seed).fit(X, y)
+        assert epochs_printed() == trained
+
+
+interrupts = {"left": 0}
+
+
+def interrupted_score(estimator, X, y):
+    """Accuracy, with a KeyboardInterrupt at the fourth call."""
+    interrupts["left"] -= 1
+    if interrupts["left"] == 0:
+        raise KeyboardInterrupt
+    return float(estimator.score(X, y))
+
+
+def test_an_interrupted_fit_goes_on_from_its_last_checkpoint(unbalanced, tmp_path, epochs_printed, monkeypatch):
+    monkeypatch.setattr(Checkpoints, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(Checkpoints, "WRITE_SHARE", np.inf)  # after every epoch
+    X, y = unbalanced
+    net = CNNClassifier(NET, early_stopping=True, scoring=interrupted_score, epochs=5, random_state=0, verbose=1)
+    kept = clone(net).set_params(memory=tmp_path)
+    interrupts["left"] = 4
+    with pytest.raises(KeyboardInterrupt):
+        kept.fit(X, y)
+    assert epochs_printed() == 3
+    (path,) = tmp_path.rglob("*.npz")
+    assert path.name.endswith("-000003-between.npz")
+    again = clone(kept).fit(X, y)
+    assert epochs_printed() == 2
+    same(again, net.fit(X, y))
+
+
+SEARCH = """
+    import sys, warnings
+    import skcnn
+    skcnn.set_threads(1)
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import GridSearchCV
+    from skcnn import CNNClassifier
+    from skcnn.networks import Plain
+    from skcnn.training.checkpoints import Checkpoints
+
+    class Own(Plain):
+        pass
+
+    if __name__ == "__main__":
+        Checkpoints.FIRST_SECONDS, Checkpoints.WRITE_SHARE = 0.0, float("inf")
+        X, y = load_digits(return_X_y=True)
+        net = CNNClassifier(Own(filters=(8,)), input_shape=(8, 8, 1), random_state=0, verbose=1, memory=sys.argv[1])
+        grid = {"epochs": [5, 30], "l2": [0.0, 0.01]}
+        search = GridSearchCV(net, grid, cv=2, refit=False, scoring="neg_log_loss").fit(X, y)
+        print(search.cv_results_["mean_test_score"].tolist())
+"""
+
+
+def run_search(folder, tmp_path):
+    script = tmp_path / "search.py"
+    script.write_text(textwrap.dedent(SEARCH))
+    return subprocess.Popen(
+        [sys.executable, "-u", str(script), str(folder)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+
+
+def test_a_killed_search_repeats_nothing_and_two_at_once_do_not_disturb_each_other(tmp_path):
+    killed = run_search(tmp_path / "memory", tmp_path)
+    lines = [killed.stdout.readline() for _ in range(45)]  # in the middle of the first long fit
+    killed.send_signal(signal.SIGKILL)
+    rest, _ = killed.communicate()
+    trained = "".join([*lines, rest]).count("Epoch ")
+    assert 45 <= trained < 120
+
+    again = run_search(tmp_path / "memory", tmp_path)
+    two = [run_search(tmp_path / "both", tmp_path) for _ in range(2)]
+    output = again.communicate()[0]
+    scores = output.splitlines()[-1]
+    # At most the epoch that was running when the signal came, and the file that was being written, are repeated.
+    assert 120 <= trained + output.count("Epoch ") <= 122
+    assert [one.communicate()[0].splitlines()[-1] for one in two] == [scores, scores]
+    assert not list((tmp_path / "both").rglob("*.tmp"))
+    assert len([path for path in (tmp_path / "both").rglob("*.npz") if "between" not in path.name]) == 8
+
+
+def test_loky_workers_share_what_they_keep(unbalanced, tmp_path):
+    X, y = unbalanced
+    net = CNNClassifier(NET, random_state=0, memory=tmp_path)
+    search = GridSearchCV(net, {"epochs": [1, 2, 3]}, cv=2, refit=False, scoring="neg_log_loss", n_jobs=2)
+    with warnings.catch_warnings(), joblib.parallel_config("loky"):
+        warnings.simplefilter("ignore")  # of the workers' start
+        parallel = clone(search).fit(X, y).cv_results_["mean_test_score"]
+    np.testing.assert_array_equal(parallel, search.set_params(n_jobs=1).fit(X, y).cv_results_["mean_test_score"])
+    assert len(list(tmp_path.rglob("*.npz"))) == 6
