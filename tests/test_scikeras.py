@@ -749,6 +749,16 @@ def test_a_search_compiles_once_and_tunes_the_function(rows):
     assert built.count_params() in (4 * 3 + 3 + 3 * 4, 4 * 5 + 5 + 3 * 6)
 
 
+def test_a_kept_training_is_found_again(rows, tmp_path):
+    X, y = rows
+    converted = convert(classifier(epochs=2)).set_params(memory=str(tmp_path))
+    first = converted.fit(X, y).predict_proba(X)
+    n_kept = len(list(tmp_path.rglob("*.npz")))
+    assert n_kept > 0
+    np.testing.assert_array_equal(clone(converted).fit(X, y).predict_proba(X), first)
+    assert len(list(tmp_path.rglob("*.npz"))) == n_kept
+
+
 def test_a_changed_optimizer_of_the_source_is_refused_rather_than_ignored(rows):
     converted = convert(classifier()).set_params(network__estimator__optimizer__learning_rate=0.5)
     with pytest.raises(ValueError, match=r"learning_rate=0\.5"):

@@ -9,7 +9,7 @@ from scikeras._utils import accepts_kwargs, has_param
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from skcnn.base import _Fit
+from skcnn.fitting import Fit
 from skcnn.scikeras.converted import ConvertedClassifier, ConvertedRegressor, ModelFunction, compiled_with
 from skcnn.scikeras.settings import NotCarried, loss_settings, optimizer_settings
 from skcnn.scikeras.wrappers import KerasClassifier, KerasRegressor
@@ -230,7 +230,7 @@ def _carry_weights(estimator: Any, converted: Any) -> None:
     history = {name: list(map(float, values)) for name, values in getattr(estimator, "history_", {}).items()}
     epochs = len(history.get("loss", ()))
     seed = int(check_random_state(None).randint(2**31 - 1))
-    _Fit(converted, target, topology, strengths, seed, None, False).become(converted)
+    Fit(converted, target, topology, strengths, seed, None, None).become(converted)
     progress = Progress(weights=weights, history=history, epoch=epochs, best_epoch=epochs)
     converted._record(progress, keep_optimizer=False)
 

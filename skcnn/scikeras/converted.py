@@ -5,13 +5,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import joblib
 import keras
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from skcnn.estimators import CNNClassifier, CNNRegressor
-from skcnn.networks import build_model, network_key
+from skcnn.fingerprint import fingerprint, object_key
+from skcnn.networks import build_model
 from skcnn.scikeras.settings import NotCarried, loss_settings, optimizer_settings, wanted_ending
 from skcnn.targets import ClassTarget, RegressionTarget
 from skcnn.training.program import Topology
@@ -112,9 +112,11 @@ class ModelFunction(BaseEstimator):
         return loss
 
     def key(self) -> Hashable:
-        """Return what tells this network from others: the code of the function, and what is passed to it."""
+        """Return what tells this network from others, see `skcnn.fingerprint.object_key`."""
         params = self.estimator.get_params() | {"type": type(self.estimator)}
-        return joblib.hash({name: _identity(value) for name, value in params.items()})
+        parts = {name: _identity(value) for name, value in params.items()}
+        digest = fingerprint(parts, self._meta)
+        return digest if all(isinstance(part, str) for part in parts.values()) else ("object", digest)
 
 
 def compiled_with(model: Any, estimator: Any) -> tuple[Any, Any]:
@@ -146,10 +148,10 @@ def _shapes(row_shape: tuple[int, ...], y_ndim: int, n_outputs: int) -> dict[str
 def _identity(value: Any) -> Hashable:
     """Return the same for values that mean the same, also for Keras' objects, whose pickles hold the time."""
     if isinstance(value, keras.Model):
-        return joblib.hash((value.to_json(), value.get_weights()))
+        return fingerprint(value.to_json(), value.get_weights())
     if hasattr(value, "get_config") and not isinstance(value, type):
         return repr((type(value), value.get_config()))
-    return network_key(value)  # any value: by its pickle, a function by its code
+    return object_key(value)
 
 
 # The final layer -----------------------------------------------------------------------------------------------------
@@ -228,4 +230,4 @@ def _told(topology: Topology, network: Any, meta: dict[str, Any]) -> Topology:
         return topology
     own = network.told(meta)
     build = partial(build_model, own, topology.input_shape, topology.n_outputs)
-    return replace(topology, network=joblib.hash((own.key(), meta)), build=build)
+    return replace(topology, network=own.key(), build=build)

@@ -13,6 +13,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
 
 from skcnn.scikeras.base import RepairedWrapper
+from skcnn.weights import check_row_weights
 
 __all__ = ["KerasClassifier", "KerasRegressor"]
 
@@ -239,7 +240,8 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
         if self.class_weight is None:
             return weight
         per_class = compute_sample_weight(self.class_weight, y)
-        return per_class if weight is None else per_class * weight
+        product = per_class if weight is None else per_class * weight
+        return check_row_weights(product, len(y), "class_weight times sample_weight")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
