@@ -32,13 +32,14 @@ def object_key(value: Any) -> Hashable:
         if has_parameters:
             _settle(value)
         pickled = bytes(dumps(kind))  # by value where pickle itself could not, as joblib sends it to workers
+        parameters = fingerprint(value.get_params()) if has_parameters else None
     except Exception:  # whatever an own object raises when pickled
         return ("object", id(value))
     functions = (
         [function for _, function in inspect.getmembers(kind, inspect.isfunction)] if inspect.isclass(kind) else [kind]
     )
     code = [_code_values(function.__code__) for function in functions if hasattr(function, "__code__")]
-    return fingerprint(_RANDOM_NAME.sub(b"", pickled), code, value.get_params() if has_parameters else None)
+    return fingerprint(_RANDOM_NAME.sub(b"", pickled), code, parameters)
 
 
 def _settle(value: Any) -> None:

@@ -19,6 +19,9 @@ MODULES = [
     "skcnn.networks",
     "skcnn.preprocessing",
     "skcnn.sampling",
+    "skcnn.scikeras.conversion",
+    "skcnn.scikeras.converted",
+    "skcnn.scikeras.wrappers",
     "skcnn.training.pool",
     "skcnn.training.threads",
 ]

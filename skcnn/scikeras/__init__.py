@@ -1,0 +1,19 @@
+"""A bridge for users of scikeras: its estimators repaired, and their conversion to skcnn's fast engine.
+
+`KerasClassifier` and `KerasRegressor` take the place of those in ``scikeras.wrappers``: only the import changes.
+`convert` makes a `CNNClassifier` or `CNNRegressor` of such an estimator.
+"""
+
+import skcnn.scikeras.untouched  # noqa: F401, before anything else imports scikeras
+from skcnn.scikeras.conversion import convert
+from skcnn.scikeras.converted import ConvertedClassifier, ConvertedRegressor, ModelFunction
+from skcnn.scikeras.wrappers import KerasClassifier, KerasRegressor
+
+__all__ = [
+    "ConvertedClassifier",
+    "ConvertedRegressor",
+    "KerasClassifier",
+    "KerasRegressor",
+    "ModelFunction",
+    "convert",
+]
