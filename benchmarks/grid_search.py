@@ -1,4 +1,4 @@
-"""How long does the same grid search take with skcnn and with its peers?
+"""How long the same grid search takes with skcnn and with its peers.
 
     python benchmarks/grid_search.py            # three sizes, writes its section of RESULTS.md
     python benchmarks/grid_search.py --quick    # digits alone, once, prints only

@@ -1,8 +1,8 @@
 """The same data, network and training for skcnn and its peers, for the benchmarks that compare them.
 
-Each builder returns an unfitted scikit-learn estimator: convolutions of 3 x 3 with ReLU, each before a max-pooling by 2,
-then dropout and a dense layer; Adam at 0.001, batches of 32, softmax cross-entropy. No normalisation, so that all
-frameworks compute the same. `grid` is the grid of a search in the names of that peer.
+Each builder returns an unfitted scikit-learn estimator and the grid of a search in its names. The network: convolutions
+of 3 x 3 with ReLU, each before a max-pooling by 2, then dropout and a dense layer; Adam at 0.001, batches of 32,
+softmax cross-entropy. No normalisation, so that all frameworks compute the same.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,6 +1,7 @@
 """`BaseCNN`: the fit that classifier and regressor share, read top-down in `_fit`."""
 
 import copy
+import math
 import os
 from functools import partial
 from numbers import Integral, Real
@@ -23,7 +24,7 @@ from skcnn.training.checkpoints import memory_folder
 from skcnn.training.loop import Progress
 from skcnn.training.pool import pool
 from skcnn.training.program import Program
-from skcnn.training.threads import start_tensorflow
+from skcnn.training.threads import start_for, start_tensorflow
 from skcnn.validation import as_rows, check_groups, check_X, check_X_y, resolve_input_shape
 from skcnn.weights import check_row_weights
 
@@ -171,6 +172,7 @@ class BaseCNN(BaseEstimator):
         wanted = self._wanted_shares(target)
         input_shape = resolve_input_shape(self.input_shape, self._row_shape)
         X_rows = as_rows(X, input_shape, self.dtype)
+        start_for(math.prod(input_shape[:-1]))
         seed = self._seed if resume else int(check_random_state(self.random_state).randint(2**31 - 1))
 
         rows, splits = kept, stop_early and held_out is None
@@ -233,7 +235,10 @@ class BaseCNN(BaseEstimator):
         return kept[train_rows], kept[val_rows]
 
     def _strengths(self) -> dict[str, float]:
-        """Return the strengths that are on, by the name of their knob."""
+        """Return the strengths that are on, by the name of their knob; `l2` always is.
+
+        A search that has 0 among its values of `l2` then needs one graph, not two, and adding nothing costs little.
+        """
         network = resolve_network(self.network)
         if self.dropout and not isinstance(network, Network):
             raise ValueError(
@@ -241,10 +246,11 @@ class BaseCNN(BaseEstimator):
                 "Put keras.layers.Dropout into the function, or write it as a subclass of skcnn.networks.Network, "
                 "whose output layer gets this dropout."
             )
-        names = ["l1", "l2", "dropout", "weight_decay", "clipnorm", *self._more_strengths()]
+        names = ["l1", "dropout", "weight_decay", "clipnorm", *self._more_strengths()]
         if self.optimizer == "sgd":
             names.append("momentum")
-        return {name: float(getattr(self, name)) for name in names if getattr(self, name)}
+        on = {name: float(getattr(self, name)) for name in names if getattr(self, name)}
+        return {"l2": float(self.l2)} | on
 
     def _topology_for(self, target: Any, input_shape: tuple[int, ...], strengths: dict[str, float]) -> Topology:
         network = copy.deepcopy(resolve_network(self.network)) if isinstance(self.network, Network) else self.network

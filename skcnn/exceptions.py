@@ -1,6 +1,6 @@
 """Warnings of skcnn, each of a class of its own so that it can be filtered."""
 
-__all__ = ["CheckpointWarning", "DoubleBalancingWarning", "InnerSplitWarning"]
+__all__ = ["CheckpointWarning", "DoubleBalancingWarning", "InnerSplitWarning", "ThreadsWarning"]
 
 
 class CheckpointWarning(UserWarning):
@@ -13,3 +13,7 @@ class DoubleBalancingWarning(UserWarning):
 
 class InnerSplitWarning(UserWarning):
     """The inner validation split cannot hold what it should, such as a row of every class."""
+
+
+class ThreadsWarning(UserWarning):
+    """TensorFlow was started with fewer threads than a fit could use."""

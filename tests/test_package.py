@@ -41,19 +41,33 @@ except RuntimeError as error:
     assert run(code) == ["True", "1"]
 
 
-def test_a_joblib_worker_uses_one_thread_unless_chosen():
-    code = """
+FIT = """
 import joblib, numpy as np
 from skcnn import CNNClassifier
 from skcnn.networks import Plain
-X, y = np.random.default_rng(0).normal(size=(20, 4)), np.arange(20) % 2
-def fit():
+def fit(n_features=4):
+    X, y = np.random.default_rng(0).normal(size=(20, n_features)), np.arange(20) % 2
     CNNClassifier(Plain(filters=(2,)), epochs=1).fit(X, y)
     import tensorflow as tf
     return tf.config.threading.get_intra_op_parallelism_threads()
-with joblib.parallel_config(BACKEND, n_jobs=2):
-    print(*joblib.Parallel()(joblib.delayed(fit)() for _ in range(2)))
+def fit_in_parallel(*config, **settings):
+    with joblib.parallel_config(*config, n_jobs=2, **settings):
+        print(*joblib.Parallel()(joblib.delayed(fit)(2000) for _ in range(2)))
 """
-    assert run(code.replace("BACKEND", "'threading'")) == ["1", "1"]
-    assert run(code.replace("BACKEND, n_jobs=2", "'sequential'")) == ["0", "0"]
-    assert run("import skcnn; skcnn.set_threads(2)\n" + code.replace("BACKEND", "'threading'")) == ["2", "2"]
+
+
+def test_a_joblib_worker_uses_one_thread_or_what_joblib_grants_unless_chosen():
+    assert run(FIT + "fit_in_parallel('threading')") == ["1", "1"]
+    assert run(FIT + "fit_in_parallel('loky', inner_max_num_threads=2)") == ["2", "2"]
+    assert run("import skcnn; skcnn.set_threads(2)\n" + FIT + "fit_in_parallel('threading')") == ["2", "2"]
+
+
+def test_small_rows_start_with_one_thread_and_large_rows_as_tensorflow_does():
+    code = """
+import warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    print(fit(256), fit(1000), len(caught), fit(1024), *[warning.category.__name__ for warning in caught])
+"""
+    assert run(FIT + code) == ["1", "1", "0", "1", "ThreadsWarning"]
+    assert run(FIT + "print(fit(257))") == ["0"]

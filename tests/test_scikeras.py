@@ -19,7 +19,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from skcnn import CNNClassifier, CNNRegressor
 from skcnn.scikeras import KerasClassifier, KerasRegressor, convert
-from skcnn.training.program import trace_count
+from skcnn.training.blueprint import trace_count
 
 layers = keras.layers
 

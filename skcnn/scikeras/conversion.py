@@ -14,8 +14,8 @@ from skcnn.scikeras.converted import ConvertedClassifier, ConvertedRegressor, Mo
 from skcnn.scikeras.settings import NotCarried, loss_settings, optimizer_settings
 from skcnn.scikeras.wrappers import KerasClassifier, KerasRegressor
 from skcnn.targets import ClassTarget, RegressionTarget
+from skcnn.training.blueprint import building
 from skcnn.training.loop import Progress
-from skcnn.training.program import building
 from skcnn.validation import resolve_input_shape
 
 __all__ = ["convert"]

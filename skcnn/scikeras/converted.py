@@ -14,7 +14,7 @@ from skcnn.fingerprint import fingerprint, object_key
 from skcnn.networks import build_model
 from skcnn.scikeras.settings import NotCarried, loss_settings, optimizer_settings, wanted_ending
 from skcnn.targets import ClassTarget, RegressionTarget
-from skcnn.training.program import Topology
+from skcnn.training.blueprint import Topology
 
 __all__ = ["ConvertedClassifier", "ConvertedRegressor", "ModelFunction"]
 

@@ -1,18 +1,30 @@
 """How many threads TensorFlow may use, and that it is Keras' backend.
 
 TensorFlow sizes its thread pools once per process, when it starts. Small networks train fastest with one thread a
-network and one network a core, so inside a joblib worker one thread is chosen unless user or environment chose.
+network and one network a core: handing an operation of some ten microseconds to a second thread takes longer than
+doing it. So one thread is chosen inside a joblib worker, and where the first rows are small, unless user or
+environment chose.
 """
 
 import os
+import warnings
+from multiprocessing import parent_process
 from numbers import Integral
 from threading import Lock
 from typing import Any
 
-__all__ = ["n_threads", "set_threads", "start_tensorflow"]
+from skcnn.exceptions import ThreadsWarning
+
+__all__ = ["n_threads", "set_threads", "start_for", "start_tensorflow"]
+
+# Positions of a row (steps, pixels or voxels). With the default network a second thread cost time up to about 500 and
+# paid above (2 cores; a step of 32 rows: 1.1 against 2.1 ms at 64, 2.6 against 3.6 at 256, 7.5 against 6.1 at 784).
+SMALL_ROW = 256
+LARGE_ROW = 1024
 
 _lock = Lock()
 _started = False
+_small = False  # whether one thread was chosen for small rows
 
 
 def set_threads(n: int) -> None:
@@ -72,9 +84,40 @@ def start_tensorflow() -> Any:
     with _lock:
         if not _started:
             if _runs_in_worker() and not _is_chosen(tf):
-                tf.config.threading.set_intra_op_parallelism_threads(1)
+                tf.config.threading.set_intra_op_parallelism_threads(_threads_of_worker())
             _started = True
     return tf, keras
+
+
+def start_for(positions: int) -> None:
+    """Start TensorFlow for a fit on rows of so many positions, with one thread if they are few.
+
+    Warns
+    -----
+    ThreadsWarning
+        If TensorFlow was started with one thread for small rows, and these are large.
+    """
+    global _small
+    import tensorflow as tf
+
+    with _lock:
+        if not _started and positions <= SMALL_ROW and not _runs_in_worker() and not _is_chosen(tf):
+            tf.config.threading.set_intra_op_parallelism_threads(1)
+            _small = True
+    start_tensorflow()
+    if _small and positions >= LARGE_ROW and not _runs_in_worker():
+        warnings.warn(
+            "TensorFlow runs with one thread, chosen because the first rows trained on in this process were small; "
+            f"rows of {positions} positions train faster with more. Call skcnn.set_threads(n) before the first fit.",
+            ThreadsWarning,
+            stacklevel=2,
+        )
+
+
+def _threads_of_worker() -> int:
+    """One thread, or in a process of its own as many as joblib grants (its ``inner_max_num_threads``)."""
+    granted = os.environ.get("OMP_NUM_THREADS", "") if parent_process() is not None else ""
+    return int(granted) if granted.isdecimal() and int(granted) else 1
 
 
 def n_threads() -> int:
