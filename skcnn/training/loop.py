@@ -14,6 +14,7 @@ __all__ = ["Data", "Keeper", "Plan", "Progress", "Rows", "train"]
 
 CALL_SECONDS = 1.0  # a longer epoch comes back to Python about this often, so that an interrupt is heard
 FIRST_CALL_STEPS = 8  # steps of the first call of a fit, from which the length of the next is judged
+ALIGNMENT = 64  # bytes, what TensorFlow's kernels may count on
 PLATEAU_FACTOR = 0.2  # as scikit-learn's learning_rate="adaptive"
 
 
@@ -238,14 +239,13 @@ def _train(
     report: Callable[[Progress], None] | None,
     checkpoints: Keeper | None,
 ) -> None:
-    tf, _ = start_tensorflow()
     sent: list[np.ndarray] = []
     tensors: tuple[Any, ...] = ()
     pace = _Pace()
     while not progress.ended(plan):
         *parts, order = data.at(progress.epoch)
         if not sent or any(part is not old for part, old in zip(parts, sent, strict=True)):
-            sent, tensors = parts, tuple(tf.convert_to_tensor(part) for part in parts)
+            sent, tensors = parts, tuple(_on_device(part) for part in parts)
         rates = _rates(plan, progress, -(-len(order) // plan.batch_size), plan.horizon or plan.epochs)
         loss = _run_epoch(program, tensors, order, rates, plan, progress, pace)
         values = {"loss": loss, "learning_rate": float(rates[0])}
@@ -265,6 +265,18 @@ def _train(
         if checkpoints is not None and checkpoints.is_due(ended):
             progress.weights, progress.optimizer_state = program.weights(), program.optimizer_state()
             checkpoints.write(progress, ended)
+
+
+def _on_device(values: np.ndarray) -> Any:
+    """Return a tensor of its own memory. TensorFlow itself makes two copies of an array, this makes one."""
+    tf, _ = start_tensorflow()
+    if tf.config.list_logical_devices("GPU"):
+        return tf.convert_to_tensor(values)
+    memory = np.empty(values.nbytes + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    aligned = memory[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
+    aligned[...] = values
+    return tf.experimental.dlpack.from_dlpack(aligned.__dlpack__())
 
 
 def _run_epoch(
