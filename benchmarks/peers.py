@@ -14,7 +14,7 @@ from scipy.ndimage import zoom
 from sklearn.base import BaseEstimator
 from sklearn.datasets import load_digits, load_sample_images
 
-__all__ = ["PROBLEMS", "Problem", "keras_wrappers", "scikeras", "skcnn", "skorch"]
+__all__ = ["PROBLEMS", "Problem", "keras_model", "keras_wrappers", "scikeras", "skcnn", "skorch"]
 
 RATE = 0.001
 BATCH = 32
@@ -56,8 +56,8 @@ def _patches() -> tuple[np.ndarray, np.ndarray]:
 
 PROBLEMS = {
     "digits": Problem("digits 8x8x1, filters 32-64, 10 epochs", _digits, (8, 8, 1), (32, 64), 10, 10),
-    "medium": Problem("digits zoomed to 28x28x1, filters 16-32, 5 epochs", _large_digits, (28, 28, 1), (16, 32), 5, 10),
-    "large": Problem("photographs 32x32x3, filters 32-64-128, 4 epochs", _patches, (32, 32, 3), (32, 64, 128), 4, 4),
+    "medium": Problem("digits zoomed to 28x28x1, filters 16-32, 4 epochs", _large_digits, (28, 28, 1), (16, 32), 4, 10),
+    "large": Problem("photographs 32x32x3, filters 32-64-128, 3 epochs", _patches, (32, 32, 3), (32, 64, 128), 3, 4),
 }
 
 
@@ -72,7 +72,7 @@ def skcnn(problem: Problem, epochs: int | None = None, **params: Any) -> tuple[B
     return estimator, {"l2": L2, "dropout": DROPOUT}
 
 
-def _keras_model(problem: Problem, l2: float, dropout: float, flat: bool = False, **settings: Any) -> Any:
+def keras_model(problem: Problem, l2: float, dropout: float, flat: bool = False, **settings: Any) -> Any:
     import keras
     from keras import layers
 
@@ -99,7 +99,7 @@ def scikeras(
     from scikeras.wrappers import KerasClassifier
 
     def build(l2: float = 0.0, dropout: float = 0.0) -> Any:
-        return _keras_model(problem, l2, dropout, **compile_settings)
+        return keras_model(problem, l2, dropout, **compile_settings)
 
     estimator = KerasClassifier(build, epochs=epochs or problem.epochs, batch_size=BATCH, verbose=0, random_state=0)
     return estimator.set_params(model__l2=0.0, model__dropout=0.0), {"model__l2": L2, "model__dropout": DROPOUT}
@@ -110,7 +110,7 @@ def keras_wrappers(problem: Problem, **compile_settings: Any) -> tuple[BaseEstim
     from keras.wrappers import SKLearnClassifier
 
     def build(X: Any, y: Any, l2: float, dropout: float) -> Any:
-        return _keras_model(problem, l2, dropout, flat=True, **compile_settings)
+        return keras_model(problem, l2, dropout, flat=True, **compile_settings)
 
     settings = [{"l2": l2, "dropout": dropout} for l2 in L2 for dropout in DROPOUT]
     estimator = SKLearnClassifier(
