@@ -23,6 +23,7 @@ import peers
 from report import markdown_table, parse_quick, write_section
 
 import skcnn
+from skcnn.training.program import Program
 
 QUESTION = "How close does training come to what the processor can do, and where does the rest of the time go?"
 KINDS = {
@@ -103,6 +104,24 @@ def seconds(function: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
+def share_of_steps(fit: Callable[[], Any]) -> float:
+    """Return the share of a fit that its calls of the graph take."""
+    spent, run = [], Program.steps
+
+    def timed(*arguments: Any) -> Any:
+        start = time.perf_counter()
+        result = run(*arguments)
+        spent.append(time.perf_counter() - start)
+        return result
+
+    Program.steps = timed  # type: ignore[method-assign]
+    try:
+        whole = seconds(fit)
+    finally:
+        Program.steps = run  # type: ignore[method-assign]
+    return sum(spent) / whole
+
+
 def profile(fit: Callable[[], Any]) -> dict[str, float]:
     """Return the seconds that TensorFlow's profiler finds in each kind of operation, and in the graph as a whole."""
     import tensorflow as tf
@@ -142,12 +161,11 @@ def measure(problem: peers.Problem, rounds: int, ceilings: dict[str, tuple[Calla
         fits.append((seconds(lambda: fit(1)), seconds(lambda: fit(1 + more))))
     ceiling_name, ceiling = max(((k, statistics.median(v)) for k, v in rates.items()), key=lambda pair: pair[1])
     per_epoch = statistics.median((long - short) / more for short, long in fits)
-    whole = statistics.median(long for _, long in fits)
     rate = operations_per_row(problem) * len(X) / per_epoch / 1e9
     parts = profile(lambda: fit(1 + more))
     traced = sum(value for kind, value in parts.items() if kind != "graph")
     arithmetic = parts["convolution"] + parts["matrix product"]
-    inside = per_epoch * (1 + more) / whole
+    inside = statistics.median(share_of_steps(lambda: fit(1 + more)) for _ in range(3))
     shares = ", ".join(
         f"{kind} {parts[kind] / traced:.1%}" for kind in [*KINDS, "other"] if parts[kind] / traced > 0.001
     )

@@ -106,12 +106,13 @@ class Graph:
         self._captured = [index_of.get(id(captured), captured) for captured in concrete.captured_inputs]
 
     def __call__(self, variables: list[Any], *arguments: Any) -> Any:
-        """Run on `variables`, in the order of the blueprint's."""
+        """Run on `variables`, in the order of the blueprint's.
+
+        `tf.raw_ops.StatefulPartitionedCall` does the same, but keeps 1.5 MiB of each graph that is no longer used.
+        """
         tf, _ = start_tensorflow()
         captured = [variables[one].handle if isinstance(one, int) else one for one in self._captured]
-        return tf.raw_ops.StatefulPartitionedCall(
-            args=[*tf.nest.flatten(arguments), *captured], Tout=[self._concrete.output_dtypes], f=self._concrete
-        )[0]
+        return self._concrete._call_flat(tf.nest.flatten(arguments), captured)
 
 
 class Blueprint:
