@@ -146,30 +146,47 @@ def in_words(problem: str, by_peer: dict[str, dict[str, float]]) -> str:
 PREFIX = {"digits": "Digits: ", "medium": "28x28x1: ", "large": "32x32x3: "}
 
 
+def results_of(problem: str, rounds: int) -> dict[int, list[dict[str, float]]]:
+    """Run all contenders that are installed in turns."""
+    results: dict[int, list[dict[str, float]]] = {
+        i: [] for i, one in enumerate(CONTENDERS) if problem in one.problems and find_spec(one.requires)
+    }
+    for _ in range(rounds):
+        for i in results:
+            results[i].append(measure(problem, i))
+            print(
+                f"{problem}: {CONTENDERS[i].peer}, {CONTENDERS[i].way}: {results[i][-1]}", file=sys.stderr, flush=True
+            )
+    return results
+
+
+def answer(results: dict[str, dict[int, list[dict[str, float]]]]) -> str:
+    tables, words = [], []
+    for problem, found in results.items():
+        drawn, by_peer = table(peers.PROBLEMS[problem].name, found)
+        tables.append(drawn)
+        words.append(in_words(problem, by_peer))
+    missing = sorted({one.requires for one in CONTENDERS if not find_spec(one.requires)})
+    left_out = f"Not installed and left out: {', '.join(missing)}." if missing else ""
+    return "\n\n".join([*tables, "### In words", "\n".join(words), left_out])
+
+
+def publish(body: str) -> None:
+    packages = ["skcnn", "scikit-learn", "joblib", "numpy", "tensorflow", "keras", "scikeras"]
+    packages += ["skorch", "torch"] if find_spec("skorch") else []
+    write_section("grid_search", "Grid search", QUESTION, body, packages=packages)
+
+
 def main() -> None:
     if sys.argv[1:2] == ["--one"]:
         print(json.dumps(run(peers.PROBLEMS[sys.argv[2]], CONTENDERS[int(sys.argv[3])])))
         return
     quick = parse_quick(__doc__)
-    installed = [i for i, contender in enumerate(CONTENDERS) if find_spec(contender.requires)]
-    missing = sorted({contender.requires for contender in CONTENDERS if not find_spec(contender.requires)})
-    tables, words = [], []
-    for problem in ["digits"] if quick else list(peers.PROBLEMS):
-        results: dict[int, list[dict[str, float]]] = {i: [] for i in installed if problem in CONTENDERS[i].problems}
-        for _ in range(1 if quick else 3):
-            for i in results:
-                results[i].append(measure(problem, i))
-                print(f"{problem}: {CONTENDERS[i].peer}, {CONTENDERS[i].way}: {results[i][-1]}", flush=True)
-        drawn, by_peer = table(peers.PROBLEMS[problem].name, results)
-        tables.append(drawn)
-        words.append(in_words(problem, by_peer))
-    left_out = f"Not installed and left out: {', '.join(missing)}." if missing else ""
-    body = "\n\n".join([*tables, "### In words", "\n".join(words), left_out])
+    results = {name: results_of(name, 1 if quick else 3) for name in (["digits"] if quick else peers.PROBLEMS)}
+    body = answer(results)
     print(body)
     if not quick:
-        packages = ["skcnn", "scikit-learn", "joblib", "numpy", "tensorflow", "keras", "scikeras"]
-        packages += [] if missing else ["skorch", "torch"]
-        write_section("grid_search", "Grid search", QUESTION, body, packages=packages)
+        publish(body)
 
 
 if __name__ == "__main__":
