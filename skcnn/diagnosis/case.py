@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from skcnn.batches import row_digests
 from skcnn.diagnosis.check import NotApplicable
-from skcnn.diagnosis.parts import Parts, is_keras_model, take_apart
+from skcnn.diagnosis.parts import KerasModel, Parts, is_keras_model, take_apart
 from skcnn.diagnosis.reference import Reference
 from skcnn.diagnosis.statistics import Estimate, balanced_accuracy, bootstrap, proportion
 
@@ -81,7 +81,8 @@ class Case:
     def kind(self) -> str:
         """One of "binary", "multiclass", "multilabel", "regression"."""
         target = type_of_target(self.y_train)
-        if is_regressor(self.estimator) or target.startswith("continuous"):
+        keras = isinstance(self.parts.final, KerasModel)
+        if (not keras and is_regressor(self.parts.final)) or target.startswith("continuous"):
             return "regression"
         if target == "multilabel-indicator":
             return "multilabel"

@@ -1,11 +1,12 @@
 """Checks of overfitting and underfitting: what was learned, what could have been, and how training went."""
 
 import numpy as np
+from scipy.stats import spearmanr
 from sklearn.base import clone
 
 from skcnn.diagnosis.case import Case
 from skcnn.diagnosis.check import Chart, Check, Evidence, Finding, NotApplicable
-from skcnn.diagnosis.statistics import auc, difference, paired_difference
+from skcnn.diagnosis.statistics import auc, balanced_accuracy, difference, paired_difference
 
 __all__ = [
     "CHECKS",
@@ -35,7 +36,10 @@ class LossNeverFell(Check):
     """A training loss that never went down.
 
     Threshold: the mean of the last tenth of the epochs is above 90% of the first epoch's loss, and the model is wrong
-    on a fifth of the training rows or more (R² below 0.5). One epoch already takes what is easy, hence not 100%.
+    on a fifth of the training rows or more (R² below 0.5). One epoch already takes what is easy, hence not 100%. Or,
+    for classes: the last loss is no lower than 95% of the entropy of the class shares, which one gets without X, and
+    the balanced accuracy on the training rows is not surely above guessing. A loss that falls slowly but steadily (rank
+    correlation with the epoch below -0.9, and by 2%) is that of a short training.
     """
 
     code, cause, severity = "loss_never_fell", "fit", 3
@@ -60,7 +64,8 @@ class LossNeverFell(Check):
         last = float(loss[-max(1, len(loss) // 10) :].mean())
         text = f"The training loss went from {loss[0]:.3g} to {last:.3g} in {len(loss)} epochs."
         learned = case.score_train.value > (0.5 if case.kind == "regression" else 0.8)
-        if last < self.threshold * loss[0] or learned:
+        steady = spearmanr(np.arange(len(loss)), loss).statistic < -0.9 and last < 0.98 * loss[0]
+        if learned or steady or not (last >= self.threshold * loss[0] or self._like_guessing(case, last)):
             return text
         evidence = [
             Evidence("loss of the first epoch", loss[0]),
@@ -69,12 +74,21 @@ class LossNeverFell(Check):
         ]
         return self.finding(text, evidence, chart=history_chart(case))
 
+    def _like_guessing(self, case: Case, last: float) -> bool:
+        if case.kind not in ("binary", "multiclass"):
+            return False
+        shares = case.shares(case.codes_train)
+        entropy = float(-(shares * np.log(np.maximum(shares, 1e-12))).sum())
+        score = balanced_accuracy(case.codes_train, case.predicted_train)
+        return last > 0.95 * entropy and score.low <= 1 / np.count_nonzero(shares)
+
 
 class LossFalling(Check):
     """A training loss that was still falling when training ended.
 
-    Threshold: over the last fifth of the epochs the loss fell by more than 5% of what it was at first, while more than
-    20% of that is left. With early stopping the same must hold for the validation loss.
+    Threshold: over the last fifth of the epochs the loss fell by a tenth of its whole fall, and by 2% of what it was at
+    first, while more than 20% of that is left. (Along a straight line it would be a fifth; of a loss that has settled
+    it is next to nothing.) With early stopping the validation loss must still fall, too.
     """
 
     code, cause, severity = "loss_falling", "fit", 2
@@ -89,7 +103,8 @@ class LossFalling(Check):
         *("underfit", "dummy", "baseline", "majority_collapse", "majority_baseline", "recall_spread", "calibration"),
         *("threshold", "prediction_drift", "edge", "noise"),
     )
-    threshold = 0.05
+    threshold = 0.1
+    least = 0.02
     left = 0.2
 
     def look(self, case: Case) -> Finding | str:
@@ -103,7 +118,8 @@ class LossFalling(Check):
             f"{left:.0%} is left."
         )
         val = case.parts.history.get("val_loss")
-        if fall < self.threshold or left < self.left or (val and self._fall(np.array(val))[0] < self.threshold / 2):
+        settled = fall < max(self.least, self.threshold * (1 - left))
+        if settled or left < self.left or (val and self._fall(np.array(val))[0] < self.least / 2):
             return text
         evidence = [
             Evidence("fall over the last fifth, share of the first loss", fall),
@@ -162,7 +178,7 @@ class Dummy(Check):
     why = "As far as the test rows can tell, the model has learned nothing that holds for new rows."
     do = "Check labels and split first, then learning rate and scale of the inputs."
     cures = ("learning_rate",)
-    explains = ("baseline", "recall_spread", "calibration", "threshold", "gap", "underfit", "majority_baseline")
+    explains = ("baseline", "recall_spread", "calibration", "gap")
 
     def look(self, case: Case) -> Finding | str:
         """Compare with guessing."""
@@ -197,7 +213,7 @@ class Gap(Check):
     why = "What was learned holds for the training rows and not for new ones."
     do = "Regularise (l2, dropout, weight_decay), stop early, augment, take a smaller network or more rows."
     cures = ("regularise", "stop_early")
-    explains = ("calibration", "parameters", "baseline", "val_turned", "saturated")
+    explains = ("calibration", "parameters", "baseline", "saturated")
     threshold = 0.1
 
     def look(self, case: Case) -> Finding | str:
@@ -320,7 +336,6 @@ class Underfit(Check):
     explains = (
         "dummy",
         "baseline",
-        "majority_collapse",
         "majority_baseline",
         "recall_spread",
         "calibration",

@@ -117,7 +117,7 @@ class MajorityCollapse(Check):
     cures = ("balance", "learning_rate")
     explains = (
         *("majority_baseline", "recall_spread", "dummy", "baseline", "underfit", "metric_unfit", "calibration"),
-        *("threshold", "prediction_drift", "saturated"),
+        *("prediction_drift", "saturated"),
     )
     threshold = 0.995
     least_others = 0.02
@@ -181,7 +181,7 @@ class MajorityBaseline(Check):
     """An accuracy that looks good and is not better than naming the largest class.
 
     Threshold: the largest class has 70% of the test rows, and the accuracy is not surely above its share. (Below 70%
-    such an accuracy does not look good.)
+    such an accuracy does not look good.) A model that names the largest class less often than it occurs has chosen to.
     """
 
     code, cause, severity = "majority_baseline", "imbalance", 2
@@ -192,7 +192,6 @@ class MajorityBaseline(Check):
     cures = ("balance",)
     explains = ("metric_unfit", "dummy")
     threshold = 0.7
-    good = 0.97
 
     def look(self, case: Case) -> Finding | str:
         """Compare the accuracy with the share of the largest class."""
@@ -202,9 +201,9 @@ class MajorityBaseline(Check):
         if shares.max() < self.threshold:
             return f"The largest class has {shares.max():.0%} of the test rows."
         accuracy, balanced = case.score_test, balanced_accuracy(case.codes_test, case.predicted_test)
+        names_it = case.shares(case.predicted_test)[shares.argmax()]
         text = f"Accuracy is {accuracy.value:.3f}, naming the largest class has {shares.max():.3f}."
-        middle = (1 + 1 / len(case.classes)) / 2
-        if accuracy.low > shares.max() or balanced.value > middle:
+        if accuracy.low > shares.max() or names_it < shares.max():
             return text
         evidence = [
             Evidence.of("accuracy", accuracy),

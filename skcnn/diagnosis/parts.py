@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit, softmax
+from sklearn.utils.multiclass import type_of_target
 
 __all__ = ["KerasModel", "Layer", "Parts", "is_keras_model", "layer_outputs", "layers_of", "take_apart"]
 
@@ -21,6 +22,7 @@ class KerasModel:
     def __init__(self, model: Any, y: np.ndarray) -> None:
         self.model = model
         self.classes_ = np.unique(y)
+        self.numeric = type_of_target(y).startswith("continuous")
         history = getattr(model, "history", None)
         self.history_ = dict(getattr(history, "history", {}))
 
@@ -60,7 +62,9 @@ class KerasModel:
         return out / np.maximum(out.sum(axis=1, keepdims=True), 1e-12)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Predict the most probable class."""
+        """Predict the most probable class, or targets of a regression."""
+        if self.numeric:
+            return self.outputs(X)[:, 0]
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:

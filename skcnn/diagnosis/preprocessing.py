@@ -247,7 +247,7 @@ class ScalerOutside(Check):
         return bool((np.abs(X.min(axis=0)) < 1e-6).all() and (np.abs(X.max(axis=0) - 1) < 1e-6).all())
 
 
-def made_rows(X: np.ndarray, codes: np.ndarray, n_neighbours: int = 14) -> np.ndarray:
+def made_rows(X: np.ndarray, codes: np.ndarray, n_neighbours: int = 20) -> np.ndarray:
     """Whether each row is a copy of another of its class, or lies exactly between two of them, as SMOTE's rows do.
 
     A row lies on the segment between two others if the directions to them are opposite (their cosine is -1); in four or
@@ -288,7 +288,7 @@ def _made_class(made: np.ndarray, codes: np.ndarray, least: float) -> int | None
 class SamplerBeforeSplit(Check):
     """Test rows made by a sampler: copies of rows of their class, or rows exactly between two of them (SMOTE).
 
-    Threshold: of some class surely 15 percentage points more of the test rows than of another class. See Demircioğlu
+    Threshold: of some class surely 10 percentage points more of the test rows than of another class. See Demircioğlu
     (2024, https://doi.org/10.1186/s13040-024-00398-y) for what it does to scores.
     """
 
@@ -304,7 +304,7 @@ class SamplerBeforeSplit(Check):
         *("duplicates", "near_duplicates", "resampled_validation", "label_shift", "covariate_shift", "calibration"),
         *("conflicting_labels", "few_rows"),
     )
-    threshold = 0.15
+    threshold = 0.1
 
     def look(self, case: Case) -> Finding | str:
         """Look for rows between two others among all rows."""

@@ -96,6 +96,7 @@ class CovariateShift(Check):
     )
     cures = ("regularise",)
     explains = (
+        "constant_inputs",
         "gap",
         "calibration",
         "prediction_drift",
