@@ -47,7 +47,7 @@ SET_ON, JUDGED_ON = ("digits", "gratings"), ("photographs", "series")
 N_TRAIN, N_TEST, N_FRESH = 400, 400, 600
 N_JOBS = 2
 MOST_CANDIDATES = 6
-CURE_SEEDS = 8
+CURE_SEEDS = 5
 
 
 # Data -----------------------------------------------------------------------------------------------------------------
@@ -65,6 +65,7 @@ class Rows:
     y_fresh: np.ndarray
 
     def both(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return training and test rows together."""
         return np.concatenate([self.X, self.X_test]), np.concatenate([self.y, self.y_test])
 
 
@@ -376,7 +377,7 @@ def run_cure(data: str, name: str, seed: int, sources: str) -> dict[str, Any]:
 
 def sources() -> str:
     """Return a digest of the code that is judged, and of this script."""
-    files = sorted(Path(skcnn.__file__).parent.rglob("*.py")) + [Path(__file__)]
+    files = [*sorted(Path(skcnn.__file__).parent.rglob("*.py")), Path(__file__)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
@@ -442,9 +443,10 @@ def by_check(frame: pd.DataFrame) -> str:
     )
     rows = []
     for code in codes:
-        should = frame["cause"].map(lambda name: name in CAUSES and code in CAUSES[name].names)
-        may = frame["cause"].map(lambda name: name in CAUSES and code in CAUSES[name].also_true)
-        fired = frame["found"].map(lambda found: code in found)
+        named = [name for name, one in CAUSES.items() if code in one.names]
+        allowed = [name for name, one in CAUSES.items() if code in one.also_true]
+        should, may = frame["cause"].isin(named), frame["cause"].isin(allowed)
+        fired = pd.Series([code in found for found in frame["found"]], index=frame.index)
         no = ~should & ~may
         rows.append([code, share(fired[should].sum(), should.sum()), share(fired[no].sum(), no.sum())])
     return markdown_table(["check", "named where planted", "found where neither planted nor also true"], rows)

@@ -435,7 +435,7 @@ SETTLED = [0.5**i for i in range(10)]
 
 
 def test_loss_curves(data):
-    X, X_test, y, y_test = data
+    X, _, y, _ = data
     bad = Given(lambda X: np.full(len(X), 0.6), {"loss": [0.7, 0.71] * 5})
     fires("loss_never_fell", bad, X, y)
     silent("loss_never_fell", Given(lambda X: np.full(len(X), 0.6), {"loss": SETTLED}), X, y)
@@ -466,7 +466,7 @@ def test_dummy_baseline_underfit(data, rng):
 
 
 def test_gap_memorises_learning_curve_few_rows():
-    X, X_test, y, y_test = problem(n=4000, n_informative=9, class_sep=0.8, n_clusters_per_class=4)
+    X, X_test, y, y_test = problem(n=8000, n_informative=9, class_sep=0.8, n_clusters_per_class=4)
     X, y = X[:900], y[:900]
     by_heart = SVC(gamma=100.0).fit(X, y)
     fires("gap", by_heart, X, y, X_test, y_test)

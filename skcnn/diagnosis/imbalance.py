@@ -116,7 +116,7 @@ class MajorityCollapse(Check):
     do = "Look at what explains it. If the ranking is good, move the threshold; if not, check scale, rate and labels."
     cures = ("balance", "learning_rate")
     explains = (
-        *("majority_baseline", "recall_spread", "dummy", "baseline", "underfit", "metric_unfit", "calibration"),
+        *("majority_baseline", "recall_spread", "dummy", "baseline", "metric_unfit", "calibration"),
         *("prediction_drift", "saturated"),
     )
     threshold = 0.995
