@@ -511,12 +511,14 @@ def main() -> None:
     kept = Memory(Path(tempfile.gettempdir()) / "skcnn-benchmark-diagnosis", verbose=0)
     case, cure, version = kept.cache(run_case), kept.cache(run_cure), sources()
     seeds = {data: (2 if quick else 5) if data in SET_ON else 0 if quick else 20 for data in DATA}
-    tasks = [
-        delayed(case)(data, name, seed, version)
+    cases = [
+        (data, name, seed)
         for data, n_seeds in seeds.items()
         for name in ["clean", *CAUSES]
         for seed in range(n_seeds * (2 if name == "clean" else 1))
     ]
+    # By seed, so that what an interrupted run has finished is a smaller run.
+    tasks = [delayed(case)(*one, version) for one in sorted(cases, key=lambda one: one[2])]
     frame = pd.DataFrame(Parallel(n_jobs=N_JOBS, verbose=0 if quick else 5)(tasks))
     curable = [name for name, one in CAUSES.items() if one.curable]
     tasks = [

@@ -80,7 +80,7 @@ class LossNeverFell(Check):
         shares = case.shares(case.codes_train)
         entropy = float(-(shares * np.log(np.maximum(shares, 1e-12))).sum())
         score = balanced_accuracy(case.codes_train, case.predicted_train)
-        return last > 0.95 * entropy and score.low <= 1 / np.count_nonzero(shares)
+        return bool(last > 0.95 * entropy and score.low <= 1 / np.count_nonzero(shares))
 
 
 class LossFalling(Check):
@@ -378,7 +378,8 @@ class Underfit(Check):
         if case.shares(case.predicted_train).max() < 0.95 or not hasattr(case.estimator, "predict_proba"):
             return False
         present = np.unique(case.codes_train)
-        return np.mean([auc(case.codes_train == code, case.proba_train[:, code]).value for code in present]) > 0.9
+        areas = [auc(case.codes_train == code, case.proba_train[:, code]).value for code in present]
+        return float(np.mean(areas)) > 0.9
 
 
 class LearningCurve(Check):
