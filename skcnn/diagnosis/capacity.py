@@ -124,8 +124,8 @@ class DeadUnits(Check):
         rows = case.rng(10).permutation(case.rows_train)[: self.rows]
         outputs = layer_outputs(case.keras_model, case.inputs_train[rows].astype("float32"), layers)
         dead = {
-            layer.name: float((out.reshape(-1, out.shape[-1]) <= 0).all(axis=0).mean())
-            for layer, out in zip(layers, outputs, strict=True)
+            f"ReLU {number}": float((out.reshape(-1, out.shape[-1]) <= 0).all(axis=0).mean())
+            for number, out in enumerate(outputs, 1)  # Keras' own names count on from model to model
         }
         worst = max(dead, key=lambda name: dead[name])
         text = f"In layer {worst} {dead[worst]:.0%} of the units are 0 on all of {len(rows)} training rows."
