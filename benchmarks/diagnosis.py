@@ -245,7 +245,7 @@ def _(rows: Rows, rng: np.random.Generator, seed: int) -> Any:
     return network(seed)
 
 
-@cause("too small a network", {"underfit"}, BADLY_TRAINED, True)
+@cause("too small a network", {"underfit", "receptive_field"}, BADLY_TRAINED, True)
 def _(rows: Rows, rng: np.random.Generator, seed: int) -> Any:
     return network(seed, network=Plain((1,), pooling="avg"))
 
@@ -257,7 +257,7 @@ def _(rows: Rows, rng: np.random.Generator, seed: int) -> Any:
 
 @cause("too large a learning rate", {"loss_never_fell"}, BADLY_TRAINED | {"dead_units"}, True)
 def _(rows: Rows, rng: np.random.Generator, seed: int) -> Any:
-    return network(seed, learning_rate=0.5, schedule="constant", network=Plain((8, 16), normalization=None))
+    return network(seed, learning_rate=5.0, schedule="constant", network=Plain((8, 16), normalization=None))
 
 
 @cause("few rows, no regularisation", {"few_rows", "gap"}, OVERFITS, True)

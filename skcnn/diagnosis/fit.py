@@ -337,6 +337,7 @@ class Underfit(Check):
     explains = (
         "dummy",
         "majority_collapse",
+        "threshold",
         "baseline",
         "majority_baseline",
         "recall_spread",

@@ -17,7 +17,8 @@ class NoSignal(Check):
     """Labels of which the inputs say nothing: shuffled, joined by the wrong key, sorted apart from their rows.
 
     A simple model, out of fold on the training rows, is not surely better than guessing, and the model on the test rows
-    is not by 0.1. At least 60 rows, below which nobody could tell.
+    is not by 0.1. At least 60 rows, and an interval
+    no longer than 0.4, without which nobody could tell.
     """
 
     code, cause, severity = "no_signal", "labels", 3
@@ -28,6 +29,7 @@ class NoSignal(Check):
     explains = (*MODEL_FAILS, "class_shares", "edge", "noise", "metric_unfit")
     least_rows = 60
     clearly = 0.1
+    widest = 0.4
 
     def look(self, case: Case) -> Finding | str:
         """Ask whether the simple model, or the model itself, is better than guessing."""
@@ -37,6 +39,10 @@ class NoSignal(Check):
             raise NotApplicable(f"{len(codes)} training rows are too few to tell")
         out = case.reference.oof
         score = balanced_accuracy(codes, out.argmax(axis=1))
+        if score.high - score.low > self.widest:
+            raise NotApplicable(
+                f"balanced accuracy is known to ± {(score.high - score.low) / 2:.2f}, too little to tell"
+            )
         by_guessing = 1 / len(np.unique(codes))
         text = (
             f"Out of fold, {case.reference.name} has balanced accuracy {score.value:.3f}, guessing {by_guessing:.3f}."
@@ -107,12 +113,16 @@ class SuspiciousLabels(Check):
     )
     threshold = 0.05
     times = 2.0
+    least_rows = 60
     shown = 10
 
     def look(self, case: Case) -> Finding | str:
         """Count them."""
         case.need_classes()
-        codes, out = case.codes_train[case.rows_train], case.reference.oof
+        codes = case.codes_train[case.rows_train]
+        if len(codes) < self.least_rows:
+            raise NotApplicable(f"{len(codes)} training rows are too few to tell")
+        out = case.reference.oof
         own = out[np.arange(len(codes)), codes]
         wrong = confident_errors(codes, out) & (out.max(axis=1) > self.times * own)
         share = proportion(int(wrong.sum()), len(wrong))

@@ -117,7 +117,8 @@ class Threshold(Check):
         else:
             case.need_probabilities()
             score = case.proba_test[:, 1]
-        y = case.codes_test
+        known = case.codes_test >= 0
+        y, score, right = case.codes_test[known], score[known], case.right_test[known]
         counts = np.bincount(y, minlength=2)
         if counts.min() < 10:
             raise NotApplicable(f"one class has {counts.min()} test rows; at least 10 are needed")
@@ -129,7 +130,7 @@ class Threshold(Check):
         for half in (0, 1):
             fpr, tpr, thresholds = roc_curve(y[side != half], score[side != half])
             moved[side == half] = score[side == half] >= thresholds[np.argmax(tpr - fpr)]
-        gains = [paired_difference((moved == y)[y == code], case.right_test[y == code]) for code in (0, 1)]
+        gains = [paired_difference((moved == y)[y == code], right[y == code]) for code in (0, 1)]
         value = float(np.mean([gain.value for gain in gains]))
         half_length = float(np.hypot(gains[0].high - gains[0].low, gains[1].high - gains[1].low) / 4)
         middle = float(np.mean([(gain.high + gain.low) / 2 for gain in gains]))

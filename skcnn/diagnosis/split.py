@@ -5,7 +5,7 @@ from scipy.stats import binomtest
 
 from skcnn.diagnosis.case import Case
 from skcnn.diagnosis.check import Check, Evidence, Finding, NotApplicable
-from skcnn.diagnosis.statistics import LEVEL, proportion
+from skcnn.diagnosis.statistics import LEVEL, difference, proportion
 
 __all__ = [
     "CHECKS",
@@ -75,7 +75,10 @@ class NearDuplicates(Check):
     median ratio of the first two distances among the training rows (Facco et al. 2017,
     https://doi.org/10.1038/s41598-017-11873-y).
 
-    Threshold: c = 0.25; 2% of the test rows, and significantly more than that probability.
+    The same share among the training rows, each against the others, is what the population itself has.
+
+    Threshold: c = 0.25; 2% of the test rows, significantly more than that probability, and surely more than among the
+    training rows; or 10%, if the training rows are as full of copies.
     """
 
     code, cause, severity = "near_duplicates", "split", 3
@@ -89,6 +92,7 @@ class NearDuplicates(Check):
     )
     threshold = 0.02
     ratio = 0.25
+    many = 0.1
     neighbour = 5
 
     def look(self, case: Case) -> Finding | str:
@@ -96,7 +100,7 @@ class NearDuplicates(Check):
         case.need_test()
         if len(case.flat_train) <= 2 * self.neighbour:
             raise NotApplicable(f"{len(case.flat_train)} training rows are too few for distances")
-        train, _ = case.neighbours.kneighbors(n_neighbors=2)
+        train, _ = case.neighbours.kneighbors(n_neighbors=self.neighbour)
         distinct = train[:, 0] > 0
         if distinct.sum() < self.neighbour:
             raise NotApplicable("hardly any training row differs from all others")
@@ -109,10 +113,13 @@ class NearDuplicates(Check):
         share = proportion(int(near.sum()), int((~exact).sum()))
         text = f"{near.sum()} of {share.n} test rows lie on top of a training row ({by_chance:.2g} of them by chance)."
         surely = share.n and binomtest(int(near.sum()), share.n, by_chance, alternative="greater").pvalue < LEVEL
-        if share.value < self.threshold or not surely:
+        among = proportion(int((train[distinct, 0] < self.ratio * train[distinct, -1]).sum()), int(distinct.sum()))
+        own = difference(share, among).low <= 0 and share.value < self.many
+        if share.value < self.threshold or not surely or own:
             return text
         evidence = [
             Evidence.of("share of test rows on top of a training row", share),
+            Evidence.of("share among the training rows themselves", among),
             Evidence("share expected by chance", by_chance),
             Evidence("intrinsic dimension", dimension, n=int(distinct.sum())),
         ]
