@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skcnn import networks, preprocessing, sampling
+    from skcnn import diagnosis, networks, preprocessing, sampling
+    from skcnn.diagnosis import diagnose
     from skcnn.estimators import CNNClassifier, CNNRegressor
     from skcnn.training.threads import set_threads
 
@@ -16,11 +17,21 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     "CNNClassifier": "skcnn.estimators",
     "CNNRegressor": "skcnn.estimators",
+    "diagnose": "skcnn.diagnosis",
     "set_threads": "skcnn.training.threads",
 }
-_SUBMODULES = ("networks", "preprocessing", "sampling")
+_SUBMODULES = ("diagnosis", "networks", "preprocessing", "sampling")
 
-__all__ = ["CNNClassifier", "CNNRegressor", "networks", "preprocessing", "sampling", "set_threads"]
+__all__ = [
+    "CNNClassifier",
+    "CNNRegressor",
+    "diagnose",
+    "diagnosis",
+    "networks",
+    "preprocessing",
+    "sampling",
+    "set_threads",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -35,13 +35,18 @@ def main(arguments: list[str] | None = None) -> int:
         "wrong and the right way, and compares both on images that neither has seen. Takes under a minute.",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of thinning, split, folds and networks (default: 0)")
+    parser.add_argument(
+        "--out",
+        default="skcnn-diagnosis.html",
+        help="where the diagnosis of the wrong way is written to (default: %(default)s in the current folder)",
+    )
     options = parser.parse_args(arguments)
     try:
         with quiet_start():
             import skcnn
 
             skcnn.set_threads(1)  # two networks side by side, one thread each
-        run(options.seed)
+        run(options.seed, options.out)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
@@ -81,10 +86,11 @@ def held_stderr() -> Iterator[None]:
             os.close(kept)
 
 
-def run(seed: int) -> None:
-    """Search both ways, and print grid, test scores and verdict."""
+def run(seed: int, out: str) -> None:
+    """Search both ways, print grid, test scores and verdict, and diagnose the wrong way."""
     import joblib
 
+    import skcnn
     from skcnn import demo
 
     start = time.perf_counter()
@@ -119,6 +125,8 @@ def run(seed: int) -> None:
         "The intervals are for the choice of test images alone. --seed N thins, splits and trains anew, which differs "
         "more: try some."
     )
+    data = problem.X_train, problem.y_train, problem.X_test, problem.y_test
+    print_diagnosis(skcnn.diagnose(wrong, *data, fast=True, random_state=seed), out)
     print(f"\n{time.perf_counter() - start:.0f} s")
 
 
@@ -151,6 +159,14 @@ def print_scores(comparisons: Any) -> None:
         cells = [f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]" for one in (wrong, right)]
         cells.append(f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]")
         print(f"  {name:24}{cells[0]:>22}{cells[1]:>22}{cells[2]:>26}")
+
+
+def print_diagnosis(diagnosis: Any, out: str) -> None:
+    """Print what is wrong with the network that went wrong, and write the page."""
+    paragraph("Why did the wrong way go wrong? skcnn.diagnose(search, X, y, X_test, y_test) says:")
+    print(f"\n{diagnosis}")
+    diagnosis.to_html(out)
+    paragraph(f"The same as a page, with charts: {os.path.abspath(out)} (--out chooses another file).")
 
 
 class Progress:

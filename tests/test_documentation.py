@@ -15,6 +15,9 @@ from skcnn.preprocessing import NDTransformer
 
 ROOT = Path(__file__).parents[1]
 MODULES = [
+    "skcnn.diagnosis.check",
+    "skcnn.diagnosis.report",
+    "skcnn.diagnosis.run",
     "skcnn.estimators",
     "skcnn.networks",
     "skcnn.preprocessing",

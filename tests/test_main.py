@@ -24,8 +24,9 @@ NAMES = ["recall", "balanced accuracy", "average precision", "recall at equal al
 USERS_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
 
 
-def test_main_job_from_the_command_line():
-    command = [sys.executable, "-m", "skcnn"]
+def test_main_job_from_the_command_line(tmp_path):
+    page = tmp_path / "page.html"
+    command = [sys.executable, "-m", "skcnn", "--out", str(page)]
     job = subprocess.run(command, capture_output=True, text=True, check=False, env=USERS_ENVIRONMENT)
     assert job.returncode == 0, job.stderr
     assert job.stderr == ""
@@ -47,6 +48,12 @@ def test_main_job_from_the_command_line():
             assert low <= estimate <= high
         assert value[6] == pytest.approx(value[3] - value[0], abs=2e-3)
     assert "The right way finds" in job.stdout
+    # The diagnosis of the wrong way, and its page.
+    assert "Diagnosis of GridSearchCV of CNNClassifier" in job.stdout
+    assert re.search(r"^1\. A rare class is missed \(class_shares", job.stdout, re.M)
+    assert "priors: [None, [0.5, 0.5]]" in job.stdout
+    assert str(page) in job.stdout
+    assert "<h1>A rare class is missed</h1>" in page.read_text()
 
 
 def test_the_problem_is_as_described_and_the_test_set_apart():

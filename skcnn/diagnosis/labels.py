@@ -1,0 +1,248 @@
+"""Checks of labels, and of whether loss and output fit them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from skcnn.diagnosis.case import Case
+from skcnn.diagnosis.check import Check, Evidence, Finding, NotApplicable
+from skcnn.diagnosis.parts import KerasModel
+from skcnn.diagnosis.preprocessing import MODEL_FAILS
+from skcnn.diagnosis.statistics import auc, balanced_accuracy, proportion
+
+__all__ = ["CHECKS", "LossMismatch", "NoSignal", "SquashedTwice", "SuspiciousLabels", "confident_errors"]
+
+
+class NoSignal(Check):
+    """Labels of which the inputs say nothing: shuffled, joined by the wrong key, sorted apart from their rows.
+
+    A simple model, out of fold on the training rows, is not surely better than guessing, and the model on the test rows
+    is not by 0.1. At least 60 rows, and an interval
+    no longer than 0.4, without which nobody could tell.
+    """
+
+    code, cause, severity = "no_signal", "labels", 3
+    title = "The inputs say nothing of the labels"
+    question = "Can anything be learned from the training rows?"
+    why = "Whatever is fitted learns by heart: no setting of the network helps."
+    do = "Check that rows and labels still belong together: joins, sorting, shuffling one without the other."
+    explains = (*MODEL_FAILS, "class_shares", "edge", "noise", "metric_unfit")
+    least_rows = 60
+    clearly = 0.1
+    widest = 0.4
+
+    def look(self, case: Case) -> Finding | str:
+        """Ask whether the simple model, or the model itself, is better than guessing."""
+        case.need_classes()
+        codes = case.codes_train[case.rows_train]
+        if len(codes) < self.least_rows:
+            raise NotApplicable(f"{len(codes)} training rows are too few to tell")
+        out = case.reference.oof
+        score = balanced_accuracy(codes, out.argmax(axis=1))
+        if score.high - score.low > self.widest:
+            raise NotApplicable(
+                f"balanced accuracy is known to ± {(score.high - score.low) / 2:.2f}, too little to tell"
+            )
+        by_guessing = 1 / len(np.unique(codes))
+        text = (
+            f"Out of fold, {case.reference.name} has balanced accuracy {score.value:.3f}, guessing {by_guessing:.3f}."
+        )
+        ranks = case.kind == "binary" and auc(codes == 1, out[:, 1]).low > 0.5
+        if score.low > by_guessing or ranks:
+            return text
+        # Chance alone can lift a model that has learned shuffled labels a little above guessing.
+        if case.has_test and case.balanced_test.low > 1 / len(np.unique(case.codes_test)) + self.clearly:
+            return f"{text} But the model itself does better."
+        return self.finding(
+            text, [Evidence.of("balanced accuracy of the simple model", score), Evidence("by guessing", by_guessing)]
+        )
+
+
+def confident_errors(codes: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Whether each label is likely wrong by confident learning.
+
+    A row is counted for a class whose probability is at least the mean of that class's own rows; if that class is not
+    the label, the label is suspicious (Northcutt, Jiang and Chuang 2021, section 3.1,
+    https://doi.org/10.1613/jair.1.12125).
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n,)
+        Class codes as given.
+    probabilities : ndarray of shape (n, n_classes)
+        Out of fold.
+    """
+    usual = np.array(
+        [
+            probabilities[codes == code, code].mean() if (codes == code).any() else np.inf
+            for code in range(probabilities.shape[1])
+        ]
+    )
+    likely = np.where(probabilities >= usual, probabilities, -1.0)
+    return (likely.max(axis=1) > 0) & (likely.argmax(axis=1) != codes)
+
+
+class SuspiciousLabels(Check):
+    """Labels that contradict what the rest of the training rows says.
+
+    Confident learning on out-of-fold probabilities of the simple model. A class that is merely hard has neighbours of
+    both labels; a wrong label stands among confident rows of another class. A row is counted if, beyond that rule, its
+    own label has less than half of the probability of the other.
+
+    Threshold: surely 5% of the training rows. Test sets in wide use have 3.3% on average (Northcutt, Athalye and
+    Mueller 2021, https://arxiv.org/abs/2103.14749).
+    """
+
+    code, cause, severity = "suspicious_labels", "labels", 2
+    title = "Labels that are probably wrong"
+    question = "Do the labels agree with what the other rows say?"
+    why = "A network that is large enough learns wrong labels by heart, and is wrong around them."
+    do = "Look at the rows named and correct them; until then regularise, and do not train to the last."
+    cures = ("regularise", "stop_early", "smooth_labels")
+    explains = (
+        "gap",
+        "calibration",
+        "few_rows",
+        "parameters",
+        "val_turned",
+        "baseline",
+        "recall_spread",
+        "threshold",
+        "loss_falling",
+        "saturated",
+    )
+    threshold = 0.05
+    times = 2.0
+    least_rows = 60
+    shown = 10
+
+    def look(self, case: Case) -> Finding | str:
+        """Count them."""
+        case.need_classes()
+        codes = case.codes_train[case.rows_train]
+        if len(codes) < self.least_rows:
+            raise NotApplicable(f"{len(codes)} training rows are too few to tell")
+        out = case.reference.oof
+        own = out[np.arange(len(codes)), codes]
+        wrong = confident_errors(codes, out) & (out.max(axis=1) > self.times * own)
+        share = proportion(int(wrong.sum()), len(wrong))
+        text = f"{wrong.sum()} of {len(wrong)} training labels contradict the other rows."
+        if share.low < self.threshold:
+            return text
+        rows = case.rows_train[wrong][np.argsort((own - out.max(axis=1))[wrong], kind="stable")]
+        most = ", ".join(map(str, rows[: self.shown]))
+        return self.finding(
+            f"{text} Most of all the training rows {most}.",
+            [Evidence.of("share of suspicious labels", share)],
+            rows=rows,
+        )
+
+
+class LossMismatch(Check):
+    """Loss, output layer and labels of a Keras model that do not fit each other. No threshold: each is certain."""
+
+    code, cause, severity = "loss_mismatch", "labels", 3
+    title = "Loss and output do not fit the labels"
+    question = "Do loss, last layer and labels of the Keras model fit each other?"
+    why = (
+        "The loss then measures something else than it says. This is the usual reason for a network that "
+        "'converges only "
+        "with binary cross-entropy', which hardly ever complains."
+    )
+    do = (
+        "Two classes: Dense(1), binary_crossentropy, labels 0 and 1. More: Dense(n_classes), "
+        "sparse_categorical_crossentropy with labels 0 to n_classes - 1, or categorical_crossentropy with "
+        "one-hot rows. "
+        "And either an activation at the end or from_logits=True, not both, not neither. CNNClassifier "
+        "does this itself."
+    )
+    explains = (*MODEL_FAILS, "squashed_twice", "class_shares", "no_signal")
+
+    def look(self, case: Case) -> Finding | str:
+        """Compare them."""
+        if not isinstance(case.parts.final, KerasModel):
+            raise NotApplicable("not a plain Keras model; scikit-learn's estimators choose their loss by the labels")
+        case.need_classes()
+        reasons = list(self._reasons(case, case.parts.final))
+        if not reasons:
+            return f"{case.parts.final.loss_name or 'The loss'} fits."
+        return self.finding(" ".join(reasons), [Evidence("contradictions", len(reasons))])
+
+    @staticmethod
+    def _reasons(case: Case, model: KerasModel) -> Iterator[str]:
+        loss, ending = model.loss_name, model.ending
+        n_outputs = int(np.prod(model.model.output_shape[1:]))
+        n_classes = len(case.classes)
+        squashed = ending in ("sigmoid", "softmax")
+        categorical = "categorical_crossentropy" in loss
+        if ending == "softmax" and n_outputs == 1:
+            yield "The model ends in a softmax over one unit, which is always 1."
+        if categorical and n_outputs == 1:
+            yield f"{loss} with one output unit is always 0: there is nothing to tell classes apart by."
+        if "sparse" in loss and 1 < n_outputs < n_classes:
+            yield f"{n_outputs} output units for {n_classes} classes."
+        if "sparse" in loss and case.y_train.dtype.kind in "iu" and case.y_train.max() >= n_outputs > 1:
+            yield (
+                f"The largest label is {case.y_train.max()}, but the {n_outputs} outputs stand for 0 to "
+                f"{n_outputs - 1}."
+            )
+        if loss == "categorical_crossentropy" and n_outputs > 1 and not case.one_hot:
+            yield "categorical_crossentropy expects one-hot rows, but y holds one label per row."
+        if loss == "binary_crossentropy" and n_outputs == 1 and not set(np.unique(case.y_train)) <= {0, 1}:
+            yield f"binary_crossentropy expects labels 0 and 1, but y holds {np.unique(case.y_train)[:5].tolist()}."
+        if loss == "binary_crossentropy" and ending == "softmax" and n_outputs > 2:
+            yield (
+                "binary_crossentropy on a softmax takes each class for a question of its own; Keras' "
+                "'accuracy' then counts "
+                "right zeros too, and is near 1 whatever the model does."
+            )
+        if squashed and model.from_logits:
+            yield f"The model ends in a {ending}, and from_logits=True applies it again."
+        if not squashed and "crossentropy" in loss and not model.from_logits:
+            yield (
+                f"The model puts out logits (it ends in {ending or 'no activation'}), but {loss} takes them "
+                "for probabilities."
+            )
+
+
+class SquashedTwice(Check):
+    """A network whose logits are probabilities already: a sigmoid or softmax before the loss that has its own.
+
+    Threshold: all outputs lie between 0 and 1, on at least 20 rows, and are not all the same. Logits of a trained
+    network have both signs; each row's chance to fall within [0, 1] is below one half, so that twenty rows leave 1e-6.
+    """
+
+    code, cause, severity = "squashed_twice", "labels", 3
+    title = "The network puts out probabilities where logits belong"
+    question = "Are the network's outputs logits?"
+    why = (
+        "The loss applies a sigmoid itself: after two of them probabilities stay between 0.5 and 0.73, "
+        "gradients are flat."
+    )
+    do = "End the network with Dense(n_outputs) without activation."
+    explains = (*MODEL_FAILS, "class_shares")
+    least_rows = 20
+
+    def look(self, case: Case) -> Finding | str:
+        """Look at the range of the outputs."""
+        case.need_classes()
+        final = case.parts.final
+        if not hasattr(final, "to_keras"):
+            raise NotApplicable("the final step does not show its logits")
+        rows = case.rows_train[:500]
+        if len(rows) < self.least_rows:
+            raise NotApplicable(f"{len(rows)} rows are too few")
+        logits = np.asarray(final.to_keras()(case.inputs_train[rows].astype("float32")))
+        text = f"The outputs range from {logits.min():.3g} to {logits.max():.3g}."
+        if logits.min() < 0 or logits.max() > 1 or np.ptp(logits, axis=0).max() < 1e-6:
+            return text
+        return self.finding(
+            text,
+            [
+                Evidence("lowest output", float(logits.min()), n=len(rows)),
+                Evidence("highest output", float(logits.max()), n=len(rows)),
+            ],
+        )
+
+
+CHECKS = [LossMismatch, SquashedTwice, NoSignal, SuspiciousLabels]

@@ -1,0 +1,240 @@
+"""What a fitted estimator is made of: search, pipeline, final step, and the Keras network in it if there is one."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, softmax
+from sklearn.utils.multiclass import type_of_target
+
+__all__ = ["KerasModel", "Layer", "Parts", "is_keras_model", "layer_outputs", "layers_of", "take_apart"]
+
+
+class KerasModel:
+    """A plain Keras model, seen as a fitted scikit-learn estimator.
+
+    Labels are the sorted labels of the training rows; outputs that are not probabilities go through the sigmoid or
+    softmax that the model lacks, or is told of by ``from_logits``.
+    """
+
+    def __init__(self, model: Any, y: np.ndarray) -> None:
+        self.model = model
+        self.classes_ = np.unique(y)
+        self.numeric = type_of_target(y).startswith("continuous")
+        history = getattr(model, "history", None)
+        self.history_ = dict(getattr(history, "history", {}))
+
+    @property
+    def loss_name(self) -> str:
+        """Name of the loss it was compiled with, in snake case."""
+        loss = getattr(self.model, "loss", None)
+        name = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
+        return str(name).lower()
+
+    @property
+    def from_logits(self) -> bool:
+        """Whether the loss applies a sigmoid or softmax itself."""
+        loss = getattr(self.model, "loss", None)
+        settings = getattr(loss, "_fn_kwargs", {}) or {}
+        return bool(getattr(loss, "from_logits", settings.get("from_logits", False)))
+
+    @property
+    def ending(self) -> str:
+        """Name of the last activation."""
+        layers = layers_of(self.model)
+        return layers[-1].activation if layers else ""
+
+    def outputs(self, X: Any) -> np.ndarray:
+        """What the model puts out, (n, n_outputs)."""
+        return np.asarray(self.model.predict(np.asarray(X), verbose=0)).reshape(len(X), -1).astype(float)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities, (n, n_classes)."""
+        out = self.outputs(X)
+        squashed = self.ending in ("sigmoid", "softmax") and not self.from_logits
+        if out.shape[1] == 1:
+            positive = np.clip(out if squashed else expit(out), 0, 1)
+            return np.hstack([1 - positive, positive])
+        if not squashed:
+            return softmax(out, axis=1)
+        return out / np.maximum(out.sum(axis=1, keepdims=True), 1e-12)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the most probable class, or targets of a regression."""
+        if self.numeric:
+            return self.outputs(X)[:, 0]
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """No parameters: nothing of it can be searched."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A fitted estimator taken apart.
+
+    Attributes
+    ----------
+    whole : estimator
+        What predicts.
+    search : search or None
+        The outermost search.
+    pipeline : Pipeline or None
+        The innermost pipeline around the final step.
+    final : estimator
+        The last step.
+    prefix : str
+        Before the names of the final step's parameters in a grid.
+    to_search : estimator
+        What goes into the next search.
+    """
+
+    whole: Any
+    search: Any
+    pipeline: Any
+    final: Any
+    prefix: str
+    to_search: Any
+
+    @property
+    def steps(self) -> list[tuple[str, Any]]:
+        """Named steps before the final one that do something."""
+        if self.pipeline is None:
+            return []
+        return [(name, step) for name, step in self.pipeline.steps[:-1] if step is not None and step != "passthrough"]
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """Training loss, and validation loss or score, by epoch; empty if the final step keeps none."""
+        recorded = getattr(self.final, "history_", None)
+        recorded = getattr(recorded, "history", recorded)
+        if isinstance(recorded, Mapping):
+            return {name: list(map(float, values)) for name, values in recorded.items() if np.ndim(values) == 1}
+        curve = getattr(self.final, "loss_curve_", None)
+        if curve is None:
+            return {}
+        history = {"loss": list(map(float, curve))}
+        scores = getattr(self.final, "validation_scores_", None)
+        return history if scores is None else {**history, "val_score": list(map(float, scores))}
+
+    def param(self, name: str, default: Any = None) -> Any:
+        """Return a parameter of the final step."""
+        return self.params.get(name, default)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """All parameters of the final step, nested ones too."""
+        return self.final.get_params(deep=True) if hasattr(self.final, "get_params") else {}
+
+    @property
+    def is_network(self) -> bool:
+        """Whether the final step is trained by gradient descent, so that the scale of its inputs matters."""
+        return bool(self.history) or hasattr(self.final, "to_keras") or isinstance(self.final, KerasModel)
+
+    @property
+    def keras_model(self) -> Any:
+        """The Keras model of the final step, or None."""
+        if isinstance(self.final, KerasModel):
+            return self.final.model
+        if hasattr(self.final, "to_keras"):
+            return self.final.to_keras()
+        model = getattr(self.final, "model_", None)
+        return model if hasattr(model, "layers") else None
+
+
+def is_keras_model(estimator: Any) -> bool:
+    """Whether this is a plain Keras model, told without importing Keras."""
+    return hasattr(estimator, "layers") and hasattr(estimator, "predict") and not hasattr(estimator, "get_params")
+
+
+def take_apart(estimator: Any, y: np.ndarray) -> Parts:
+    """Find search, pipeline and final step of a fitted estimator, however they are nested.
+
+    Raises
+    ------
+    TypeError
+        If it cannot predict.
+    """
+    if not hasattr(estimator, "predict"):
+        raise TypeError(
+            f"Cannot diagnose {type(estimator).__name__}: it has no predict. Expected a fitted classifier or "
+            "regressor, a pipeline or search that ends in one, or a trained Keras model."
+        )
+    if is_keras_model(estimator):
+        view = KerasModel(estimator, y)
+        return Parts(view, None, None, view, "", None)
+    search = pipeline = None
+    final, prefix, to_search = estimator, "", estimator
+    while True:
+        if hasattr(final, "cv_results_") and hasattr(final, "best_estimator_"):
+            if search is None:
+                search, to_search = final, final.estimator
+            final = final.best_estimator_
+        elif hasattr(final, "steps") and hasattr(final, "named_steps"):
+            pipeline = final
+            name, final = final.steps[-1]
+            prefix += f"{name}__"
+        elif hasattr(final, "estimator_") and hasattr(final, "best_threshold_"):  # TunedThresholdClassifierCV
+            final = final.estimator_
+            prefix += "estimator__"
+        else:
+            return Parts(estimator, search, pipeline, final, prefix, to_search)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What the checks need to know of a Keras layer."""
+
+    kind: str
+    name: str
+    activation: str
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilation: tuple[int, ...]
+    layer: Any
+    owner: Any
+
+
+def layers_of(model: Any) -> list[Layer]:
+    """Return the layers of a Keras model in order, those of models within it too."""
+    found: list[Layer] = []
+    for layer in getattr(model, "layers", []):
+        if getattr(layer, "layers", None):
+            found += layers_of(layer)
+            continue
+        kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None) or ()
+        found.append(
+            Layer(
+                type(layer).__name__,
+                layer.name,
+                getattr(getattr(layer, "activation", None), "__name__", "")
+                or {"Softmax": "softmax", "ReLU": "relu"}.get(type(layer).__name__, ""),
+                _sizes(kernel),
+                _sizes(getattr(layer, "strides", ())),
+                _sizes(getattr(layer, "dilation_rate", ())),
+                layer,
+                model,
+            )
+        )
+    return found
+
+
+def _sizes(value: Any) -> tuple[int, ...]:
+    return (int(value),) if np.ndim(value) == 0 and value is not None else tuple(int(size) for size in value or ())
+
+
+def layer_outputs(model: Any, X: np.ndarray, layers: list[Layer]) -> list[np.ndarray]:
+    """Return what layers of one model put out for rows X; the model exists, so Keras is loaded already."""
+    keras = sys.modules["keras"]
+    owner = layers[0].owner
+    for outer in getattr(model, "layers", []):  # what stands before the model that owns the layers
+        if outer is owner:
+            break
+        if model is not owner and type(outer).__name__ != "InputLayer":
+            X = np.asarray(outer(X))
+    probe = keras.Model(owner.inputs, [layer.layer.output for layer in layers])
+    outputs = probe.predict_on_batch(X)
+    return [np.asarray(out) for out in (outputs if isinstance(outputs, list | tuple) else [outputs])]
