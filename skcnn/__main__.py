@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m skcnn",
         description="Finds a rare digit among scikit-learn's digits with a convolutional network, the way that goes "
-        "wrong and the right way, and compares both on images that neither has seen. Takes under a minute.",
+        "wrong and the right way, and compares both on images that neither has seen. Takes about half a minute.",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of thinning, split, folds and networks (default: 0)")
     parser.add_argument(
@@ -166,7 +166,7 @@ def print_diagnosis(diagnosis: Any, out: str) -> None:
     paragraph("Why did the wrong way go wrong? skcnn.diagnose(search, X, y, X_test, y_test) says:")
     print(f"\n{diagnosis}")
     diagnosis.to_html(out)
-    paragraph(f"The same as a page, with charts: {os.path.abspath(out)} (--out chooses another file).")
+    print(f"\nThe same as a page, with charts (--out chooses another file):\n{os.path.abspath(out)}")
 
 
 class Progress:
