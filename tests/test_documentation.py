@@ -15,6 +15,12 @@ from skcnn.preprocessing import NDTransformer
 
 ROOT = Path(__file__).parents[1]
 MODULES = [
+    "skcnn.displays.errors",
+    "skcnn.displays.history",
+    "skcnn.displays.intervals",
+    "skcnn.displays.reliability",
+    "skcnn.displays.scores",
+    "skcnn.displays.search",
     "skcnn.estimators",
     "skcnn.networks",
     "skcnn.preprocessing",
