@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skcnn import displays, networks, preprocessing, sampling
+    from skcnn import displays, inspection, networks, preprocessing, sampling
     from skcnn.estimators import CNNClassifier, CNNRegressor
     from skcnn.training.threads import set_threads
 
@@ -18,9 +18,18 @@ _MODULE_OF = {
     "CNNRegressor": "skcnn.estimators",
     "set_threads": "skcnn.training.threads",
 }
-_SUBMODULES = ("displays", "networks", "preprocessing", "sampling")
+_SUBMODULES = ("displays", "inspection", "networks", "preprocessing", "sampling")
 
-__all__ = ["CNNClassifier", "CNNRegressor", "displays", "networks", "preprocessing", "sampling", "set_threads"]
+__all__ = [
+    "CNNClassifier",
+    "CNNRegressor",
+    "displays",
+    "inspection",
+    "networks",
+    "preprocessing",
+    "sampling",
+    "set_threads",
+]
 
 
 def __getattr__(name: str) -> Any:
