@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skcnn import diagnosis, networks, preprocessing, sampling
+    from skcnn import diagnosis, displays, inspection, networks, preprocessing, sampling
     from skcnn.diagnosis import diagnose
     from skcnn.estimators import CNNClassifier, CNNRegressor
     from skcnn.training.threads import set_threads
@@ -20,13 +20,15 @@ _MODULE_OF = {
     "diagnose": "skcnn.diagnosis",
     "set_threads": "skcnn.training.threads",
 }
-_SUBMODULES = ("diagnosis", "networks", "preprocessing", "sampling")
+_SUBMODULES = ("diagnosis", "displays", "inspection", "networks", "preprocessing", "sampling")
 
 __all__ = [
     "CNNClassifier",
     "CNNRegressor",
     "diagnose",
     "diagnosis",
+    "displays",
+    "inspection",
     "networks",
     "preprocessing",
     "sampling",

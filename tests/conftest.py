@@ -3,6 +3,7 @@
 import os
 
 os.environ["SCIPY_ARRAY_API"] = "1"  # otherwise scikit-learn skips its array API checks
+os.environ["MPLBACKEND"] = "Agg"  # figures without a screen
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import numpy as np

@@ -1,0 +1,392 @@
+"""What the network looked at: gradients with respect to its input, and class activation maps."""
+
+from collections.abc import Callable
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from skcnn.base import BaseCNN
+from skcnn.displays.drawing import label_of, limits_of, panels, show_row
+from skcnn.pipelines import fitted_steps
+from skcnn.targets import ClassTarget
+from skcnn.training.threads import start_tensorflow
+from skcnn.validation import as_rows, check_X
+
+__all__ = ["SaliencyDisplay", "grad_cam", "saliency"]
+
+ROWS_AT_ONCE = 64  # of which all activations are kept for the gradient
+
+
+def saliency(estimator: Any, X: Any, target: Any = None) -> np.ndarray:
+    """Return by how much the network's output grows per unit of each input value.
+
+    That is the gradient of the logit, before any softmax or sigmoid, with respect to the input (Simonyan, Vedaldi and
+    Zisserman 2014, https://arxiv.org/abs/1312.6034). It is in the unit of what the network is given, whether or not it
+    standardises that itself.
+
+    Parameters
+    ----------
+    estimator : fitted CNNClassifier or CNNRegressor
+        Or a pipeline whose last step is one, or a search that found one.
+    X : array-like of shape (n, n_features) or (n, ..., n_channels)
+        Rows. Those of a pipeline go through its transformers first: the gradient is with respect to what the network is
+        given by them.
+    target : label, or array-like of shape (n,), default=None
+        For which class, one for all rows or one for each; for several labels or targets the number of one. None is the
+        predicted class, the most probable label, or the only target.
+
+    Returns
+    -------
+    ndarray of shape (n, *input_shape_)
+        Gradients, in the shape in which the network sees the rows.
+
+    Raises
+    ------
+    TypeError
+        If `estimator` holds no network of skcnn.
+    ValueError
+        If `X` or `target` does not fit.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skcnn import CNNClassifier
+    >>> from skcnn.inspection import saliency
+    >>> X, y = load_digits(return_X_y=True)
+    >>> cnn = CNNClassifier(input_shape=(8, 8, 1), epochs=2, random_state=0).fit(X, y)
+    >>> saliency(cnn, X[:5]).shape
+    (5, 8, 8, 1)
+    """
+    return _gradients(*_as_seen(estimator, X), target)
+
+
+def _gradients(cnn: BaseCNN, rows: np.ndarray, target: Any) -> np.ndarray:
+    tf, _ = start_tensorflow()
+    model = cnn.to_keras()
+
+    def gradient(rows: Any, pick: Callable[[Any], Any]) -> np.ndarray:
+        with tf.GradientTape() as tape:
+            tape.watch(rows)
+            total = pick(model(rows, training=False))
+        return np.asarray(tape.gradient(total, rows))
+
+    return _in_blocks(gradient, cnn, rows, target)
+
+
+def grad_cam(estimator: Any, X: Any, target: Any = None, layer: int | str = -1, *, resize: bool = True) -> np.ndarray:
+    """Return where the feature maps of a layer speak for a class (Grad-CAM).
+
+    Each map is weighted with the mean over its positions of the logit's gradient, and the sum over the maps is cut off
+    below 0 (Selvaraju et al. 2017, equations 1 and 2, https://doi.org/10.1109/ICCV.2017.74).
+
+    Parameters
+    ----------
+    estimator : fitted CNNClassifier or CNNRegressor
+        Or a pipeline whose last step is one, or a search that found one.
+    X : array-like of shape (n, n_features) or (n, ..., n_channels)
+        Rows.
+    target : label, or array-like of shape (n,), default=None
+        As in `saliency`.
+    layer : int or str, default=-1
+        Number of a convolution, from 0 or from the end, taken with the normalisation and activation that follow it; or
+        the name that an own network gives to a layer whose output has positions and channels.
+    resize : bool, default=True
+        Whether to interpolate the maps linearly to the positions of the input.
+
+    Returns
+    -------
+    ndarray of shape (n, steps), (n, height, width) or (n, depth, height, width)
+        Not normalised, at least 0.
+
+    Raises
+    ------
+    TypeError
+        If `estimator` holds no network of skcnn.
+    ValueError
+        If `X`, `target` or `layer` does not fit.
+
+    Notes
+    -----
+    The mean over positions is what the logit is made of where the network ends in ``pooling="avg"``. Where it flattens,
+    a map may speak for the class in one place and against it in another, and the map may be 0 everywhere.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skcnn import CNNClassifier
+    >>> from skcnn.inspection import grad_cam
+    >>> X, y = load_digits(return_X_y=True)
+    >>> cnn = CNNClassifier(input_shape=(8, 8, 1), epochs=2, random_state=0).fit(X, y)
+    >>> grad_cam(cnn, X[:5]).shape
+    (5, 8, 8)
+    >>> grad_cam(cnn, X[:5], resize=False).shape
+    (5, 4, 4)
+    """
+    return _activation_maps(*_as_seen(estimator, X), target, layer, resize)
+
+
+def _activation_maps(cnn: BaseCNN, rows: np.ndarray, target: Any, layer: int | str, resize: bool) -> np.ndarray:
+    tf, _ = start_tensorflow()
+    model = cnn.to_keras()
+    model = _with_features(model, _layer_of(model, layer))
+
+    def heat(rows: Any, pick: Callable[[Any], Any]) -> np.ndarray:
+        with tf.GradientTape() as tape:
+            tape.watch(rows)
+            maps, outputs = model(rows, training=False)
+            total = pick(outputs)
+        positions = tuple(range(1, len(maps.shape) - 1))
+        weights = np.asarray(tape.gradient(total, maps)).mean(axis=positions, keepdims=True)
+        return np.maximum((weights * np.asarray(maps)).sum(axis=-1), 0)
+
+    found = _in_blocks(heat, cnn, rows, target)
+    return _resized(found, cnn.input_shape_[:-1]) if resize else found
+
+
+class SaliencyDisplay:
+    """Rows, and over them what the network looked at.
+
+    Use `from_estimator` to make one.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, *input_shape_)
+        Rows as the network sees them.
+    maps : ndarray of shape (n, *input_shape_[:-1])
+        How much each position counts, at least 0.
+    titles : list of str
+        What stands above each row.
+
+    Attributes
+    ----------
+    ax_ : ndarray of matplotlib Axes of shape (2, n)
+        Axes of the rows, and of the rows under their maps.
+    figure_ : matplotlib Figure
+        Figure that holds them.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skcnn import CNNClassifier
+    >>> from skcnn.inspection import SaliencyDisplay
+    >>> X, y = load_digits(return_X_y=True)
+    >>> cnn = CNNClassifier(input_shape=(8, 8, 1), epochs=2, random_state=0).fit(X, y)
+    >>> SaliencyDisplay.from_estimator(cnn, X[:4], method="grad_cam").maps.shape
+    (4, 8, 8)
+    """
+
+    def __init__(self, X: np.ndarray, maps: np.ndarray, titles: list[str]) -> None:
+        self.X = X
+        self.maps = maps
+        self.titles = titles
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw the rows, and below them the rows under their maps, each on a scale of its own.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Bounds within which to draw; with None a new figure.
+
+        Returns
+        -------
+        self : SaliencyDisplay
+        """
+        n = len(self.X)
+        self.figure_, self.ax_ = panels(type(self).__name__, ax, (2, n), size=(max(3.2, 1.5 * n), 3.4))
+        limits = limits_of(self.X)
+        for (above, below), row, heat, title in zip(self.ax_.T, self.X, self.maps, self.titles, strict=True):
+            show_row(above, row, limits)
+            show_row(below, row, limits)
+            _show_heat(below, heat, row)
+            above.set_title(title, fontsize=8)
+        return self
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        target: Any = None,
+        *,
+        method: Literal["saliency", "grad_cam"] = "saliency",
+        layer: int | str = -1,
+        n_shown: int = 8,
+        ax: Any = None,
+    ) -> Self:
+        """Draw what a fitted network looked at.
+
+        Parameters
+        ----------
+        estimator : fitted CNNClassifier or CNNRegressor
+            Or a pipeline whose last step is one, or a search that found one.
+        X : array-like of shape (n, n_features) or (n, ..., n_channels)
+            Rows, of which the first `n_shown` are drawn.
+        target : label, or array-like of shape (n,), default=None
+            As in `saliency`.
+        method : {"saliency", "grad_cam"}, default="saliency"
+            What is drawn: the largest magnitude of the gradient among the channels of a position, or the map of
+            `grad_cam`.
+        layer : int or str, default=-1
+            Layer for `grad_cam`.
+        n_shown : int, default=8
+            Rows to show, at most.
+        ax : matplotlib Axes, default=None
+            Bounds within which to draw; with None a new figure.
+
+        Returns
+        -------
+        SaliencyDisplay
+
+        Raises
+        ------
+        ValueError
+            If `method` is another, or `X`, `target` or `layer` does not fit.
+        """
+        if method not in ("saliency", "grad_cam"):
+            raise ValueError(f"method={method!r}; expected 'saliency' or 'grad_cam'.")
+        X = X[:n_shown]
+        if target is not None and np.ndim(target) == 1:
+            target = target[:n_shown]
+        cnn, rows = _as_seen(estimator, X)
+        if method == "saliency":
+            maps = np.abs(_gradients(cnn, rows, target)).max(axis=-1)
+        else:
+            maps = _activation_maps(cnn, rows, target, layer, resize=True)
+        return cls(rows, maps, _titles(estimator.predict(X), target)).plot(ax)
+
+
+def _as_seen(estimator: Any, X: Any) -> tuple[BaseCNN, np.ndarray]:
+    """Return the network's estimator and the rows as the network sees them."""
+    steps, cnn = fitted_steps(estimator)
+    for step in steps:
+        X = step.transform(X)
+    return cnn, as_rows(check_X(cnn, X), cnn.input_shape_, cnn._topology.dtype)
+
+
+def _in_blocks(
+    function: Callable[[Any, Callable[[Any], Any]], np.ndarray], cnn: BaseCNN, rows: np.ndarray, target: Any
+) -> np.ndarray:
+    """Call ``function(rows, pick)`` on some rows at a time; ``pick(outputs)`` sums the outputs that are asked for."""
+    tf, _ = start_tensorflow()
+    results = []
+    asked = None if target is None else _outputs_of(cnn, target, len(rows))
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        part = slice(start, start + ROWS_AT_ONCE)
+
+        def pick(outputs: Any, part: slice = part) -> Any:
+            columns, factors = (one[part] for one in asked) if asked is not None else _predicted(cnn, outputs)
+            chosen = tf.gather(outputs, columns, batch_dims=1)
+            return tf.reduce_sum(chosen * tf.cast(factors, chosen.dtype))
+
+        results.append(function(tf.cast(rows[part], cnn._topology.dtype), pick))
+    return np.concatenate(results)
+
+
+def _predicted(cnn: BaseCNN, outputs: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each row the output that stands for what is predicted, and with which sign."""
+    z = np.asarray(outputs)
+    if isinstance(cnn._target, ClassTarget):
+        sign = np.where(z[:, 0] > 0, 1.0, -1.0) if cnn._target.kind == "binary" else np.ones(len(z))
+        return z.argmax(axis=1), sign
+    if z.shape[1] > 1:
+        raise ValueError(f"target=None, but the network has {z.shape[1]} targets; expected the number of one, from 0.")
+    return np.zeros(len(z), int), np.ones(len(z))
+
+
+def _outputs_of(cnn: BaseCNN, target: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each row the output that stands for the target that is asked for, and with which sign."""
+    classes = cnn._target.classes if isinstance(cnn._target, ClassTarget) else np.arange(cnn.n_outputs_)
+    labels = classes.tolist()
+    wanted = np.asarray(target)
+    if wanted.shape not in ((), (n_rows,)):
+        raise ValueError(f"target has shape {wanted.shape}; expected one label, or one for each of the {n_rows} rows.")
+    unknown = sorted({repr(label) for label in wanted.ravel().tolist() if label not in labels})
+    if unknown:
+        raise ValueError(f"target holds {', '.join(unknown)}; expected one of {labels}.")
+    codes = np.broadcast_to([labels.index(label) for label in wanted.ravel().tolist()], n_rows)
+    if getattr(cnn._target, "kind", None) == "binary":
+        return np.zeros(n_rows, int), np.where(codes == 1, 1.0, -1.0)
+    return codes, np.ones(n_rows)
+
+
+def _layers(model: Any) -> list[Any]:
+    """Return all layers in order, those of models within the model too."""
+    return [one for layer in model.layers for one in (_layers(layer) if hasattr(layer, "layers") else [layer])]
+
+
+def _layer_of(model: Any, wanted: int | str) -> Any:
+    """Find the layer of that name, or the last that has the shape of that convolution's output before the next one."""
+    layers = [layer for layer in _layers(model) if len(_shape_of(layer)) > 2]
+    starts = [i for i, layer in enumerate(layers) if "Conv" in type(layer).__name__]
+    if isinstance(wanted, str):
+        found = [layer for layer in layers if layer.name == wanted]
+    elif -len(starts) <= wanted < len(starts):
+        first, stop = starts[wanted], [*starts, len(layers)][starts.index(starts[wanted]) + 1]
+        found = [layer for layer in layers[first:stop] if _shape_of(layer) == _shape_of(layers[first])]
+    else:
+        found = []
+    if not found:
+        names = [layer.name for layer in layers]
+        raise ValueError(
+            f"layer={wanted!r}; expected the number of one of the network's {len(starts)} convolutions, or the name "
+            f"of a layer with positions and channels: {names}."
+        )
+    return found[-1]
+
+
+def _shape_of(layer: Any) -> tuple[Any, ...]:
+    shape = getattr(getattr(layer, "output", None), "shape", ())
+    return tuple(shape)
+
+
+def _with_features(model: Any, wanted: Any) -> Any:
+    """Return a model on the same weights that puts out what a layer, maybe of a model within, puts out as well."""
+    _, keras = start_tensorflow()
+    features = []
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        if hasattr(layer, "layers") and wanted in _layers(layer):
+            maps, outputs = _with_features(layer, wanted)(*args, **kwargs)
+        else:
+            maps = outputs = layer(*args, **kwargs)
+        if layer is wanted or maps is not outputs:
+            features.append(maps)
+        return outputs
+
+    if isinstance(model, keras.Sequential):
+        inputs = outputs = keras.Input(model.input_shape[1:], dtype=model.input_dtype)
+        for layer in model.layers:
+            outputs = call(layer, outputs)
+        return keras.Model(inputs, [features[-1], outputs])
+    copied = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    return keras.Model(copied.inputs, [features[-1], copied.outputs[0]])
+
+
+def _resized(maps: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Interpolate linearly, with pixels as areas, so that the map's border is the input's border."""
+    from scipy.ndimage import zoom
+
+    factors = [1.0, *(new / old for new, old in zip(shape, maps.shape[1:], strict=True))]
+    return zoom(maps, factors, order=1, mode="nearest", grid_mode=True)
+
+
+def _titles(predicted: np.ndarray, target: Any) -> list[str]:
+    """Return what was predicted for each row and, if it was asked for, what the map is for."""
+    shown = [label_of(value) if np.ndim(value) == 0 else str(value) for value in predicted]
+    if target is None:
+        return shown
+    asked = np.broadcast_to(np.asarray(target), len(shown))
+    return [f"{text}\nmap of {label_of(one)}" for text, one in zip(shown, asked, strict=True)]
+
+
+def _show_heat(ax: Any, heat: np.ndarray, row: np.ndarray) -> None:
+    """Lay a map over a drawn row: over its middle slice for volumes, behind the lines for series."""
+    heat = heat / (heat.max() or 1.0)
+    if heat.ndim == 1:
+        low, high = ax.get_ylim()
+        extent = (-0.5, len(heat) - 0.5, low, high)
+        ax.imshow(heat[None], cmap="Reds", vmin=0, vmax=1, aspect="auto", extent=extent, zorder=0)
+        return
+    heat = heat[len(row) // 2] if heat.ndim == 3 else heat
+    ax.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.65)
