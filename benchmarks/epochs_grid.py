@@ -9,20 +9,18 @@ more on the folder that the first has filled, as after a crash in its last fit.
 """
 
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
 import peers
-from report import markdown_table, parse_quick, write_section
+from report import in_own_process, markdown_table, parse_quick, write_section
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 QUESTION = "What does a grid over the number of epochs cost with `memory=`, without it, and with scikeras?"
 GRID = [5, 10, 20, 40]
-ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1"}
 WAYS = {
     "skcnn, the longest alone": ("skcnn", GRID[-1:], False),
     "skcnn with memory": ("skcnn", GRID, True),
@@ -51,14 +49,6 @@ def run(way: str) -> dict[str, float]:
     return {"seconds": seconds[0], "again": seconds[-1], "score": float(scores.mean()), "last": float(scores[-1])}
 
 
-def measure(way: str) -> dict[str, float]:
-    command = [sys.executable, "-W", "ignore", __file__, "--one", way]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | ONE_THREAD, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{way} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def main() -> None:
     if sys.argv[1:2] == ["--one"]:
         print(json.dumps(run(sys.argv[2])))
@@ -68,7 +58,7 @@ def main() -> None:
     results: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     for _ in range(1 if quick else 3):
         for way in ways:
-            results[way].append(measure(way))
+            results[way].append(in_own_process(__file__, "--one", way, environment=ONE_THREAD))
     medians = {
         way: {key: statistics.median(run[key] for run in runs) for key in runs[0]} for way, runs in results.items()
     }

@@ -15,9 +15,7 @@ Peers need ``pip install skorch`` after a CPU build of PyTorch; those not instal
 """
 
 import json
-import os
 import statistics
-import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
@@ -26,7 +24,7 @@ from typing import Any
 
 import peers
 from joblib import parallel_config
-from report import markdown_table, parse_quick, write_section
+from report import in_own_process, markdown_table, parse_quick, write_section
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 QUESTION = "How long does the same grid search take with skcnn and with its peers?"
@@ -94,16 +92,6 @@ def _import(peer: str) -> None:
         importlib.import_module(module)
 
 
-def measure(problem: str, index: int) -> dict[str, float]:
-    """Run one search in a process of its own."""
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | CONTENDERS[index].environment
-    command = [sys.executable, "-W", "ignore", __file__, "--one", problem, str(index)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{CONTENDERS[index]} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def table(name: str, results: dict[int, list[dict[str, float]]]) -> tuple[str, dict[str, dict[str, float]]]:
     """Return the table of one problem, and the median seconds by peer and way."""
     medians = {i: statistics.median(run["seconds"] for run in runs) for i, runs in results.items()}
@@ -154,7 +142,7 @@ def results_of(problem: str, rounds: int) -> dict[int, list[dict[str, float]]]:
     }
     for _ in range(rounds):
         for i in results:
-            results[i].append(measure(problem, i))
+            results[i].append(in_own_process(__file__, "--one", problem, str(i), environment=CONTENDERS[i].environment))
             print(
                 f"{problem}: {CONTENDERS[i].peer}, {CONTENDERS[i].way}: {results[i][-1]}", file=sys.stderr, flush=True
             )

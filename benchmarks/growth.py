@@ -11,9 +11,7 @@ already and not counted.
 
 import gc
 import json
-import os
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import psutil
-from report import markdown_table, parse_quick, write_section
+from report import in_own_process, markdown_table, parse_quick, write_section
 
 import skcnn
 from skcnn import CNNClassifier
@@ -117,9 +115,7 @@ def peaks_table(sizes: list[int]) -> str:
     for dtype in ("uint8", "float32"):
         found = []
         for n in sizes:
-            command = [sys.executable, "-W", "ignore", __file__, "--peak", dtype, str(n)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
-            found.append(json.loads(done.stdout.splitlines()[-1]))
+            found.append(in_own_process(__file__, "--peak", dtype, str(n)))
         (small, large) = found[0], found[-1]
         slope = (large["rise"] - small["rise"]) / (large["data"] - small["data"])
         constant = small["rise"] - slope * small["data"]

@@ -1,14 +1,18 @@
 """What all benchmarks share: their command line, tables, and each one's own section of ``RESULTS.md``."""
 
 import argparse
+import json
 import os
 import platform
 import re
-from collections.abc import Iterable, Sequence
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-__all__ = ["environment", "markdown_table", "parse_quick", "write_section"]
+__all__ = ["environment", "in_own_process", "markdown_table", "parse_quick", "write_section"]
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 PACKAGES = ("skcnn", "scikit-learn", "imbalanced-learn", "tensorflow", "keras", "numpy", "joblib")
@@ -30,6 +34,26 @@ def parse_quick(description: str | None) -> bool:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a short run that prints and leaves RESULTS.md as it is")
     return parser.parse_args().quick
+
+
+def in_own_process(script: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Any:
+    """Run a script in a process that has nothing else to do, and return what it prints last, as JSON.
+
+    Parameters
+    ----------
+    script : str
+        Path of the script.
+    *arguments : str
+        Its command line.
+    environment : mapping, default=None
+        Environment variables that it gets besides those of this process.
+    """
+    command = [sys.executable, "-W", "ignore", script, *arguments]
+    variables = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | (environment or {})
+    done = subprocess.run(command, capture_output=True, text=True, env=variables, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

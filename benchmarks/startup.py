@@ -8,18 +8,16 @@ digits for one epoch and predict 100 rows; "another" is the first fit of a secon
 """
 
 import json
-import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
-from report import markdown_table, parse_quick, write_section
+from report import in_own_process, markdown_table, parse_quick, write_section
 
 QUESTION = "What does the first fit of a fresh process cost, and how much of it is TensorFlow's?"
-ENVIRONMENT = {"TF_NUM_INTRAOP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1"}
 WHO = ("skcnn", "keras", "scikeras")
 
 
@@ -70,14 +68,6 @@ def run(who: str) -> dict[str, float]:
     return clock.seconds
 
 
-def measure(who: str) -> dict[str, float]:
-    command = [sys.executable, "-W", "ignore", __file__, "--one", who]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | ENVIRONMENT, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{who} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def main() -> None:
     if sys.argv[1:2] == ["--one"]:
         print(json.dumps(run(sys.argv[2])))
@@ -86,7 +76,7 @@ def main() -> None:
     results: dict[str, list[dict[str, float]]] = {who: [] for who in WHO}
     for _ in range(1 if quick else 5):
         for who in WHO:
-            results[who].append(measure(who))
+            results[who].append(in_own_process(__file__, "--one", who, environment=ONE_THREAD))
     steps = results["skcnn"][0]
     cells = {
         who: [f"{statistics.median(run[step] for run in runs):.3f}" if step in runs[0] else "" for step in steps]
