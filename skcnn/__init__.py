@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skcnn import displays, inspection, networks, preprocessing, sampling
     from skcnn.estimators import CNNClassifier, CNNRegressor
+    from skcnn.grids import check_grid
     from skcnn.training.threads import set_threads
 
 __version__ = "0.1.0"
@@ -16,6 +17,7 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     "CNNClassifier": "skcnn.estimators",
     "CNNRegressor": "skcnn.estimators",
+    "check_grid": "skcnn.grids",
     "set_threads": "skcnn.training.threads",
 }
 _SUBMODULES = ("displays", "inspection", "networks", "preprocessing", "sampling")
@@ -23,6 +25,7 @@ _SUBMODULES = ("displays", "inspection", "networks", "preprocessing", "sampling"
 __all__ = [
     "CNNClassifier",
     "CNNRegressor",
+    "check_grid",
     "displays",
     "inspection",
     "networks",
