@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from skcnn import diagnosis, displays, inspection, networks, preprocessing, sampling
     from skcnn.diagnosis import diagnose
     from skcnn.estimators import CNNClassifier, CNNRegressor
+    from skcnn.grids import check_grid
     from skcnn.training.threads import set_threads
 
 __version__ = "0.1.0"
@@ -17,6 +18,7 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     "CNNClassifier": "skcnn.estimators",
     "CNNRegressor": "skcnn.estimators",
+    "check_grid": "skcnn.grids",
     "diagnose": "skcnn.diagnosis",
     "set_threads": "skcnn.training.threads",
 }
@@ -25,6 +27,7 @@ _SUBMODULES = ("diagnosis", "displays", "inspection", "networks", "preprocessing
 __all__ = [
     "CNNClassifier",
     "CNNRegressor",
+    "check_grid",
     "diagnose",
     "diagnosis",
     "displays",

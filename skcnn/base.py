@@ -25,7 +25,7 @@ from skcnn.training.loop import Progress
 from skcnn.training.pool import pool
 from skcnn.training.program import Program
 from skcnn.training.threads import start_for, start_tensorflow
-from skcnn.validation import as_rows, check_groups, check_X, check_X_y, resolve_input_shape
+from skcnn.validation import as_rows, check_groups, check_X, check_X_y, nearest, resolve_input_shape
 from skcnn.weights import check_row_weights
 
 __all__ = ["PENALTY", "RATE", "BaseCNN"]
@@ -78,7 +78,32 @@ class BaseCNN(BaseEstimator):
         network = params.get("network", self.network)
         if isinstance(network, str) and network in NETWORKS and any(name.startswith("network__") for name in params):
             params["network"] = resolve_network(network)
+        self._check_names(params)
         return super().set_params(**params)
+
+    def _check_names(self, params: dict[str, Any]) -> None:
+        """Refuse parameters that do not exist, and name what was probably meant."""
+        valid = self.get_params(deep=False) | params
+        for name in params:
+            head, nested, rest = name.partition("__")
+            if head not in self._get_param_names():
+                known = self._get_param_names()
+                raise ValueError(
+                    f"Invalid parameter {name!r} for {type(self).__name__}{nearest(name, known)} "
+                    f"Valid parameters are: {known}."
+                )
+            inner = valid[head]
+            if nested and (isinstance(inner, type) or not hasattr(inner, "get_params")):
+                raise ValueError(
+                    f"Invalid parameter {name!r} for {type(self).__name__}: {head}={inner!r} has no parameters. "
+                    f"Set {head} to an object that has, such as an estimator or a subclass of skcnn.networks.Network."
+                )
+            if nested and rest.partition("__")[0] not in inner.get_params(deep=False):
+                known = [f"{head}__{one}" for one in inner.get_params(deep=True)]
+                raise ValueError(
+                    f"Invalid parameter {name!r} for {type(self).__name__}{nearest(name, known)} "
+                    f"Valid parameters of {head}={type(inner).__name__} are: {known}."
+                )
 
     # Fit --------------------------------------------------------------------------------------------------------
 
@@ -324,7 +349,7 @@ class BaseCNN(BaseEstimator):
     def _with_units(self, model: Any, units: list[np.ndarray]) -> Any:
         """Put what stands before and after the network in the graph into Keras layers of their own."""
         _, keras = start_tensorflow()
-        inputs = x = keras.Input(self.input_shape_)
+        inputs = x = keras.Input(self.input_shape_, dtype=self._topology.dtype)
         if units:  # not keras.layers.Normalization, which takes scales below 1e-7 for 1e-7
             mean, factor = units[0], 1 / units[1]
             x = keras.layers.Rescaling(np.ones_like(mean).tolist(), (-mean).tolist(), name="center")(x)

@@ -67,7 +67,7 @@ class Network(BaseEstimator):
         """
         import keras
 
-        inputs = keras.Input(tuple(input_shape))
+        inputs = keras.Input(tuple(input_shape), dtype=keras.config.dtype_policy().compute_dtype)
         x = self.features(inputs)
         if dropout:
             from skcnn.layers import Dropout

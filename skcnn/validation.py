@@ -1,11 +1,21 @@
 """Checks of X, y and what comes with them, before any work is done; statistics of the training rows."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-__all__ = ["as_rows", "check_X", "check_X_y", "check_groups", "resolve_input_shape", "standard_units"]
+__all__ = [
+    "as_rows",
+    "check_X",
+    "check_X_y",
+    "check_groups",
+    "nearest",
+    "resolve_input_shape",
+    "standard_units",
+]
 
 MAX_NDIM = 5
 STATISTICS_BYTES = 16 * 2**20  # of float64 at a time
@@ -46,6 +56,12 @@ def _check_row_shape(estimator: Any, X: np.ndarray, *, reset: bool) -> None:
         )
 
 
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Return "; did you mean ...?" with the valid name that is most like `name`, or a full stop if none is."""
+    close = get_close_matches(name, list(valid), n=1)
+    return f"; did you mean {close[0]!r}?" if close else "."
+
+
 def resolve_input_shape(input_shape: Any, row_shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape, channels last, in which the network sees a row of `row_shape`."""
     if input_shape is None:
@@ -59,9 +75,27 @@ def resolve_input_shape(input_shape: Any, row_shape: tuple[int, ...]) -> tuple[i
     if np.prod(shape) != np.prod(row_shape):
         raise ValueError(
             f"input_shape={input_shape!r} has {np.prod(shape)} values, but the rows of X have shape {row_shape}, "
-            f"{np.prod(row_shape)} values. Expected an input_shape with as many values as a row."
+            f"{np.prod(row_shape)} values. {_shapes_that_fit(shape, row_shape)}"
         )
     return shape
+
+
+def _shapes_that_fit(shape: tuple[int, ...], row_shape: tuple[int, ...]) -> str:
+    """Name shapes of as many values as a row has, nearest first to the one that was given."""
+    n_values = int(np.prod(row_shape))
+    fitting = [tuple(row_shape)] if 2 <= len(row_shape) <= MAX_NDIM - 1 else []
+    rank = len(shape) - 1
+    for axis in range(rank + 1):  # one size another, the others as they are
+        others = int(np.prod(shape)) // shape[axis]
+        if n_values % others == 0:
+            fitting.append((*shape[:axis], n_values // others, *shape[axis + 1 :]))
+    for channels in dict.fromkeys([shape[-1], 1, 3]):
+        side = round((n_values / channels) ** (1 / rank))
+        if channels * side**rank == n_values:  # equal sides: squares and cubes
+            fitting.append((*[side] * rank, channels))
+    fitting.append((n_values, 1))
+    shapes = ", ".join(map(str, list(dict.fromkeys(fitting))[:4]))
+    return f"Expected an input_shape with as many values as a row, such as {shapes}."
 
 
 def as_rows(X: np.ndarray, input_shape: tuple[int, ...], dtype: str, name: str = "X") -> np.ndarray:
