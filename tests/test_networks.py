@@ -146,3 +146,11 @@ def test_builds_are_equal_to_keras_by_hand(rng):
     by_hand.set_weights(ours.get_weights())
     X = rng.normal(size=(5, 8, 8, 1)).astype("float32")
     np.testing.assert_array_equal(ours(X), by_hand(X))
+
+
+def test_rows_of_float64_are_not_rounded(few_digits):
+    X, y = few_digits
+    net = CNNClassifier(Plain(filters=(2,)), epochs=1, dtype="float64", random_state=0).fit(X, y)
+    ones = np.ones((2, 8, 8, 1))
+    for outputs in (net.decision_function, net.to_keras()):  # Keras' own `predict` rounds to float32
+        assert (np.asarray(outputs(ones)) != np.asarray(outputs(ones + 1e-10))).all()
