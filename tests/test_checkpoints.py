@@ -19,10 +19,11 @@ from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.metrics import make_scorer, recall_score
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
 
+import skcnn.fitting
 from skcnn import CNNClassifier, CNNRegressor
 from skcnn.exceptions import CheckpointWarning
 from skcnn.networks import Plain
-from skcnn.training.checkpoints import Checkpoints, memory_folder
+from skcnn.training.checkpoints import Checkpoints, memory_folder, surroundings
 
 NET = Plain(filters=(4,))
 
@@ -159,6 +160,34 @@ def test_another_run_is_not_taken_for_this_one(change, unbalanced, tmp_path, epo
     epochs_printed()
     net.fit(X, y, sample_weight=weight)
     assert epochs_printed() == 1
+
+
+def test_other_validation_rows_are_another_run(unbalanced, tmp_path, epochs_printed):
+    X, y = unbalanced
+    net = CNNClassifier(NET, epochs=1, random_state=0, memory=tmp_path, verbose=1)
+    for held_out in (X[:40], X[40:80], X[:40]):
+        net.fit(X[80:], y[80:], X_val=held_out, y_val=np.arange(40) % 2)
+    assert epochs_printed() == 2
+
+
+def test_other_versions_threads_or_processors_are_another_run(unbalanced, tmp_path, epochs_printed, monkeypatch):
+    net = CNNClassifier(NET, epochs=1, random_state=0, memory=tmp_path, verbose=1).fit(*unbalanced)
+    versions, *others, n_threads = surroundings()
+    assert skcnn.__version__ in versions
+    assert n_threads == 1  # as conftest has chosen
+    for other in ((versions, *others, 2), (("0", *versions[1:]), *others, n_threads)):
+        monkeypatch.setattr(skcnn.fitting, "surroundings", lambda other=other: other)
+        net.fit(*unbalanced)
+    assert epochs_printed() == 3
+
+
+def test_a_second_training_takes_the_rates_of_its_own_first(unbalanced, tmp_path):
+    """Both train on all rows with the same seed; only the rates that the first training has found differ."""
+    X, y = unbalanced
+    fresh = CNNClassifier(NET, early_stopping=True, refit_full=True, schedule="plateau", epochs=6, random_state=0)
+    for tol in (1.0, 0.0):  # the rate goes down at once, and hardly ever
+        expected = clone(fresh).set_params(tol=tol, n_iter_no_change=6).fit(X, y)
+        same(clone(expected).set_params(memory=tmp_path).fit(X, y), expected)
 
 
 def test_class_shares_to_predict_for_need_no_training(unbalanced, tmp_path, epochs_printed):
@@ -344,7 +373,7 @@ def test_an_interrupted_fit_goes_on_from_its_last_checkpoint(unbalanced, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         kept.fit(X, y)
     assert epochs_printed() == 3
-    (path,) = tmp_path.rglob("*.npz")
+    (path,) = tmp_path.rglob("*.npz")  # each has replaced the one before
     assert path.name.endswith("-000003-between.npz")
     again = clone(kept).fit(X, y)
     assert epochs_printed() == 2

@@ -392,6 +392,22 @@ def test_pool_lends_one_program_to_one_fit_at_a_time():
         assert any(program is one for one in lent)
 
 
+@pytest.mark.parametrize("network", [Plain(filters=(4,)), own_network], ids=["plain", "own"])
+def test_programs_share_their_graphs_and_nothing_else(network, problem):
+    alone = [run({}, seed, network=network, problem=problem) for seed in (0, 1)]
+    pool = Pool()
+    with pool.lend(topology(network, optimizer="adam")) as one, pool.lend(topology(network, optimizer="adam")) as other:
+        traces = trace_count()
+        together = [run({}, 0, one, problem=problem)]
+        weights = one.weights()
+        together.append(run({}, 1, other, problem=problem))
+        assert trace_count() - traces == 1
+        for before, after in zip(weights, one.weights(), strict=True):
+            np.testing.assert_array_equal(before, after)
+    assert all(same(a, b) for a, b in zip(alone, together, strict=True))
+    assert not same(*alone)
+
+
 def test_object_key_sees_code_and_parameters():
     def make(units, relu):
         def network(input_shape, n_outputs):

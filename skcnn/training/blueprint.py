@@ -167,7 +167,13 @@ class Blueprint:
         slots = list(itertools.chain.from_iterable(self._slots))
         self.variables = [*weights, *self._units, *slots, *(variable for variable, _ in seeds)]
         self.n_weights, self.n_slots = len(weights) + len(self._units), len(slots)
-        self.initial = [variable.numpy() for variable in self.variables]
+        # Slots start at zero, which takes no memory here.
+        self.initial = [
+            np.broadcast_to(np.zeros((), topology.dtype), variable.shape)
+            if self.n_weights <= i < self.n_weights + self.n_slots
+            else variable.numpy()
+            for i, variable in enumerate(self.variables)
+        ]
         self.dtype = tf.as_dtype(topology.dtype)
         self.largest_activation = max(int(np.prod(shape)) for shape in _activation_shapes(self.model)) * self.dtype.size
 

@@ -16,9 +16,10 @@ from uuid import uuid4
 
 import numpy as np
 
+import skcnn
 from skcnn.exceptions import CheckpointWarning
 from skcnn.training.loop import Progress
-from skcnn.training.threads import n_threads
+from skcnn.training.threads import n_threads, start_tensorflow
 
 __all__ = ["Checkpoints", "memory_folder", "surroundings"]
 
@@ -46,8 +47,10 @@ def memory_folder(memory: Any) -> Path | None:
 @cache
 def surroundings() -> tuple[Any, ...]:
     """Return what else decides the bits of a result: versions of the libraries, processor and number of threads."""
-    libraries = ("skcnn", "tensorflow", "keras", "numpy", "scikit-learn", "imbalanced-learn")
-    return tuple(version(name) for name in libraries), _processor(), n_threads()
+    tf, keras = start_tensorflow()
+    # By module where a distribution of another name may have brought it, such as tensorflow-cpu.
+    modules = skcnn.__version__, tf.__version__, keras.__version__, np.__version__
+    return modules, version("scikit-learn"), version("imbalanced-learn"), _processor(), n_threads()
 
 
 def _processor() -> tuple[str, ...]:
