@@ -4,13 +4,14 @@
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
-__all__ = ["NETWORKS", "Network", "Plain", "build_model", "resolve_network"]
+__all__ = ["NETWORKS", "Network", "NetworkBuilder", "Plain", "build_model", "resolve_network"]
 
 
 class Network(BaseEstimator):
@@ -228,6 +229,32 @@ def build_model(network: Any, input_shape: tuple[int, ...], n_outputs: int, drop
         raise TypeError(f"The network {name} returned {type(model).__name__}; expected a keras.Model.")
     _check_model(model, name, input_shape, n_outputs)
     return model
+
+
+@dataclass(frozen=True)
+class NetworkBuilder:
+    """`build_model` with its arguments: plain data, so that fitted estimators are saved without a function in them.
+
+    Attributes
+    ----------
+    network : Network or callable
+        What is built.
+    input_shape : tuple of int
+        Shape of a row, channels last.
+    n_outputs : int
+        Number of outputs.
+    dropout : float, default=0.0
+        Share of the features dropped before the output layer.
+    """
+
+    network: Any
+    input_shape: tuple[int, ...]
+    n_outputs: int
+    dropout: float = 0.0
+
+    def __call__(self) -> Any:
+        """Return a new Keras model."""
+        return build_model(self.network, self.input_shape, self.n_outputs, self.dropout)
 
 
 def _check_model(model: Any, name: str, input_shape: tuple[int, ...], n_outputs: int) -> None:

@@ -14,6 +14,8 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routi
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from skcnn.persistence import VersionNote
+
 __all__ = ["NDTransformer"]
 
 
@@ -70,6 +72,7 @@ def _transformer_has(name: str) -> Callable[["NDTransformer"], bool]:
 class NDTransformer(
     TransformerMixin,
     MetaEstimatorMixin,
+    VersionNote,
     BaseEstimator,
     auto_wrap_output_keys=None,  # type: ignore[call-arg]  # the transformer wraps its own output, which is a table
 ):

@@ -1,6 +1,5 @@
 """The engine against Keras' own training, and what it promises: traces, equality to the bit, bounds."""
 
-import functools
 import gc
 import random
 import threading
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 
 from skcnn.fingerprint import object_key
-from skcnn.networks import Plain, build_model
+from skcnn.networks import NetworkBuilder, Plain
 from skcnn.training.blueprint import Topology, trace_count
 from skcnn.training.loop import Data, Plan, Progress, train
 from skcnn.training.pool import Pool
@@ -30,8 +29,8 @@ def topology(network=None, loss="softmax", optimizer="sgd", dtype="float32", **s
         loss=loss,
         optimizer=optimizer,
         dtype=dtype,
-        knobs=frozenset(strengths),
-        build=functools.partial(build_model, network, SHAPE, N_CLASSES, dropout),
+        knobs=tuple(sorted(strengths)),
+        build=NetworkBuilder(network, SHAPE, N_CLASSES, dropout),
     )
 
 
@@ -341,8 +340,8 @@ def test_own_regularisers_and_embeddings_train(problem):
 @pytest.mark.parametrize("pooling", [None, "avg"])
 def test_a_row_is_predicted_alike_in_any_company(dims, pooling, rng):
     network = Plain(filters=(8, 16), pooling=pooling, dense_units=(32,))
-    fixed = functools.partial(build_model, network, dims, 4)
-    program = Program(Topology(object_key(network), dims, 4, "softmax", "adam", "float32", frozenset(), fixed))
+    build = NetworkBuilder(network, dims, 4)
+    program = Program(Topology(object_key(network), dims, 4, "softmax", "adam", "float32", (), build))
     program.reset(0)
     X = rng.normal(size=(700, *dims)).astype("float32")
     whole = program.predict(X)

@@ -48,8 +48,8 @@ class Topology:
         Name of an update rule, see `skcnn.training.optimizers`.
     dtype : {"float32", "float64"}
         Type of weights and arithmetic.
-    knobs : frozenset of str
-        The strengths that are on, among ``l1``, ``l2``, ``dropout``, ``weight_decay``, ``label_smoothing``,
+    knobs : tuple of str
+        The strengths that are on, sorted, among ``l1``, ``l2``, ``dropout``, ``weight_decay``, ``label_smoothing``,
         ``focal_gamma``, ``clipnorm`` and ``momentum``. On or off changes the graph, their values do not.
     build : callable
         ``build()`` returns the Keras model; not part of the key.
@@ -63,7 +63,7 @@ class Topology:
     loss: str
     optimizer: str
     dtype: str
-    knobs: frozenset[str]
+    knobs: tuple[str, ...]
     build: Callable[[], Any] = field(compare=False, repr=False)
     standardize: str | None = None
 
