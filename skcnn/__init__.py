@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skcnn import diagnosis, displays, inspection, networks, persistence, preprocessing, sampling
+    from skcnn import datasets, diagnosis, displays, inspection, networks, persistence, preprocessing, sampling
     from skcnn.diagnosis import diagnose
     from skcnn.estimators import CNNClassifier, CNNRegressor
     from skcnn.exporting import export
@@ -24,12 +24,22 @@ _MODULE_OF = {
     "export": "skcnn.exporting",
     "set_threads": "skcnn.training.threads",
 }
-_SUBMODULES = ("diagnosis", "displays", "inspection", "networks", "persistence", "preprocessing", "sampling")
+_SUBMODULES = (
+    "datasets",
+    "diagnosis",
+    "displays",
+    "inspection",
+    "networks",
+    "persistence",
+    "preprocessing",
+    "sampling",
+)
 
 __all__ = [
     "CNNClassifier",
     "CNNRegressor",
     "check_grid",
+    "datasets",
     "diagnose",
     "diagnosis",
     "displays",

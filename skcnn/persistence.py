@@ -16,7 +16,7 @@ __all__ = ["TRUSTED_TYPES", "VersionNote"]
 TRUSTED_TYPES = (
     "skcnn.estimators.CNNClassifier",
     "skcnn.estimators.CNNRegressor",
-    "skcnn.networks.NetworkBuilder",
+    "skcnn.networks.building.NetworkBuilder",
     "skcnn.preprocessing.NDTransformer",
     "skcnn.sampling.NDSampler",
     "skcnn.targets.ClassTarget",
