@@ -82,7 +82,8 @@ def export(
     -----
     The ``.keras`` file loads with Keras' safe mode, which runs no code from the file, and without skcnn; layers of your
     own must be registered where it is loaded (`keras.saving.register_keras_serializable`). The network of an ``.onnx``
-    file is of float32, the type that ONNX runtimes have convolutions for.
+    file and any network of volumes is of float32: for float64, ONNX runtimes have no convolution, and TensorFlow has no
+    pooling of volumes.
 
     Classes, column names and versions are written down, too: in an ``.onnx`` file as metadata of the model, in a
     ``.keras`` file, which is a zip file, as its member ``skcnn.json``.
@@ -108,7 +109,7 @@ def export(
     if dtype not in (None, "float32", "float64", "uint8"):
         raise ValueError(f"dtype={dtype!r}; expected 'float32', 'float64', 'uint8' or None.")
     steps, cnn = fitted_steps(estimator)
-    if path.suffix == ".onnx":
+    if path.suffix == ".onnx" or len(cnn.input_shape_) == 4:
         cnn = _in_float32(cnn)
     about = _about(estimator, cnn)
     unfinished = path.with_name(f"{path.stem}-{uuid4().hex}{path.suffix}")

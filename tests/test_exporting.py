@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 from skcnn import CNNClassifier, CNNRegressor, export
-from skcnn.networks import Plain
+from skcnn.networks import ImageResNet, Plain
 from skcnn.preprocessing import NDTransformer
 from skcnn.sampling import NDSampler
 
@@ -71,6 +71,19 @@ def of(X, y):
         ),
         "float32, far from 0": (make_pipeline(RobustScaler(), classifier()), far, y, "float64"),
         "multilabel, own network": (classifier(network=own_network), X, np.c_[y > 4, y % 2].astype(int), None),
+        "residual": (
+            classifier(
+                network=ImageResNet(8, filters=4),
+                stochastic_depth=0.2,
+                dropout=0.1,
+                spatial_dropout=0.1,
+                augmentation="noise",
+            ),
+            X,
+            y,
+            None,
+        ),
+        "volumes, float64": (classifier(dtype="float64"), X.reshape(-1, 4, 4, 4, 1), y, None),
         "uint8": (classifier(standardize="position"), (X * 16).astype("uint8"), y, "uint8"),
         "regression": (
             make_pipeline(NDTransformer(StandardScaler(), per="channel"), regressor()),
