@@ -220,6 +220,9 @@ def _layers(step: Any, dtype: str) -> list[Any]:
         flat, back = (keras.layers.Reshape(shape, dtype=dtype) for shape in ((-1,), step.row_shape_))
         return [flat, *inner, back]
 
+    def wide(values: Any) -> np.ndarray:  # scalers that were fitted on float32 hold float32
+        return np.asarray(values, np.float64)
+
     def plus(by: Any) -> Any:
         return keras.layers.Rescaling(1.0, by, dtype=dtype)
 
@@ -229,17 +232,17 @@ def _layers(step: Any, dtype: str) -> list[Any]:
     def clip(low: float, high: float) -> list[Any]:
         return [plus(-low), keras.layers.ReLU(max_value=high - low, dtype=dtype), plus(low)]
 
-    # Center and factor are two layers: in one, their product would lose digits. Scalers of float32 rows hold float32.
+    # Center and factor are two layers: in one, their product would lose digits.
     if kind in (StandardScaler, RobustScaler):
         center = step.center_ if kind is RobustScaler else (step.mean_ if step.with_mean else None)
-        layers = [] if center is None else [plus(-np.float64(center))]
-        return layers if step.scale_ is None else [*layers, times(1 / np.float64(step.scale_))]
+        layers = [] if center is None else [plus(-wide(center))]
+        return layers if step.scale_ is None else [*layers, times(1 / wide(step.scale_))]
     if kind is MinMaxScaler:
         low, high = map(float, step.feature_range)
-        layers = [plus(-np.float64(step.data_min_)), times(np.float64(step.scale_)), plus(low)]
+        layers = [plus(-wide(step.data_min_)), times(wide(step.scale_)), plus(low)]
         return [*layers, *clip(low, high)] if step.clip else layers
     if kind is MaxAbsScaler:
-        layers = [times(1 / np.float64(step.scale_))]
+        layers = [times(1 / wide(step.scale_))]
         return [*layers, *clip(-1.0, 1.0)] if getattr(step, "clip", False) else layers
     raise TypeError(
         f"The step {step!r} has no counterpart in an exported file. Expected StandardScaler, MinMaxScaler, "

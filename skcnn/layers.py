@@ -131,6 +131,10 @@ class Dropout(keras.layers.Dropout):
 class _WholeDropout(Dropout):
     """Dropout of more than single units: the mask is the same along the axes that `noise_shape` gives 1 for."""
 
+    def __init__(self, rate: float, **kwargs: Any) -> None:
+        super().__init__(rate, **kwargs)
+        self.built = False  # Keras 3.8 takes dropout for built, and would not call build
+
     def build(self, input_shape: Any) -> None:
         """Take the axes of the mask from those of the input."""
         self.noise_shape = self._shared(tuple(input_shape))

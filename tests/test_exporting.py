@@ -238,19 +238,15 @@ def test_other_steps_and_estimators_are_named(few_digits, tmp_path):
         export(LogisticRegression(), tmp_path / "model.keras")
 
 
-class Own(keras.layers.Layer):
-    """A layer of one's own that nobody registered."""
-
-    def call(self, inputs):
-        """Do nothing."""
-        return inputs
-
-
 def with_lambda(input_shape, n_outputs):
     return keras.Sequential([own_network(input_shape, n_outputs), keras.layers.Lambda(lambda z: 2 * z)])
 
 
 def with_own_layer(input_shape, n_outputs):
+    class Own(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs
+
     return keras.Sequential([own_network(input_shape, n_outputs), Own()])
 
 
