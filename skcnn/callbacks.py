@@ -1,13 +1,16 @@
 """scikit-learn's callbacks (scikit-learn 1.9 and later) on a network: one task for the fit, and in it one per epoch."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils import _safe_indexing
 
-from skcnn.training.loop import Progress
 from skcnn.weights import check_row_weights
+
+if TYPE_CHECKING:
+    from skcnn.training.loop import Progress
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -17,7 +20,7 @@ except ImportError:  # scikit-learn before 1.9 has no callbacks
         """Nothing to support."""
 
 
-__all__ = ["CallbackSupportMixin", "EpochTasks", "FitTasks", "follows_epochs"]
+__all__ = ["CallbackSupportMixin", "EpochTasks", "FitTasks", "fit_task", "follows_epochs"]
 
 
 def follows_epochs(estimator: Any) -> bool:
@@ -28,6 +31,35 @@ def follows_epochs(estimator: Any) -> bool:
     from sklearn.callback import ProgressBar
 
     return any(type(callback) is not ProgressBar for callback in callbacks)
+
+
+@contextmanager
+def fit_task(estimator: Any, inner: Any = None, name: str = "") -> Iterator[None]:
+    """Tell scikit-learn's callbacks of a fit in one step, or with one estimator inside that is told of them, too.
+
+    Parameters
+    ----------
+    estimator : estimator
+        What is fitted in the ``with`` block.
+    inner : estimator, default=None
+        What is fitted there, too.
+    name : str, default=""
+        Name of that task.
+    """
+    if not hasattr(estimator, "_init_callback_context"):
+        yield
+        return
+    root = estimator._init_callback_context(max_subtasks=int(inner is not None))
+    root.call_on_fit_task_begin(estimator=estimator)
+    if inner is None:
+        yield
+    else:
+        task = root.subcontext(task_name=name)
+        with task.propagate_callback_context(inner):
+            task.call_on_fit_task_begin(estimator=estimator)
+            yield
+            task.call_on_fit_task_end(estimator=estimator)
+    root.call_on_fit_task_end(estimator=estimator)
 
 
 class FitTasks:
@@ -63,7 +95,9 @@ class FitTasks:
         if self._root is not None:
             self._root.call_on_fit_task_end(estimator=self.estimator, reconstruction_attributes={}, **self.data(None))
 
-    def training(self, rows: np.ndarray, epochs: int, first: int, now: Callable[[Progress], Any]) -> list["EpochTasks"]:
+    def training(
+        self, rows: np.ndarray, epochs: int, first: int, now: Callable[["Progress"], Any]
+    ) -> list["EpochTasks"]:
         """Return what tells callbacks of the epochs of one training; nothing if there are none.
 
         Parameters
@@ -107,7 +141,7 @@ class EpochTasks:
         nested: bool,
         rows: np.ndarray,
         first: int,
-        now: Callable[[Progress], Any],
+        now: Callable[["Progress"], Any],
     ) -> None:
         self.estimator = tasks.estimator
         self._context = context
@@ -117,7 +151,7 @@ class EpochTasks:
         self._now = now
         self._epoch: Any = None
 
-    def start(self, progress: Progress) -> None:
+    def start(self, progress: "Progress") -> None:
         """Begin the task of the training, if it is one of several; epochs that ``memory=`` kept are over at once."""
         if self._nested:
             self._context.call_on_fit_task_begin(estimator=self.estimator, **self._data)
@@ -125,15 +159,15 @@ class EpochTasks:
             self._begin_epoch()
             self._end_epoch()
 
-    def begin(self, progress: Progress) -> None:
+    def begin(self, progress: "Progress") -> None:
         """Begin the task of an epoch."""
         self._begin_epoch(**self._data, reconstruction_attributes=lambda: vars(self._now(progress)))
 
-    def end(self, progress: Progress) -> bool:
+    def end(self, progress: "Progress") -> bool:
         """End the task of an epoch, and return whether a callback wants to stop."""
         return self._end_epoch(**self._data, reconstruction_attributes=lambda: vars(self._now(progress)))
 
-    def finish(self, progress: Progress) -> None:
+    def finish(self, progress: "Progress") -> None:
         """End what is open: the task of an epoch that was interrupted, and that of the training."""
         if self._epoch is not None:
             self._end_epoch()

@@ -141,7 +141,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     n_iter_ : int
         Epochs trained.
     best_iter_ : int
-        Epoch of the weights that were kept.
+        Epoch of the weights that were kept, if no Keras callback has set others.
     callbacks_ : list of keras.callbacks.Callback
         The copies of `callbacks` that were used, without their model; empty in a pickle.
 
@@ -489,7 +489,7 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     n_iter_ : int
         Epochs trained.
     best_iter_ : int
-        Epoch of the weights that were kept.
+        Epoch of the weights that were kept, if no Keras callback has set others.
     callbacks_ : list of keras.callbacks.Callback
         The copies of `callbacks` that were used, without their model; empty in a pickle.
 

@@ -217,6 +217,7 @@ class Fit:
         encoded = _cast(self.target.encode(held_out.y, "y_val"), estimator.dtype)
         rows = as_rows(held_out.X, self.topology.input_shape, estimator.dtype, "X_val")
         view = self.become(copy.copy(estimator))  # what scorers see: this estimator with the weights of the moment
+        vars(view).pop("feature_names_in_", None)  # checked rows have no names any more
         scorer = None if estimator.scoring == "loss" else check_scoring(estimator, estimator.scoring)
         weights = {} if held_out.weight is None else {"sample_weight": held_out.weight}
 

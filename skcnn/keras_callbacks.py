@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -137,16 +138,14 @@ class KerasCallbacks:
 
     def end(self, progress: Progress) -> bool:
         """Call ``on_epoch_end``, take what they add to the logs into the history, and return whether they stop."""
-        logs = {name: values[-1] for name, values in progress.history.items()}
-        known = dict(logs)
+        logs = {name: values[-1] for name, values in progress.history.items() if not np.isnan(values[-1])}
         self._show(progress, self.program.weights())
         self._call("on_epoch_end", progress, progress.epoch - 1, logs)
-        for name, value in logs.items():
-            if name not in known and np.ndim(value) == 0:
-                values = progress.history.setdefault(name, [])
-                values += [np.nan] * (progress.epoch - len(values))
-            if name not in known or value != known[name]:
-                progress.history[name][-1] = float(value)
+        for name in [name for name, value in logs.items() if isinstance(value, Real)]:
+            values = progress.history.setdefault(name, [])
+            values += [np.nan] * (progress.epoch - len(values))
+            if np.isnan(values[-1]):  # else a value of the fit itself, which callbacks see rounded
+                values[-1] = float(logs[name])
         return bool(self.model.stop_training)
 
     def finish(self, progress: Progress) -> None:
