@@ -3,7 +3,6 @@
 import copy
 import math
 import os
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -20,7 +19,8 @@ from skcnn.callbacks import CallbackSupportMixin, FitTasks
 from skcnn.fingerprint import object_key
 from skcnn.fitting import Fit, HeldOut
 from skcnn.keras_callbacks import check_copyable, copy_callbacks
-from skcnn.networks import NETWORKS, Network, build_model, resolve_network
+from skcnn.networks import NETWORKS, Network, NetworkBuilder, resolve_network
+from skcnn.persistence import VersionNote
 from skcnn.splitting import inner_split, labels_to_stratify
 from skcnn.training.blueprint import Topology, building
 from skcnn.training.checkpoints import memory_folder
@@ -37,9 +37,11 @@ RATE = Interval(Real, 0, 1, closed="left")
 PENALTY = Interval(Real, 0, None, closed="left")
 
 
-class BaseCNN(CallbackSupportMixin, BaseEstimator):
+class BaseCNN(CallbackSupportMixin, VersionNote, BaseEstimator):
     """What classifier and regressor share: checks, the fit, and the outputs of the network."""
 
+    # Keras builds the network again from its description when it predicts.
+    _noted = ("skcnn", "keras")
     # With early_stopping="auto", as in scikit-learn's HistGradientBoostingClassifier.
     AUTO_EARLY_STOPPING_ROWS = 10_000
     # Any rate in (0, 1) stands for "is on" while a network is built: the rates themselves are inputs of each step.
@@ -327,11 +329,11 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator):
             loss=self._loss_name(target),
             optimizer=optimizer,
             dtype=self.dtype,
-            knobs=frozenset(strengths),
+            knobs=tuple(sorted(strengths)),
             standardize=self.standardize,
             augmentation=tuple(map(layer_key, transformations)),
             transformations=transformations,
-            build=partial(build_model, network, input_shape, target.n_outputs, rates),
+            build=NetworkBuilder(network, input_shape, target.n_outputs, rates),
         )
 
     def _record(self, progress: Progress, keep_optimizer: bool) -> None:
@@ -404,13 +406,13 @@ class BaseCNN(CallbackSupportMixin, BaseEstimator):
         inputs = x = keras.Input(self.input_shape_, dtype=self._topology.dtype)
         if units:  # not keras.layers.Normalization, which takes scales below 1e-7 for 1e-7
             mean, factor = units[0], 1 / units[1]
-            x = keras.layers.Rescaling(np.ones_like(mean).tolist(), (-mean).tolist(), name="center")(x)
-            x = keras.layers.Rescaling(factor.tolist(), np.zeros_like(mean).tolist(), name="scale")(x)
+            x = keras.layers.Rescaling(np.ones_like(mean), -mean, name="center")(x)
+            x = keras.layers.Rescaling(factor, np.zeros_like(mean), name="scale")(x)
         scale, offset = self._output_units()
         outputs = model(x) if units else model.outputs[0]
         if scale is not None or np.any(offset):
             ones = np.ones(self.n_outputs_) if scale is None else scale
-            outputs = keras.layers.Rescaling(ones.tolist(), np.asarray(offset).tolist(), name="units")(outputs)
+            outputs = keras.layers.Rescaling(ones, np.asarray(offset), name="units")(outputs)
         return keras.Model(inputs if units else model.inputs[0], outputs)
 
     def _plain_layer(self, layer: Any) -> Any:

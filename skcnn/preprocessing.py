@@ -15,6 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from skcnn.callbacks import CallbackSupportMixin, fit_task
+from skcnn.persistence import VersionNote
 
 __all__ = ["NDTransformer"]
 
@@ -73,6 +74,7 @@ class NDTransformer(
     CallbackSupportMixin,
     TransformerMixin,
     MetaEstimatorMixin,
+    VersionNote,
     BaseEstimator,
     auto_wrap_output_keys=None,  # type: ignore[call-arg]  # the transformer wraps its own output, which is a table
 ):

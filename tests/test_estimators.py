@@ -216,15 +216,6 @@ def test_no_seed_gives_different_models_and_a_generator_advances(few_digits):
     assert not same_model(*advanced)
 
 
-def test_a_pickle_is_small_plain_and_predicts(fitted, few_digits):
-    X, _ = few_digits
-    pickled = pickle.dumps(fitted)
-    assert b"keras" not in pickled.lower().replace(b"to_keras", b"")
-    n_bytes = sum(weight.nbytes for weight in fitted._weights)
-    assert len(pickled) < n_bytes + 8_000
-    np.testing.assert_array_equal(pickle.loads(pickled).predict_proba(X), fitted.predict_proba(X))
-
-
 def test_a_search_traces_each_topology_once(few_digits):
     X, y = few_digits
     search = GridSearchCV(

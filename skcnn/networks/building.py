@@ -1,9 +1,10 @@
 """`build_model`: a network, named or own, as a Keras model that fits the data."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["build_model"]
+__all__ = ["NetworkBuilder", "build_model"]
 
 
 def build_model(
@@ -53,6 +54,32 @@ def build_model(
                 "another network."
             )
     return model
+
+
+@dataclass(frozen=True)
+class NetworkBuilder:
+    """`build_model` with its arguments: plain data, so that fitted estimators are saved without a function in them.
+
+    Attributes
+    ----------
+    network : Network or callable
+        What is built.
+    input_shape : tuple of int
+        Shape of a row, channels last.
+    n_outputs : int
+        Number of outputs.
+    rates : mapping of str to float
+        Rates of the dropout layers that are on.
+    """
+
+    network: Any
+    input_shape: tuple[int, ...]
+    n_outputs: int
+    rates: Mapping[str, float] = field(default_factory=dict)
+
+    def __call__(self) -> Any:
+        """Return a new Keras model."""
+        return build_model(self.network, self.input_shape, self.n_outputs, self.rates)
 
 
 _PLACES = {

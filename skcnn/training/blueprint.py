@@ -48,8 +48,8 @@ class Topology:
         Name of an update rule, a key of `skcnn.training.optimizers.RULES`.
     dtype : {"float32", "float64"}
         Type of weights and arithmetic.
-    knobs : frozenset of str
-        The strengths that are on, among ``l1``, ``l2``, ``dropout``, ``spatial_dropout``, ``stochastic_depth``,
+    knobs : tuple of str
+        The strengths that are on, sorted, among ``l1``, ``l2``, ``dropout``, ``spatial_dropout``, ``stochastic_depth``,
         ``weight_decay``, ``label_smoothing``, ``mixup``, ``cutmix``, ``augmentation_strength``, ``focal_gamma``,
         ``clipnorm``, ``momentum`` and ``ema_momentum``. On or off changes the graph, their values do not.
     build : callable
@@ -68,7 +68,7 @@ class Topology:
     loss: str
     optimizer: str
     dtype: str
-    knobs: frozenset[str]
+    knobs: tuple[str, ...]
     build: Callable[[], Any] = field(compare=False, repr=False)
     standardize: str | None = None
     augmentation: tuple[Hashable, ...] = ()
