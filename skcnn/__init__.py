@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skcnn import diagnosis, displays, inspection, networks, preprocessing, sampling
+    from skcnn import datasets, diagnosis, displays, inspection, networks, preprocessing, sampling
     from skcnn.diagnosis import diagnose
     from skcnn.estimators import CNNClassifier, CNNRegressor
     from skcnn.grids import check_grid
@@ -22,12 +22,13 @@ _MODULE_OF = {
     "diagnose": "skcnn.diagnosis",
     "set_threads": "skcnn.training.threads",
 }
-_SUBMODULES = ("diagnosis", "displays", "inspection", "networks", "preprocessing", "sampling")
+_SUBMODULES = ("datasets", "diagnosis", "displays", "inspection", "networks", "preprocessing", "sampling")
 
 __all__ = [
     "CNNClassifier",
     "CNNRegressor",
     "check_grid",
+    "datasets",
     "diagnose",
     "diagnosis",
     "displays",

@@ -12,9 +12,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skcnn.augmentation import AUGMENTATIONS, check_augmentation, layer_key, listed
 from skcnn.fingerprint import object_key
 from skcnn.fitting import Fit, HeldOut
 from skcnn.networks import NETWORKS, Network, build_model, resolve_network
@@ -52,11 +53,18 @@ class BaseCNN(BaseEstimator):
         "spatial_dropout": [RATE],
         "stochastic_depth": [RATE],
         "weight_decay": [PENALTY],
+        "mixup": [PENALTY],
+        "cutmix": [PENALTY],
+        "augmentation": [StrOptions(set(AUGMENTATIONS)), list, tuple, HasMethods(["call", "get_config"]), None],
+        "augmentation_strength": [PENALTY],
         "optimizer": [StrOptions({"adam", "sgd", "rmsprop"})],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "momentum": [RATE],
-        "schedule": [StrOptions({"constant", "cosine", "plateau"})],
+        "nesterovs_momentum": ["boolean"],
+        "schedule": [StrOptions({"constant", "cosine", "one_cycle", "plateau"})],
+        "warmup_epochs": [PENALTY],
         "clipnorm": [Interval(Real, 0, None, closed="neither"), None],
+        "ema_momentum": [RATE],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "epochs": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean", StrOptions({"auto"})],
@@ -274,9 +282,12 @@ class BaseCNN(BaseEstimator):
                 "its layers itself. Put keras.layers.Dropout into the function, or write it as a subclass of "
                 "skcnn.networks.Network."
             )
-        names = ["l1", *dropouts, "weight_decay", "clipnorm", *self._more_strengths()]
+        names = ["l1", *dropouts, "weight_decay", "mixup", "cutmix", "clipnorm", "ema_momentum"]
+        names += self._more_strengths()
         if self.optimizer == "sgd":
             names.append("momentum")
+        if any(isinstance(one, str) for one in listed(self.augmentation)):
+            names.append("augmentation_strength")
         on = {name: float(getattr(self, name)) for name in names if getattr(self, name)}
         return {"l2": float(self.l2)} | on
 
@@ -284,15 +295,23 @@ class BaseCNN(BaseEstimator):
         network = copy.deepcopy(resolve_network(self.network)) if isinstance(self.network, Network) else self.network
         network = resolve_network(network)
         rates = {name: self.DROPOUT_ON for name in self.DROPOUTS if name in strengths}
+        optimizer = self.optimizer
+        if "momentum" in strengths:
+            optimizer = "nesterov" if self.nesterovs_momentum else "momentum"
+        transformations = check_augmentation(self.augmentation, input_shape)
+        if "augmentation_strength" not in strengths:
+            transformations = tuple(one for one in transformations if not isinstance(one, str))
         return Topology(
             network=object_key(network),
             input_shape=input_shape,
             n_outputs=target.n_outputs,
             loss=self._loss_name(target),
-            optimizer=self.optimizer,
+            optimizer=optimizer,
             dtype=self.dtype,
             knobs=frozenset(strengths),
             standardize=self.standardize,
+            augmentation=tuple(map(layer_key, transformations)),
+            transformations=transformations,
             build=partial(build_model, network, input_shape, target.n_outputs, rates),
         )
 
