@@ -36,16 +36,17 @@ from joblib import Memory, Parallel, delayed
 from report import markdown_table, parse_quick, write_section
 from scipy.stats import binomtest
 from sklearn.base import clone
-from sklearn.datasets import load_digits, load_sample_images
+from sklearn.datasets import load_breast_cancer, load_digits, load_sample_images
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
+from sklearn.preprocessing import StandardScaler
 
 import skcnn
 from skcnn import CNNClassifier, diagnose
 from skcnn.networks import Plain
 
 QUESTION = "Does the diagnosis name the cause that was planted, nothing on clean data, and does its grid cure?"
-SET_ON, JUDGED_ON = ("digits", "gratings"), ("photographs", "series")
+SET_ON, JUDGED_ON = ("digits", "gratings", "photographs", "series"), ("cells", "shapes")
 N_TRAIN, N_TEST, N_FRESH = 400, 400, 600
 N_JOBS = 2
 MOST_CANDIDATES = 6
@@ -110,13 +111,39 @@ def series(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
     return (bumps + rng.normal(scale=0.35, size=bumps.shape))[..., None], y
 
 
-DATA = {"digits": digits, "gratings": gratings, "photographs": photographs, "series": series}
+def cells(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """scikit-learn's breast cancer data: mean, spread and extreme (channels) of ten measures of cell nuclei."""
+    X, y = load_breast_cancer(return_X_y=True)
+    rows = rng.permutation(len(y))[:n]
+    return StandardScaler().fit_transform(X).reshape(-1, 3, 10).swapaxes(1, 2)[rows], y[rows]
+
+
+def shapes(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """A disc, a ring or a cross of any size and brightness somewhere in the picture, under noise."""
+    y = rng.integers(0, 3, n)
+    row, column = np.mgrid[:12, :12][:, None]
+    middle, size = rng.uniform(4, 7, (2, n, 1, 1)), rng.uniform(2.5, 3.5, (n, 1, 1))
+    down, right = row - middle[0], column - middle[1]
+    away = np.hypot(down, right)
+    cross = (np.minimum(np.abs(down), np.abs(right)) < 0.8) & (away < size + 0.5)
+    drawn = np.stack([away < size - 0.5, np.abs(away - size) < 0.8, cross])[y, np.arange(n)]
+    return (drawn * rng.uniform(0.8, 1.2, size.shape) + rng.normal(scale=0.25, size=away.shape))[..., None], y
+
+
+DATA = {
+    "digits": digits,
+    "gratings": gratings,
+    "photographs": photographs,
+    "series": series,
+    "cells": cells,
+    "shapes": shapes,
+}
 
 
 def rows_of(name: str, seed: int) -> Rows:
     rng = np.random.default_rng([seed, sorted(DATA).index(name)])
     X, y = DATA[name](rng, N_TRAIN + N_TEST + N_FRESH)
-    n_train, n_test = (N_TRAIN, N_TEST) if name != "digits" else (250, 250)
+    n_train, n_test = (N_TRAIN, N_TEST) if len(y) == N_TRAIN + N_TEST + N_FRESH else (len(y) // 3, len(y) // 3)
     X, X_rest, y, y_rest = train_test_split(X, y, train_size=n_train, stratify=y, random_state=seed)
     X_test, X_fresh, y_test, y_fresh = train_test_split(
         X_rest, y_rest, train_size=n_test, stratify=y_rest, random_state=seed
@@ -257,7 +284,7 @@ def _(rows: Rows, rng: np.random.Generator, seed: int) -> Any:
     return network(seed, epochs=8, learning_rate=3e-4, schedule="constant", network=Plain((4,), normalization=None))
 
 
-@cause("too large a learning rate", {"loss_never_fell"}, BADLY_TRAINED | {"dead_units"}, True)
+@cause("too large a learning rate", {"loss_never_fell", "loss_blew_up"}, BADLY_TRAINED | {"dead_units"}, True)
 def _(rows: Rows, rng: np.random.Generator, seed: int) -> Any:
     return network(seed, learning_rate=5.0, schedule="constant", network=Plain((8, 16), normalization=None))
 
@@ -309,7 +336,10 @@ def _(rows: Rows, rng: np.random.Generator, seed: int) -> Any:
 
 
 @cause(
-    "inputs far from unit scale", {"input_scale"}, BADLY_TRAINED | OVERFITS | {"loss_never_fell", "dead_units"}, True
+    "inputs far from unit scale",
+    {"input_scale"},
+    BADLY_TRAINED | OVERFITS | {"loss_never_fell", "loss_blew_up", "dead_units"},
+    True,
 )
 def _(rows: Rows, rng: np.random.Generator, seed: int) -> Any:
     rows.X, rows.X_test, rows.X_fresh = (1000 * X for X in (rows.X, rows.X_test, rows.X_fresh))

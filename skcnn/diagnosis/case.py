@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from skcnn.batches import row_digests
 from skcnn.diagnosis.check import NotApplicable
-from skcnn.diagnosis.parts import KerasModel, Parts, is_keras_model, take_apart
+from skcnn.diagnosis.parts import KerasModel, Parts, is_keras_model, take_apart, unread_features
 from skcnn.diagnosis.reference import Reference
 from skcnn.diagnosis.statistics import Estimate, balanced_accuracy, bootstrap, proportion
 
@@ -275,6 +275,16 @@ class Case:
     @staticmethod
     def _flat(X: np.ndarray) -> np.ndarray:
         return X.reshape(len(X), -1).astype(np.float64)
+
+    @cached_property
+    def unread_features(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The network's features of the rows of `flat_train` and `flat_test`, less what its output layer reads."""
+        model = self.parts.keras_model
+        if model is None:
+            return None
+        rows = self.inputs_train[self.rows_train], self.inputs_test[self.rows_test]
+        train, test = (unread_features(model, X.astype("float32")) for X in rows)
+        return None if train is None or test is None else (train, test)
 
     @cached_property
     def digests(self) -> tuple[np.ndarray, np.ndarray]:

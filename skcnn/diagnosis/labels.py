@@ -38,7 +38,9 @@ class NoSignal(Check):
         if len(codes) < self.least_rows:
             raise NotApplicable(f"{len(codes)} training rows are too few to tell")
         out = case.reference.oof
-        score = balanced_accuracy(codes, out.argmax(axis=1))
+        # Against the class shares: a forest that names a large class only may yet know a rare one when it sees it.
+        shares = np.bincount(codes, minlength=out.shape[1]) / len(codes)
+        score = balanced_accuracy(codes, (out / np.maximum(shares, 1e-12)).argmax(axis=1))
         if score.high - score.low > self.widest:
             raise NotApplicable(
                 f"balanced accuracy is known to ± {(score.high - score.low) / 2:.2f}, too little to tell"
@@ -208,8 +210,9 @@ class LossMismatch(Check):
 class SquashedTwice(Check):
     """A network whose logits are probabilities already: a sigmoid or softmax before the loss that has its own.
 
-    Threshold: all outputs lie between 0 and 1, on at least 20 rows, and are not all the same. Logits of a trained
-    network have both signs; each row's chance to fall within [0, 1] is below one half, so that twenty rows leave 1e-6.
+    Threshold: all outputs lie between 0 and 1, on at least 20 rows, and either add up to 1 in each row (a softmax) or
+    vary by 0.1 from row to row. Logits that tell classes apart have both signs; those of a network that has learned
+    nothing may all be positive, but then hardly vary.
     """
 
     code, cause, severity = "squashed_twice", "labels", 3
@@ -222,6 +225,7 @@ class SquashedTwice(Check):
     do = "End the network with Dense(n_outputs) without activation."
     explains = (*MODEL_FAILS, "class_shares")
     least_rows = 20
+    least_spread = 0.1
 
     def look(self, case: Case) -> Finding | str:
         """Look at the range of the outputs."""
@@ -232,9 +236,11 @@ class SquashedTwice(Check):
         rows = case.rows_train[:500]
         if len(rows) < self.least_rows:
             raise NotApplicable(f"{len(rows)} rows are too few")
-        logits = np.asarray(final.to_keras()(case.inputs_train[rows].astype("float32")))
+        logits = np.asarray(case.keras_model(case.inputs_train[rows].astype("float32")))
         text = f"The outputs range from {logits.min():.3g} to {logits.max():.3g}."
-        if logits.min() < 0 or logits.max() > 1 or np.ptp(logits, axis=0).max() < 1e-6:
+        softmax = logits.shape[1] > 1 and np.allclose(logits.sum(axis=1), 1, atol=1e-4)
+        varies = np.ptp(logits, axis=0).max() >= self.least_spread
+        if logits.min() < 0 or logits.max() > 1 or not (softmax or varies):
             return text
         return self.finding(
             text,
