@@ -39,8 +39,9 @@ class BaseCNN(BaseEstimator):
 
     # With early_stopping="auto", as in scikit-learn's HistGradientBoostingClassifier.
     AUTO_EARLY_STOPPING_ROWS = 10_000
-    # Any rate in (0, 1) stands for "dropout is on": the rate itself is an input of each step.
+    # Any rate in (0, 1) stands for "is on" while a network is built: the rates themselves are inputs of each step.
     DROPOUT_ON = 0.5
+    DROPOUTS = ("dropout", "spatial_dropout", "stochastic_depth")
 
     _parameter_constraints: dict[str, list[Any]] = {
         "network": [StrOptions(set(NETWORKS)), Network, callable],
@@ -48,6 +49,8 @@ class BaseCNN(BaseEstimator):
         "l1": [PENALTY],
         "l2": [PENALTY],
         "dropout": [RATE],
+        "spatial_dropout": [RATE],
+        "stochastic_depth": [RATE],
         "weight_decay": [PENALTY],
         "optimizer": [StrOptions({"adam", "sgd", "rmsprop"})],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
@@ -264,14 +267,14 @@ class BaseCNN(BaseEstimator):
 
         A search that has 0 among its values of `l2` then needs one graph, not two, and adding nothing costs little.
         """
-        network = resolve_network(self.network)
-        if self.dropout and not isinstance(network, Network):
+        dropouts = [name for name in self.DROPOUTS if getattr(self, name)]
+        if dropouts and not isinstance(resolve_network(self.network), Network):
             raise ValueError(
-                f"dropout={self.dropout} has no place in an own network function, which decides on its layers itself. "
-                "Put keras.layers.Dropout into the function, or write it as a subclass of skcnn.networks.Network, "
-                "whose output layer gets this dropout."
+                f"{dropouts[0]}={getattr(self, dropouts[0])} has no place in an own network function, which decides on "
+                "its layers itself. Put keras.layers.Dropout into the function, or write it as a subclass of "
+                "skcnn.networks.Network."
             )
-        names = ["l1", "dropout", "weight_decay", "clipnorm", *self._more_strengths()]
+        names = ["l1", *dropouts, "weight_decay", "clipnorm", *self._more_strengths()]
         if self.optimizer == "sgd":
             names.append("momentum")
         on = {name: float(getattr(self, name)) for name in names if getattr(self, name)}
@@ -280,7 +283,7 @@ class BaseCNN(BaseEstimator):
     def _topology_for(self, target: Any, input_shape: tuple[int, ...], strengths: dict[str, float]) -> Topology:
         network = copy.deepcopy(resolve_network(self.network)) if isinstance(self.network, Network) else self.network
         network = resolve_network(network)
-        dropout = self.DROPOUT_ON if "dropout" in strengths else 0.0
+        rates = {name: self.DROPOUT_ON for name in self.DROPOUTS if name in strengths}
         return Topology(
             network=object_key(network),
             input_shape=input_shape,
@@ -290,7 +293,7 @@ class BaseCNN(BaseEstimator):
             dtype=self.dtype,
             knobs=frozenset(strengths),
             standardize=self.standardize,
-            build=partial(build_model, network, input_shape, target.n_outputs, dropout),
+            build=partial(build_model, network, input_shape, target.n_outputs, rates),
         )
 
     def _record(self, progress: Progress, keep_optimizer: bool) -> None:

@@ -38,6 +38,12 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         L2 penalty on kernels: ``l2 * sum(kernel ** 2)`` is added to the loss.
     dropout : float, default=0.0
         Share of the features dropped before the output layer while training, in [0, 1).
+    spatial_dropout : float, default=0.0
+        Share of the channels of feature maps dropped while training, in [0, 1), where the network has a place for it:
+        after each block of `Plain` (Tompson et al. 2015).
+    stochastic_depth : float, default=0.0
+        How often the last residual branch of a network that has such branches is left out while training, in [0, 1);
+        earlier ones less often in proportion (Huang et al. 2016).
     weight_decay : float, default=0.0
         Decoupled weight decay: each step takes ``learning_rate * weight_decay`` of the kernels away (Loshchilov and
         Hutter 2019).
@@ -162,6 +168,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         l1: float = 0.0,
         l2: float = 0.0,
         dropout: float = 0.0,
+        spatial_dropout: float = 0.0,
+        stochastic_depth: float = 0.0,
         weight_decay: float = 0.0,
         label_smoothing: float = 0.0,
         loss: Literal["auto", "log_loss", "focal"] = "auto",
@@ -196,6 +204,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         self.l1 = l1
         self.l2 = l2
         self.dropout = dropout
+        self.spatial_dropout = spatial_dropout
+        self.stochastic_depth = stochastic_depth
         self.weight_decay = weight_decay
         self.label_smoothing = label_smoothing
         self.loss = loss
@@ -390,6 +400,12 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         L2 penalty on kernels: ``l2 * sum(kernel ** 2)`` is added to the loss.
     dropout : float, default=0.0
         Share of the features dropped before the output layer while training, in [0, 1).
+    spatial_dropout : float, default=0.0
+        Share of the channels of feature maps dropped while training, in [0, 1), where the network has a place for it:
+        after each block of `Plain` (Tompson et al. 2015).
+    stochastic_depth : float, default=0.0
+        How often the last residual branch of a network that has such branches is left out while training, in [0, 1);
+        earlier ones less often in proportion (Huang et al. 2016).
     weight_decay : float, default=0.0
         Decoupled weight decay: each step takes ``learning_rate * weight_decay`` of the kernels away (Loshchilov and
         Hutter 2019).
@@ -485,6 +501,8 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         l1: float = 0.0,
         l2: float = 0.0,
         dropout: float = 0.0,
+        spatial_dropout: float = 0.0,
+        stochastic_depth: float = 0.0,
         weight_decay: float = 0.0,
         loss: Literal["auto", "squared_error", "absolute_error", "huber"] = "auto",
         optimizer: Literal["adam", "sgd", "rmsprop"] = "adam",
@@ -512,6 +530,8 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         self.l1 = l1
         self.l2 = l2
         self.dropout = dropout
+        self.spatial_dropout = spatial_dropout
+        self.stochastic_depth = stochastic_depth
         self.weight_decay = weight_decay
         self.loss = loss
         self.optimizer = optimizer

@@ -1,7 +1,10 @@
 """Keras layers as a training program wants them: strengths as inputs of the step, few and fused operations.
 
-Inside a training program `Dropout` reads rate and random seed from the step that runs, so that one compiled program
-serves every rate and every seed. `to_keras` puts the Keras layer that each descends from in its place.
+Inside a training program the dropout layers read rate and random seed from the step that runs, so that one compiled
+program serves every rate and every seed. `to_keras` puts the Keras layer that each descends from in its place.
+
+A network lays `spatial_dropout` and `stochastic_depth` wherever they belong; they lay nothing while the estimator's
+parameter of that name is 0.
 """
 
 from collections.abc import Iterator
@@ -12,9 +15,19 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-__all__ = ["BatchNormalization", "Dropout", "step_inputs"]
+__all__ = [
+    "BatchNormalization",
+    "Dropout",
+    "SpatialDropout",
+    "StochasticDepth",
+    "rates",
+    "spatial_dropout",
+    "step_inputs",
+    "stochastic_depth",
+]
 
 _step: ContextVar[dict[str, Any] | None] = ContextVar("step", default=None)
+_rates: ContextVar[dict[str, float] | None] = ContextVar("rates", default=None)
 
 
 @contextmanager
@@ -33,6 +46,55 @@ def step_inputs(**inputs: Any) -> Iterator[None]:
         _step.reset(token)
 
 
+@contextmanager
+def rates(**given: float) -> Iterator[None]:
+    """Lay the layers of networks built inside this block at these rates, by the name of the estimator's parameter."""
+    token = _rates.set(given)
+    try:
+        yield
+    finally:
+        _rates.reset(token)
+
+
+def _rate(name: str) -> float:
+    return (_rates.get() or {}).get(name, 0.0)
+
+
+def spatial_dropout(x: Any) -> Any:
+    """Lay spatial dropout on a feature map, if the estimator's `spatial_dropout` is on.
+
+    Parameters
+    ----------
+    x : keras.KerasTensor of shape (None, ..., channels)
+        Feature map.
+
+    Returns
+    -------
+    keras.KerasTensor of the same shape
+    """
+    rate = _rate("spatial_dropout")
+    return SpatialDropout(rate)(x) if rate else x
+
+
+def stochastic_depth(x: Any, share: float = 1.0) -> Any:
+    """Lay stochastic depth on a residual branch, if the estimator's `stochastic_depth` is on.
+
+    Parameters
+    ----------
+    x : keras.KerasTensor
+        What the branch puts out, before it is added to the shortcut.
+    share : float, default=1.0
+        Share of the rate at this branch: l / L for block l of L, so that later blocks are left out more often (Huang et
+        al. 2016, equation 4).
+
+    Returns
+    -------
+    keras.KerasTensor of the same shape
+    """
+    rate = _rate("stochastic_depth")
+    return StochasticDepth(rate, share=share)(x) if rate else x
+
+
 @keras.saving.register_keras_serializable(package="skcnn")
 class Dropout(keras.layers.Dropout):
     """Keras' dropout; in a training program its rate is the step's ``dropout`` and its mask a function of the seed.
@@ -42,6 +104,8 @@ class Dropout(keras.layers.Dropout):
     """
 
     stream = 0  # tells the masks of several such layers of one network apart; numbered by the program
+    strength = "dropout"  # parameter of the estimator
+    share = 1.0  # of that rate, here
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Drop units of `inputs` while training."""
@@ -49,11 +113,67 @@ class Dropout(keras.layers.Dropout):
         if step is None or not training:
             return super().call(inputs, training=training)
         seed = step["seed"] + tf.constant([self.stream, 0], step["seed"].dtype)
-        return tf.nn.experimental.stateless_dropout(inputs, rate=step["dropout"], seed=seed)
+        rate = self.share * step[self.strength]
+        shape = self._mask_shape(inputs)
+        return tf.nn.experimental.stateless_dropout(inputs, rate=rate, seed=seed, noise_shape=shape)
 
     def plain(self, strengths: dict[str, float]) -> keras.layers.Layer:
         """Return the Keras layer that this one stands for, at the rate of a fit."""
-        return keras.layers.Dropout(strengths.get("dropout", 0.0), name=self.name, dtype=self.dtype_policy)
+        rate = self.share * strengths.get(self.strength, 0.0)
+        return keras.layers.Dropout(rate, noise_shape=self.noise_shape, name=self.name, dtype=self.dtype_policy)
+
+    def _mask_shape(self, inputs: Any) -> Any:
+        """Shape of the mask; 1 along an axis on which all is dropped together."""
+        return None
+
+
+class _WholeDropout(Dropout):
+    """Dropout of more than single units: the mask is the same along the axes that `noise_shape` gives 1 for."""
+
+    def build(self, input_shape: Any) -> None:
+        """Take the axes of the mask from those of the input."""
+        self.noise_shape = self._shared(tuple(input_shape))
+        super().build(input_shape)
+
+    def _shared(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        raise NotImplementedError
+
+    def _mask_shape(self, inputs: Any) -> Any:
+        assert self.noise_shape is not None
+        shape = tf.shape(inputs)
+        return tf.stack([shape[i] if size is None else size for i, size in enumerate(self.noise_shape)])
+
+
+@keras.saving.register_keras_serializable(package="skcnn")
+class SpatialDropout(_WholeDropout):
+    """Dropout of whole channels of a feature map (Tompson et al. 2015, section 3.2)."""
+
+    strength = "spatial_dropout"
+
+    def _shared(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (None, *(1,) * (len(shape) - 2), shape[-1])
+
+
+@keras.saving.register_keras_serializable(package="skcnn")
+class StochasticDepth(_WholeDropout):
+    """Dropout of a whole residual branch, row by row (Huang et al. 2016).
+
+    Branches that survive are divided by their probability to survive while training, instead of multiplied by it when
+    predicting as in the paper: the expectations are the same, and prediction needs no layer.
+    """
+
+    strength = "stochastic_depth"
+
+    def __init__(self, rate: float, share: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(rate, **kwargs)
+        self.share = share
+
+    def _shared(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (None, *(1,) * (len(shape) - 1))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what the layer is built with."""
+        return super().get_config() | {"share": self.share}
 
 
 @keras.saving.register_keras_serializable(package="skcnn")

@@ -3,7 +3,7 @@
 ``CNNClassifier(network=Plain(filters=(16, 32)))`` makes ``network__filters`` a parameter of a grid.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -48,7 +48,14 @@ class Network(BaseEstimator):
         """
         raise NotImplementedError(f"{type(self).__name__} must define features(self, x).")
 
-    def build(self, input_shape: Sequence[int], n_outputs: int, dropout: float = 0.0) -> Any:
+    def build(
+        self,
+        input_shape: Sequence[int],
+        n_outputs: int,
+        dropout: float = 0.0,
+        spatial_dropout: float = 0.0,
+        stochastic_depth: float = 0.0,
+    ) -> Any:
         """Return the network as a Keras model whose outputs are logits.
 
         Parameters
@@ -60,6 +67,10 @@ class Network(BaseEstimator):
             Number of outputs.
         dropout : float in [0, 1), default=0.0
             Share of the features that is dropped before the output layer while training.
+        spatial_dropout : float in [0, 1), default=0.0
+            Share of the channels that `skcnn.layers.spatial_dropout` drops, wherever the network lays it.
+        stochastic_depth : float in [0, 1), default=0.0
+            How often `skcnn.layers.stochastic_depth` leaves the last residual branch out, if the network lays it.
 
         Returns
         -------
@@ -67,11 +78,12 @@ class Network(BaseEstimator):
         """
         import keras
 
-        inputs = keras.Input(tuple(input_shape), dtype=keras.config.dtype_policy().compute_dtype)
-        x = self.features(inputs)
-        if dropout:
-            from skcnn.layers import Dropout
+        from skcnn.layers import Dropout, rates
 
+        inputs = keras.Input(tuple(input_shape), dtype=keras.config.dtype_policy().compute_dtype)
+        with rates(spatial_dropout=spatial_dropout, stochastic_depth=stochastic_depth):
+            x = self.features(inputs)
+        if dropout:
             x = Dropout(dropout, name="dropout")(x)
         return keras.Model(inputs, keras.layers.Dense(n_outputs, name="logits")(x))
 
@@ -84,7 +96,8 @@ class Plain(Network):
     """Blocks of convolution, normalisation, activation and pooling; for series, images and volumes.
 
     For each entry of `filters`: convolution (same padding), normalisation if any, activation, max-pooling by 2 of every
-    axis that still has at least 2 positions. Then `pooling`, then one dense layer per entry of `dense_units`.
+    axis that still has at least 2 positions, spatial dropout if the estimator's is on. Then `pooling`, then one dense
+    layer per entry of `dense_units`.
 
     Parameters
     ----------
@@ -145,7 +158,7 @@ class Plain(Network):
         """Lay the blocks, the pooling and the dense layers, see the class."""
         from keras import layers
 
-        from skcnn.layers import BatchNormalization
+        from skcnn.layers import BatchNormalization, spatial_dropout
 
         self._validate_params()
         for name in ("filters", "dense_units"):
@@ -171,6 +184,7 @@ class Plain(Network):
             sizes = tuple(2 if size >= 2 else 1 for size in x.shape[1:-1])
             if max(sizes) > 1:
                 x = pool(sizes, **last)(x)
+            x = spatial_dropout(x)
         if self.pooling is None:
             x = layers.Flatten(**last)(x)
         else:
@@ -199,8 +213,19 @@ def resolve_network(network: Any) -> Any:
     return NETWORKS[network]() if isinstance(network, str) else network
 
 
-def build_model(network: Any, input_shape: tuple[int, ...], n_outputs: int, dropout: float = 0.0) -> Any:
+def build_model(
+    network: Any, input_shape: tuple[int, ...], n_outputs: int, rates: Mapping[str, float] | None = None
+) -> Any:
     """Build the Keras model of a network and check that it fits the data.
+
+    Parameters
+    ----------
+    network : Network or callable
+        The network.
+    input_shape, n_outputs : tuple of int, int
+        What it must take and put out.
+    rates : mapping of str to float, default=None
+        Rates of the dropout layers that are on, see `Network.build`.
 
     Raises
     ------
@@ -218,7 +243,7 @@ def build_model(network: Any, input_shape: tuple[int, ...], n_outputs: int, drop
             "that builds a new one, so that every fold can start anew. Move the lines that build the model into one."
         )
     try:
-        model = network.build(input_shape, n_outputs, dropout) if dropout else network(input_shape, n_outputs)
+        model = network.build(input_shape, n_outputs, **rates) if rates else network(input_shape, n_outputs)
     except Exception as error:
         raise ValueError(
             f"The network {name} could not be built for input_shape={input_shape} and n_outputs={n_outputs}: {error} "
@@ -227,7 +252,21 @@ def build_model(network: Any, input_shape: tuple[int, ...], n_outputs: int, drop
     if not isinstance(model, keras.Model):
         raise TypeError(f"The network {name} returned {type(model).__name__}; expected a keras.Model.")
     _check_model(model, name, input_shape, n_outputs)
+    laid = {getattr(layer, "strength", None) for layer in model.layers}
+    for rate in rates or ():
+        if rate not in laid:
+            raise ValueError(
+                f"{rate} has no place in the network {name}, {_PLACES[rate]}. Leave {rate} at 0, or take "
+                "another network."
+            )
     return model
+
+
+_PLACES = {
+    "dropout": "which has no skcnn.layers.Dropout",
+    "spatial_dropout": "which lays no skcnn.layers.spatial_dropout after its convolutions",
+    "stochastic_depth": "which has no residual branches with skcnn.layers.stochastic_depth",
+}
 
 
 def _check_model(model: Any, name: str, input_shape: tuple[int, ...], n_outputs: int) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from skcnn.layers import BatchNormalization
+from skcnn.layers import BatchNormalization, Dropout, SpatialDropout, StochasticDepth, step_inputs
 
 
 @pytest.mark.parametrize("shape", [(8, 3), (8, 5, 3), (8, 5, 4, 3), (4, 5, 4, 3, 2), (1, 1, 3)])
@@ -36,3 +36,41 @@ def test_frozen_batch_normalization_keeps_its_statistics():
     x = tf.random.stateless_normal([8, 4, 3], seed=[0, 0])
     np.testing.assert_allclose(layer(x, training=True), x / np.sqrt(1 + layer.epsilon), rtol=1e-6)
     assert not layer.moving_mean.numpy().any()
+
+
+def dropped(layer, shape, rate, seed=0):
+    x = tf.ones(shape)
+    layer.build(shape)
+    with step_inputs(seed=tf.constant([seed, 0]), **{layer.strength: tf.constant(rate)}):
+        return layer(x, training=True).numpy()
+
+
+@pytest.mark.parametrize(
+    ("kind", "share", "together"),
+    [(Dropout, 1.0, ()), (SpatialDropout, 1.0, (1, 2)), (StochasticDepth, 0.5, (1, 2, 3))],
+)
+def test_dropouts_drop_what_belongs_together_and_keep_the_mean(kind, share, together):
+    layer = kind(0.5) if share == 1 else kind(0.5, share=share)
+    rate = 0.4 * share
+    out = dropped(layer, (500, 4, 3, 5), 0.4)
+    np.testing.assert_allclose(np.unique(out), [0, 1 / (1 - rate)], rtol=1e-6)
+    if together:
+        assert (out.max(axis=together) == out.min(axis=together)).all()
+    free = out if not together else out.max(axis=together)
+    assert 0.3 * rate < free.std() < 1.5  # not all rows or channels alike
+    n = free.size
+    assert abs((free == 0).mean() - rate) < 4 * np.sqrt(rate * (1 - rate) / n)
+    assert not np.array_equal(out, dropped(layer, (500, 4, 3, 5), 0.4, seed=1))
+    np.testing.assert_array_equal(layer(tf.ones((2, 4, 3, 5)), training=False), 1)
+
+
+@pytest.mark.parametrize(("kind", "keras_kind"), [(SpatialDropout, keras.layers.SpatialDropout2D)])
+def test_plain_layers_drop_as_keras_own(kind, keras_kind):
+    layer = kind(0.5)
+    layer.build((None, 4, 3, 5))
+    plain = layer.plain({"spatial_dropout": 0.25})
+    out = plain(tf.ones((50, 4, 3, 5)), training=True).numpy()
+    np.testing.assert_allclose(np.unique(out), [0, 1 / 0.75], rtol=1e-6)
+    same = keras_kind(0.25)(tf.ones((50, 4, 3, 5)), training=True).numpy()
+    for values in (out, same):
+        assert (values.max(axis=(1, 2)) == values.min(axis=(1, 2))).all()

@@ -6,7 +6,9 @@ import pytest
 from sklearn.base import clone
 
 from skcnn import CNNClassifier
+from skcnn.layers import stochastic_depth
 from skcnn.networks import Network, Plain, build_model
+from skcnn.training.blueprint import trace_count
 
 
 def kinds(model):
@@ -154,3 +156,39 @@ def test_rows_of_float64_are_not_rounded(few_digits):
     ones = np.ones((2, 8, 8, 1))
     for outputs in (net.decision_function, net.to_keras()):  # Keras' own `predict` rounds to float32
         assert (np.asarray(outputs(ones)) != np.asarray(outputs(ones + 1e-10))).all()
+
+
+class Residual(Network):
+    """Two residual blocks, the second of which is left out twice as often as the first."""
+
+    def features(self, x):
+        for block in (1, 2):
+            branch = keras.layers.Conv2D(x.shape[-1], 3, padding="same", activation="relu")(x)
+            x = keras.layers.Add()([x, stochastic_depth(branch, share=block / 2)])
+        return keras.layers.Flatten()(x)
+
+
+@pytest.mark.parametrize(
+    ("network", "name", "rates"),
+    [("plain", "spatial_dropout", [0.2, 0.2]), (Residual(), "stochastic_depth", [0.1, 0.2])],
+)
+def test_dropouts_of_feature_maps_change_the_fit_but_not_the_graph(network, name, rates, few_digits):
+    X, y = few_digits
+    estimator = CNNClassifier(network, epochs=2, random_state=0, **{name: 0.2}).fit(X, y)
+    n_traces = trace_count()
+    stronger = clone(estimator).set_params(**{name: 0.6}).fit(X, y)
+    assert trace_count() == n_traces
+    without = clone(estimator).set_params(**{name: 0.0}).fit(X, y)
+    losses = [fitted.history_["loss"][-1] for fitted in (without, estimator, stronger)]
+    assert losses == sorted(losses)
+    model = estimator.to_keras()
+    laid = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Dropout)]
+    np.testing.assert_allclose([layer.rate for layer in laid], rates)
+    np.testing.assert_allclose(model(X[:5]), estimator.decision_function(X[:5]), atol=1e-5)
+
+
+def test_dropouts_without_a_place_are_refused(few_digits):
+    with pytest.raises(ValueError, match=r"stochastic_depth has no place in the network Plain, which has no residual"):
+        CNNClassifier(stochastic_depth=0.1).fit(*few_digits)
+    with pytest.raises(ValueError, match=r"spatial_dropout=0\.1 has no place in an own network function"):
+        CNNClassifier(lambda input_shape, n_outputs: None, spatial_dropout=0.1).fit(*few_digits)

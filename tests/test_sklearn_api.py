@@ -31,10 +31,13 @@ def own_network(input_shape, n_outputs):
     )
 
 
+def all_checks(*estimators):
+    return [pair for estimator in estimators for pair in estimator_checks_generator(estimator, mark=None)]
+
+
 def checks_of_defaults(*estimators):
     """All checks but the one that needs exactness, which runs where it can be true."""
-    pairs = [pair for estimator in estimators for pair in estimator_checks_generator(estimator, mark=None)]
-    return [pair for pair in pairs if name_of(pair[1]) != NEEDS_EXACT]
+    return [pair for pair in all_checks(*estimators) if name_of(pair[1]) != NEEDS_EXACT]
 
 
 def name_of(check):
@@ -43,12 +46,16 @@ def name_of(check):
     return check.__name__
 
 
+def name_or_none(value):
+    return name_of(value) if hasattr(value, "func") else None
+
+
 # The suite provokes warnings on purpose, so they are no errors here.
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize(
     ("estimator", "check"),
     checks_of_defaults(CNNClassifier(), CNNRegressor()),
-    ids=lambda value: name_of(value) if hasattr(value, "func") else None,
+    ids=name_or_none,
 )
 def test_defaults(estimator, check):
     check(estimator)
@@ -61,8 +68,10 @@ def test_exact(estimator, check):
 
 
 @pytest.mark.filterwarnings("default")
-@parametrize_with_checks(
-    [CNNClassifier(**EXACT | {"network": own_network}), CNNRegressor(**EXACT | {"network": own_network})]
+@pytest.mark.parametrize(
+    ("estimator", "check"),
+    all_checks(CNNClassifier(**EXACT | {"network": own_network}), CNNRegressor(**EXACT | {"network": own_network})),
+    ids=name_or_none,  # the repr of a function, an address, differs between the processes of pytest-xdist
 )
 def test_own_network(estimator, check):
     check(estimator)

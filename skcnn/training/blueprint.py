@@ -49,8 +49,9 @@ class Topology:
     dtype : {"float32", "float64"}
         Type of weights and arithmetic.
     knobs : frozenset of str
-        The strengths that are on, among ``l1``, ``l2``, ``dropout``, ``weight_decay``, ``label_smoothing``,
-        ``focal_gamma``, ``clipnorm`` and ``momentum``. On or off changes the graph, their values do not.
+        The strengths that are on, among ``l1``, ``l2``, ``dropout``, ``spatial_dropout``,
+        ``stochastic_depth``, ``weight_decay``, ``label_smoothing``, ``focal_gamma``, ``clipnorm`` and ``momentum``. On
+        or off changes the graph, their values do not.
     build : callable
         ``build()`` returns the Keras model; not part of the key.
     standardize : {"channel", "position", None}
