@@ -133,10 +133,10 @@ class LossFalling(Check):
     The fall is that of the median slope over the last third of the epochs (Theil and Sen; Sen 1968,
     https://doi.org/10.1080/01621459.1968.10480934), so that one lucky epoch decides nothing.
 
-    Threshold: per fifth of the training, 5% of the whole fall so far, and 0.5% of what the loss was at first, while
-    more than 20% of that is left. Of a loss that decays exponentially and falls by 5% of its whole fall in the last
-    fifth, another 7% is to come; along a straight line the last fifth has 20%. With early stopping the validation loss
-    must still fall, too.
+    Threshold: per fifth of the training, 8% of the whole fall so far, and 1% of what the loss was at first, while more
+    than 20% of that is left. Of a loss that decays exponentially and falls by 8% of its whole fall in the last fifth,
+    another sixth is to come; along a straight line the last fifth has 20%. With early stopping the validation loss must
+    still fall, too.
     """
 
     code, cause, severity = "loss_falling", "fit", 2
@@ -151,8 +151,8 @@ class LossFalling(Check):
         *("underfit", "dummy", "baseline", "majority_collapse", "majority_baseline", "recall_spread", "calibration"),
         *("threshold", "prediction_drift", "edge", "noise"),
     )
-    threshold = 0.05
-    least = 0.005
+    threshold = 0.08
+    least = 0.01
     left = 0.2
 
     def look(self, case: Case) -> Finding | str:
@@ -218,7 +218,8 @@ class Dummy(Check):
     """A model that is no better than a dummy.
 
     Threshold: none but certainty. Balanced accuracy is not surely above that of guessing and, for two classes with
-    probabilities, the area under the ROC curve not surely above one half; for a regression, R² not surely above 0.
+    probabilities, the area under the ROC curve not surely above one half; for a regression, R² not surely above 0. An
+    interval longer than 0.5 tells nothing.
     """
 
     code, cause, severity = "dummy", "fit", 3
@@ -228,6 +229,7 @@ class Dummy(Check):
     do = "Check labels and split first, then learning rate and scale of the inputs."
     cures = ("learning_rate",)
     explains = ("baseline", "recall_spread", "calibration", "gap")
+    widest = 0.5
 
     def look(self, case: Case) -> Finding | str:
         """Compare with guessing."""
@@ -236,11 +238,16 @@ class Dummy(Check):
             score, by_guessing, name = case.score_test, 0.0, "R²"
         else:
             case.need_classes()
-            score, by_guessing, name = case.balanced_test, 1 / len(np.unique(case.codes_test)), "balanced accuracy"
+            present = len(np.unique(case.codes_test))
+            if present < 2:
+                raise NotApplicable("the test rows are of one class")
+            score, by_guessing, name = case.balanced_test, 1 / present, "balanced accuracy"
         text = f"Test {name} is {score.value:.3f} [{score.low:.3f}, {score.high:.3f}], guessing has {by_guessing:.3f}."
         evidence = [Evidence.of(f"test {name}", score), Evidence("by guessing", by_guessing)]
         if score.low > by_guessing:
             return text
+        if score.high - score.low > self.widest:
+            raise NotApplicable(f"{score.n} test rows are too few to tell: {text}")
         if case.kind == "binary" and hasattr(case.estimator, "predict_proba") and len(np.unique(case.codes_test)) == 2:
             ranking = auc(case.codes_test == 1, case.proba_test[:, 1])
             if ranking.low > 0.5:

@@ -16,9 +16,9 @@ __all__ = ["CHECKS", "LossMismatch", "NoSignal", "SquashedTwice", "SuspiciousLab
 class NoSignal(Check):
     """Labels of which the inputs say nothing: shuffled, joined by the wrong key, sorted apart from their rows.
 
-    A simple model, out of fold on the training rows, is not surely better than guessing, and the model on the test rows
-    is not by 0.1. At least 60 rows, and an interval
-    no longer than 0.4, without which nobody could tell.
+    Threshold: a simple model, out of fold on the training rows, is not surely better than guessing and surely no more
+    than 0.2 of balanced accuracy better (else there are too few rows to tell), and the model on the test rows is not
+    surely 0.1 better.
     """
 
     code, cause, severity = "no_signal", "labels", 3
@@ -29,7 +29,7 @@ class NoSignal(Check):
     explains = (*MODEL_FAILS, "class_shares", "edge", "noise", "metric_unfit")
     least_rows = 60
     clearly = 0.1
-    widest = 0.4
+    no_more = 0.2
 
     def look(self, case: Case) -> Finding | str:
         """Ask whether the simple model, or the model itself, is better than guessing."""
@@ -41,10 +41,6 @@ class NoSignal(Check):
         # Against the class shares: a forest that names a large class only may yet know a rare one when it sees it.
         shares = np.bincount(codes, minlength=out.shape[1]) / len(codes)
         score = balanced_accuracy(codes, (out / np.maximum(shares, 1e-12)).argmax(axis=1))
-        if score.high - score.low > self.widest:
-            raise NotApplicable(
-                f"balanced accuracy is known to ± {(score.high - score.low) / 2:.2f}, too little to tell"
-            )
         by_guessing = 1 / len(np.unique(codes))
         text = (
             f"Out of fold, {case.reference.name} has balanced accuracy {score.value:.3f}, guessing {by_guessing:.3f}."
@@ -52,6 +48,8 @@ class NoSignal(Check):
         ranks = case.kind == "binary" and auc(codes == 1, out[:, 1]).low > 0.5
         if score.low > by_guessing or ranks:
             return text
+        if score.high > by_guessing + self.no_more:
+            raise NotApplicable(f"balanced accuracy may be up to {score.high:.2f}: too few rows of some class to tell")
         # Chance alone can lift a model that has learned shuffled labels a little above guessing.
         if case.has_test and case.balanced_test.low > 1 / len(np.unique(case.codes_test)) + self.clearly:
             return f"{text} But the model itself does better."

@@ -180,12 +180,15 @@ class TestScale(Check):
     explains = (*MODEL_FAILS, "covariate_shift", "constant_inputs", "scaler_outside", "near_duplicates")
     threshold = 1.5
     shift = 1.0
+    least_rows = 20
     most_columns = 300
 
     def look(self, case: Case) -> Finding | str:
         """Compare means and standard deviations column by column."""
         case.need_test()
         train, test = case.flat_train, case.flat_test
+        if min(len(train), len(test)) < self.least_rows:
+            raise NotApplicable(f"fewer than {self.least_rows} rows on one side")
         varies = np.flatnonzero(train.std(axis=0) > 1e-9)
         if not len(varies):
             raise NotApplicable("no column varies")

@@ -115,7 +115,7 @@ class Threshold(Check):
         if case.kind != "binary":
             raise NotApplicable("there is one threshold for two classes only")
         if hasattr(case.estimator, "decision_function"):
-            score = np.asarray(case.estimator.decision_function(case.X_test), dtype=np.float64)
+            score = case.decision_test
         else:
             case.need_probabilities()
             score = case.proba_test[:, 1]

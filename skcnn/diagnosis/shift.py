@@ -56,6 +56,8 @@ class LabelShift(Check):
             return self.finding(text, [Evidence.of("distance of the distributions", distance)], cures=())
         case.need_classes()
         known = case.codes_test[case.codes_test >= 0]
+        if not len(known):
+            raise NotApplicable("no test row is of a class that the estimator knows")
         counts = np.stack([np.bincount(codes, minlength=len(case.classes)) for codes in (case.codes_train, known)])
         counts = counts[:, counts.sum(axis=0) > 0]
         shares = counts / counts.sum(axis=1, keepdims=True)
