@@ -175,13 +175,11 @@ class Memorises(Check):
         if case.parts.to_search is None:
             raise NotApplicable("a plain Keras model cannot be fitted anew")
         learned = refitted_on_noise(case)
-        text = f"Of shuffled labels it learns {learned:.0%}."
+        text = f"Of shuffled labels it learns {learned.value:.0%}."
         gap = difference(case.score_train, case.score_test)
-        if learned < self.threshold or gap.low < self.gap:
+        if learned.value < self.threshold or gap.low < self.gap:
             return text
-        return self.finding(
-            text, [Evidence("accuracy on shuffled labels", learned, n=len(case.y_train)), Evidence.of("gap", gap)]
-        )
+        return self.finding(text, [Evidence.of("accuracy on shuffled labels", learned), Evidence.of("gap", gap)])
 
 
 CHECKS = [ReceptiveField, Underfit, DeadUnits, Parameters, Saturated]
