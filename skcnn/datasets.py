@@ -17,6 +17,27 @@ N_NAMED = 3  # files, folders or sizes in a message
 SPLIT_NAMES = {"test", "train", "training", "val", "valid", "validation"}
 
 
+class SizesDiffer(ValueError):
+    """Images come in several sizes.
+
+    Attributes
+    ----------
+    found : str
+        The sizes, most frequent first, and how many images have them.
+    common : tuple of int
+        Height and width of most of them.
+    """
+
+    def __init__(self, sizes: Counter[tuple[int, int]]) -> None:
+        self.common = sizes.most_common(1)[0][0]
+        each = [f"{height}x{width} ({n})" for (height, width), n in sizes.most_common()]
+        self.found = f"{len(sizes)} sizes: {_listed(each)}, height x width (number of images)"
+        super().__init__(
+            f"The images have {self.found}. A network takes one; bring all to it with size=(height, width), such as "
+            f"size={self.common}."
+        )
+
+
 # Images -----------------------------------------------------------------------------------------------------------
 
 
@@ -156,12 +177,7 @@ def _read(files: list[Path], size: tuple[int, int] | None, channels: int | None)
             "out of the folder."
         )
     if len(sizes) > 1:
-        found = [f"{height}x{width} ({n})" for (height, width), n in sizes.most_common()]
-        common = sizes.most_common(1)[0][0]
-        raise ValueError(
-            f"The images have {len(sizes)} sizes: {_listed(found)}, height x width (number of images). A network takes "
-            f"one; bring all to it with size=(height, width), such as size={common}."
-        )
+        raise SizesDiffer(sizes)
     n_channels = channels or max(image.shape[2] for image in images)
     shape = (*next(iter(sizes)), n_channels)
     return np.stack([np.broadcast_to(image, shape) for image in images])  # grey among colour: equal channels

@@ -208,13 +208,12 @@ def test_a_step_on_mixed_rows_equals_keras_on_the_same_rows(problem, alphas):
 def test_averages_are_those_of_the_weights_of_all_steps(problem):
     X, codes, w = problem
     momentum, steps = 0.8, []
-    kernel = functools.partial(frozen_first, normalization="batch")
     for n in range(1, 6):
-        program = Program(topology(kernel))
+        program = Program(topology(frozen_first))
         program.reset(1)
         train(program, Data(X, codes, w, in_order), plan({}, epochs=n, batch_size=N_ROWS), Progress())
         steps.append(program.weights())
-    program = Program(topology(kernel, ema_momentum=momentum))
+    program = Program(topology(frozen_first, ema_momentum=momentum))
     program.reset(1)
     progress = Progress()
     kept = []
@@ -235,8 +234,8 @@ def test_averages_are_those_of_the_weights_of_all_steps(problem):
     np.testing.assert_array_equal(progress.weights[0], steps[0][0])  # frozen, to the bit
 
 
-def frozen_first(input_shape, n_outputs, normalization):
-    model = Plain(filters=(4, 6), normalization=normalization)(input_shape, n_outputs)
+def frozen_first(input_shape, n_outputs):
+    model = Plain(filters=(4, 6))(input_shape, n_outputs)
     model.layers[1].trainable = False
     return model
 

@@ -62,8 +62,14 @@ class NetworkBuilder:
 
     Attributes
     ----------
-    network, input_shape, n_outputs, rates
-        See `build_model`.
+    network : Network or callable
+        What is built.
+    input_shape : tuple of int
+        Shape of a row, channels last.
+    n_outputs : int
+        Number of outputs.
+    rates : mapping of str to float
+        Rates of the dropout layers that are on.
     """
 
     network: Any
@@ -84,6 +90,11 @@ _PLACES = {
 
 
 def _check_model(model: Any, name: str, input_shape: tuple[int, ...], n_outputs: int) -> None:
+    if not hasattr(model, "operations") and not hasattr(model, "_functional"):
+        raise ValueError(
+            f"The network {name} returned a keras.Model with a call of its own, whose layers cannot be seen. Write it "
+            "with Keras' functional API, keras.Model(inputs, outputs), or as a keras.Sequential with a keras.Input."
+        )
     if not model.built:
         model.build((None, *input_shape))
     inputs, outputs = model.input_shape, model.output_shape
