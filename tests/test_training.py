@@ -1,6 +1,5 @@
 """The engine against Keras' own training, and what it promises: traces, equality to the bit, bounds."""
 
-import functools
 import gc
 import random
 import threading
