@@ -7,7 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skcnn import datasets, diagnosis, displays, inspection, networks, persistence, preprocessing, sampling
+    from skcnn import (
+        augmentation,
+        datasets,
+        diagnosis,
+        displays,
+        inspection,
+        networks,
+        persistence,
+        preprocessing,
+        sampling,
+    )
     from skcnn.diagnosis import diagnose
     from skcnn.estimators import CNNClassifier, CNNRegressor
     from skcnn.exporting import export
@@ -25,6 +35,7 @@ _MODULE_OF = {
     "set_threads": "skcnn.training.threads",
 }
 _SUBMODULES = (
+    "augmentation",
     "datasets",
     "diagnosis",
     "displays",
@@ -38,6 +49,7 @@ _SUBMODULES = (
 __all__ = [
     "CNNClassifier",
     "CNNRegressor",
+    "augmentation",
     "check_grid",
     "datasets",
     "diagnose",

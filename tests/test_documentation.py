@@ -15,6 +15,7 @@ from skcnn.preprocessing import NDTransformer
 
 ROOT = Path(__file__).parents[1]
 MODULES = [
+    "skcnn.augmentation",
     "skcnn.datasets",
     "skcnn.diagnosis.check",
     "skcnn.diagnosis.report",
