@@ -74,5 +74,5 @@ def test_every_parameter_is_documented_with_its_default(estimator):
 def test_readme_names_the_commands_that_ci_runs():
     readme, ci = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
     assert "pip install . && python -m skcnn" in readme
-    assert 'pip install -e ".[test]" && pytest' in readme
-    assert 'pip install -e ".[test]" && pytest' in ci
+    assert 'pip install -e ".[test]" && pytest -n auto --dist loadfile' in readme
+    assert 'pip install -e ".[test]" && pytest -n auto --dist loadfile' in ci
