@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from skcnn.estimators import CNNClassifier, CNNRegressor
     from skcnn.exporting import export
     from skcnn.grids import check_grid
+    from skcnn.training.gpus import set_gpus
     from skcnn.training.threads import set_threads
 
 __version__ = "0.1.0"
@@ -32,6 +33,7 @@ _MODULE_OF = {
     "check_grid": "skcnn.grids",
     "diagnose": "skcnn.diagnosis",
     "export": "skcnn.exporting",
+    "set_gpus": "skcnn.training.gpus",
     "set_threads": "skcnn.training.threads",
 }
 _SUBMODULES = (
@@ -61,6 +63,7 @@ __all__ = [
     "persistence",
     "preprocessing",
     "sampling",
+    "set_gpus",
     "set_threads",
 ]
 

@@ -41,6 +41,7 @@ MODULES = [
     "skcnn.scikeras.conversion",
     "skcnn.scikeras.converted",
     "skcnn.scikeras.wrappers",
+    "skcnn.training.gpus",
     "skcnn.training.pool",
     "skcnn.training.threads",
 ]
