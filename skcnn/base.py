@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skcnn.callbacks import CallbackSupportMixin, FitTasks
+from skcnn.diagram import DiagramMixin
 from skcnn.fingerprint import object_key
 from skcnn.fitting import Fit, HeldOut
 from skcnn.keras_callbacks import check_copyable, copy_callbacks
@@ -36,7 +37,7 @@ RATE = Interval(Real, 0, 1, closed="left")
 PENALTY = Interval(Real, 0, None, closed="left")
 
 
-class BaseCNN(CallbackSupportMixin, BaseEstimator):
+class BaseCNN(DiagramMixin, CallbackSupportMixin, BaseEstimator):
     """What classifier and regressor share: checks, the fit, and the outputs of the network."""
 
     # With early_stopping="auto", as in scikit-learn's HistGradientBoostingClassifier.
