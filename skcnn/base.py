@@ -3,7 +3,6 @@
 import copy
 import math
 import os
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -12,15 +11,17 @@ import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skcnn.augmentation import AUGMENTATIONS, check_augmentation, layer_key, listed
 from skcnn.callbacks import CallbackSupportMixin, FitTasks
 from skcnn.diagram import DiagramMixin
 from skcnn.fingerprint import object_key
 from skcnn.fitting import Fit, HeldOut
 from skcnn.keras_callbacks import check_copyable, copy_callbacks
-from skcnn.networks import NETWORKS, Network, build_model, resolve_network
+from skcnn.networks import NETWORKS, Network, NetworkBuilder, resolve_network
+from skcnn.persistence import VersionNote
 from skcnn.splitting import inner_split, labels_to_stratify
 from skcnn.training.blueprint import Topology, building
 from skcnn.training.checkpoints import memory_folder
@@ -37,9 +38,11 @@ RATE = Interval(Real, 0, 1, closed="left")
 PENALTY = Interval(Real, 0, None, closed="left")
 
 
-class BaseCNN(DiagramMixin, CallbackSupportMixin, BaseEstimator):
+class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, BaseEstimator):
     """What classifier and regressor share: checks, the fit, and the outputs of the network."""
 
+    # Keras builds the network again from its description when it predicts.
+    _noted = ("skcnn", "keras")
     # With early_stopping="auto", as in scikit-learn's HistGradientBoostingClassifier.
     AUTO_EARLY_STOPPING_ROWS = 10_000
     # Any rate in (0, 1) stands for "is on" while a network is built: the rates themselves are inputs of each step.
@@ -55,11 +58,18 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, BaseEstimator):
         "spatial_dropout": [RATE],
         "stochastic_depth": [RATE],
         "weight_decay": [PENALTY],
+        "mixup": [PENALTY],
+        "cutmix": [PENALTY],
+        "augmentation": [StrOptions(set(AUGMENTATIONS)), list, tuple, HasMethods(["call", "get_config"]), None],
+        "augmentation_strength": [PENALTY],
         "optimizer": [StrOptions({"adam", "sgd", "rmsprop"})],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "momentum": [RATE],
-        "schedule": [StrOptions({"constant", "cosine", "plateau"})],
+        "nesterovs_momentum": ["boolean"],
+        "schedule": [StrOptions({"constant", "cosine", "one_cycle", "plateau"})],
+        "warmup_epochs": [PENALTY],
         "clipnorm": [Interval(Real, 0, None, closed="neither"), None],
+        "ema_momentum": [RATE],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "epochs": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean", StrOptions({"auto"})],
@@ -294,9 +304,12 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, BaseEstimator):
                 "its layers itself. Put keras.layers.Dropout into the function, or write it as a subclass of "
                 "skcnn.networks.Network."
             )
-        names = ["l1", *dropouts, "weight_decay", "clipnorm", *self._more_strengths()]
+        names = ["l1", *dropouts, "weight_decay", "mixup", "cutmix", "clipnorm", "ema_momentum"]
+        names += self._more_strengths()
         if self.optimizer == "sgd":
             names.append("momentum")
+        if any(isinstance(one, str) for one in listed(self.augmentation)):
+            names.append("augmentation_strength")
         on = {name: float(getattr(self, name)) for name in names if getattr(self, name)}
         return {"l2": float(self.l2)} | on
 
@@ -304,16 +317,24 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, BaseEstimator):
         network = copy.deepcopy(resolve_network(self.network)) if isinstance(self.network, Network) else self.network
         network = resolve_network(network)
         rates = {name: self.DROPOUT_ON for name in self.DROPOUTS if name in strengths}
+        optimizer = self.optimizer
+        if "momentum" in strengths:
+            optimizer = "nesterov" if self.nesterovs_momentum else "momentum"
+        transformations = check_augmentation(self.augmentation, input_shape)
+        if "augmentation_strength" not in strengths:
+            transformations = tuple(one for one in transformations if not isinstance(one, str))
         return Topology(
             network=object_key(network),
             input_shape=input_shape,
             n_outputs=target.n_outputs,
             loss=self._loss_name(target),
-            optimizer=self.optimizer,
+            optimizer=optimizer,
             dtype=self.dtype,
-            knobs=frozenset(strengths),
+            knobs=tuple(sorted(strengths)),
             standardize=self.standardize,
-            build=partial(build_model, network, input_shape, target.n_outputs, rates),
+            augmentation=tuple(map(layer_key, transformations)),
+            transformations=transformations,
+            build=NetworkBuilder(network, input_shape, target.n_outputs, rates),
         )
 
     def _record(self, progress: Progress, keep_optimizer: bool) -> None:
@@ -386,13 +407,13 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, BaseEstimator):
         inputs = x = keras.Input(self.input_shape_, dtype=self._topology.dtype)
         if units:  # not keras.layers.Normalization, which takes scales below 1e-7 for 1e-7
             mean, factor = units[0], 1 / units[1]
-            x = keras.layers.Rescaling(np.ones_like(mean).tolist(), (-mean).tolist(), name="center")(x)
-            x = keras.layers.Rescaling(factor.tolist(), np.zeros_like(mean).tolist(), name="scale")(x)
+            x = keras.layers.Rescaling(np.ones_like(mean), -mean, name="center")(x)
+            x = keras.layers.Rescaling(factor, np.zeros_like(mean), name="scale")(x)
         scale, offset = self._output_units()
         outputs = model(x) if units else model.outputs[0]
         if scale is not None or np.any(offset):
             ones = np.ones(self.n_outputs_) if scale is None else scale
-            outputs = keras.layers.Rescaling(ones.tolist(), np.asarray(offset).tolist(), name="units")(outputs)
+            outputs = keras.layers.Rescaling(ones, np.asarray(offset), name="units")(outputs)
         return keras.Model(inputs if units else model.inputs[0], outputs)
 
     def _plain_layer(self, layer: Any) -> Any:

@@ -99,8 +99,9 @@ class Fit:
         """Train from the start for as long as was best in `chosen`, at the learning rates that it had."""
         plan = self._plan(chosen.best_epoch, False)
         plan.horizon = int(epochs)
-        if plan.schedule == "plateau" or self.callbacks:
-            plan.rate_factors = [rate / plan.learning_rate for rate in chosen.history["learning_rate"]]
+        if plan.schedule == "plateau" or self.callbacks:  # both lower the rate of whole epochs, on top of the warm-up
+            rates = enumerate(chosen.history["learning_rate"])
+            plan.rate_factors = [rate / plan.learning_rate if i >= plan.warmup_epochs else 1.0 for i, rate in rates]
         progress, interrupt = self._train(plan, Progress(), None)
         progress.history = chosen.history
         return progress, interrupt
@@ -114,6 +115,7 @@ class Fit:
             seed=self.seed,
             learning_rate=float(estimator.learning_rate),
             schedule=estimator.schedule,
+            warmup_epochs=float(estimator.warmup_epochs),
             strengths=self.strengths,
             patience=int(estimator.n_iter_no_change),
             tol=float(estimator.tol),
@@ -132,10 +134,7 @@ class Fit:
             if checkpoints is not None:
                 like = Progress(program.weights(), program.optimizer_state())
                 progress = checkpoints.furthest(plan.epochs, like) or progress
-            if progress.weights:
-                program.load_weights(progress.weights)
-            if progress.optimizer_state:
-                program.load_optimizer_state(progress.optimizer_state)
+            _load(program, progress)
             validate = None if held_out is None else self._validator(held_out)
             watchers = self._watchers(plan, program, progress)
             return progress, train(program, self.batches, plan, progress, validate, watchers, checkpoints)
@@ -158,7 +157,9 @@ class Fit:
         """Return the estimator as if training had stopped now, with weights of its own."""
         estimator = self.become(copy.copy(self.estimator))
         history = {name: list(values) for name, values in progress.history.items()}
-        now = replace(progress, weights=program.weights(), best_epoch=progress.epoch, history=history)
+        with program.averaged():
+            weights = program.weights()
+        now = replace(progress, weights=weights, best_epoch=progress.epoch, history=history)
         estimator._record(now, keep_optimizer=False)
         return estimator
 
@@ -181,9 +182,10 @@ class Fit:
 
         The weights that a program starts with tell pretrained ones, units and what a seed has drawn.
         """
-        topology = {key: value for key, value in vars(self.topology).items() if key not in ("build", "knobs")}
+        apart = ("build", "knobs", "transformations")
+        topology = {key: value for key, value in vars(self.topology).items() if key not in apart}
         how = {key: value for key, value in vars(plan).items() if key not in ("epochs", "horizon", "rate_factors")}
-        if plan.schedule == "cosine":
+        if plan.schedule in ("cosine", "one_cycle"):
             how["horizon"] = plan.horizon or plan.epochs
         if not plan.stop_early and plan.schedule != "plateau":
             del how["patience"], how["tol"]
@@ -247,6 +249,24 @@ class Fit:
     def _shift_of(self, estimator: Any) -> np.ndarray:
         corrected = isinstance(getattr(estimator, "priors", None), str)
         return self.to_train if corrected else np.zeros(self.topology.n_outputs)
+
+
+def _load(program: Program, progress: Progress) -> None:
+    """Load where a run stands; an optimizer that has changed since starts anew."""
+    if progress.weights:
+        if not _fit_together(progress.weights, program.weights()):
+            raise ValueError(
+                "warm_start=True goes on from the weights of the last fit, but they are not those of the network that "
+                "the parameters describe now. Set warm_start=False, or leave network, input_shape and standardize as "
+                "they were."
+            )
+        program.load_weights(progress.weights)
+    if progress.optimizer_state and _fit_together(progress.optimizer_state, program.optimizer_state()):
+        program.load_optimizer_state(progress.optimizer_state)
+
+
+def _fit_together(kept: list[np.ndarray], now: list[np.ndarray]) -> bool:
+    return [value.shape for value in kept] == [value.shape for value in now]
 
 
 def _cast(encoded: np.ndarray, dtype: str) -> np.ndarray:

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 
 from skcnn.callbacks import CallbackSupportMixin, fit_task
 from skcnn.diagram import DiagramMixin
+from skcnn.persistence import VersionNote
 
 __all__ = ["NDTransformer"]
 
@@ -75,6 +76,7 @@ class NDTransformer(
     CallbackSupportMixin,
     TransformerMixin,
     MetaEstimatorMixin,
+    VersionNote,
     BaseEstimator,
     auto_wrap_output_keys=None,  # type: ignore[call-arg]  # the transformer wraps its own output, which is a table
 ):

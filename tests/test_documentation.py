@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from skcnn import CNNClassifier, CNNRegressor
-from skcnn.networks import Plain
+from skcnn.networks import NETWORKS
 from skcnn.preprocessing import NDTransformer
 
 ROOT = Path(__file__).parents[1]
 MODULES = [
+    "skcnn.datasets",
     "skcnn.diagnosis.check",
     "skcnn.diagnosis.report",
     "skcnn.diagnosis.run",
@@ -25,9 +26,15 @@ MODULES = [
     "skcnn.displays.scores",
     "skcnn.displays.search",
     "skcnn.estimators",
+    "skcnn.exporting",
     "skcnn.grids",
     "skcnn.inspection",
-    "skcnn.networks",
+    "skcnn.networks.base",
+    "skcnn.networks.fcn",
+    "skcnn.networks.inception",
+    "skcnn.networks.plain",
+    "skcnn.networks.residual",
+    "skcnn.networks.sizes",
     "skcnn.preprocessing",
     "skcnn.sampling",
     "skcnn.scikeras.conversion",
@@ -51,7 +58,7 @@ def test_examples_run(module):
     assert failures == 0
 
 
-@pytest.mark.parametrize("estimator", [CNNClassifier, CNNRegressor, Plain, NDTransformer])
+@pytest.mark.parametrize("estimator", [CNNClassifier, CNNRegressor, *NETWORKS.values(), NDTransformer])
 def test_every_parameter_is_documented_with_its_default(estimator):
     documented = dict(
         re.findall(r"^    (\w+) : .*?default=(.+)$", inspect.getdoc(estimator).replace("\n", "\n    "), re.M)

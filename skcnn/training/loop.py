@@ -16,6 +16,8 @@ CALL_SECONDS = 1.0  # a longer epoch comes back to Python about this often, so t
 FIRST_CALL_STEPS = 8  # steps of the first call of a fit, from which the length of the next is judged
 ALIGNMENT = 64  # bytes, what TensorFlow's kernels may count on
 PLATEAU_FACTOR = 0.2  # as scikit-learn's learning_rate="adaptive"
+# One cycle as in fastai and PyTorch: up from 1/25 in the first 30% of the run, and down to a 10,000th of that.
+ONE_CYCLE_RISE, ONE_CYCLE_START, ONE_CYCLE_END = 0.3, 25.0, 1e4
 
 
 @dataclass
@@ -92,8 +94,10 @@ class Plan:
         Seed of initial weights and dropout masks.
     learning_rate : float
         Learning rate before the schedule.
-    schedule : {"constant", "cosine", "plateau"}
+    schedule : {"constant", "cosine", "one_cycle", "plateau"}
         How it changes.
+    warmup_epochs : float
+        Epochs in which it rises to where the schedule begins.
     strengths : dict of str to float
         Values of the topology's knobs.
     patience, tol : int, float
@@ -101,7 +105,7 @@ class Plan:
     stop_early : bool
         Whether a validation score that no longer improves ends the run and the best weights are kept.
     horizon : int
-        Epoch at which the cosine schedule ends; 0 for that at which the run ends.
+        Epoch at which schedules that have an end do; 0 for that at which the run ends.
     rate_factors : list of float or None
         What to multiply the learning rate by in each epoch, in place of the schedule.
     """
@@ -115,6 +119,7 @@ class Plan:
     patience: int
     tol: float
     stop_early: bool
+    warmup_epochs: float = 0.0
     horizon: int = 0
     rate_factors: list[float] | None = None
 
@@ -239,7 +244,8 @@ def train(
     if progress.best_weights is not None and plan.stop_early:
         progress.weights = progress.best_weights
     else:
-        progress.weights = program.weights()
+        with program.averaged():
+            progress.weights = program.weights()
         progress.best_epoch = progress.epoch
     if not all(np.isfinite(weight).all() for weight in progress.weights):  # the last step can overflow unseen
         _check_finite(np.nan, "weights", plan.learning_rate, progress)
@@ -272,16 +278,18 @@ def _train(
         rates = _rates(plan, progress, -(-len(order) // plan.batch_size), plan.horizon or plan.epochs)
         loss = _run_epoch(program, tensors, order, rates, plan, progress, pace)
         values = {"loss": loss, "learning_rate": float(rates[0])}
-        if validate is not None:
-            values |= validate(program)
-            _check_finite(values["val_loss"], "validation loss", rates[-1], progress)
-        progress.epoch += 1
-        progress.step += len(rates)
-        progress.record(**values)
-        score = values["val_score"] if "val_score" in values else -values.get("val_loss", loss)
-        best = progress.judge(score, plan.tol, plan.patience, plan.schedule == "plateau")
-        if best and plan.stop_early:
-            progress.best_weights = program.weights()
+        with program.averaged():
+            if validate is not None:
+                values |= validate(program)
+                _check_finite(values["val_loss"], "validation loss", rates[-1], progress)
+            progress.epoch += 1
+            progress.step += len(rates)
+            progress.record(**values)
+            score = values["val_score"] if "val_score" in values else -values.get("val_loss", loss)
+            plateau = plan.schedule == "plateau" and progress.epoch > plan.warmup_epochs
+            best = progress.judge(score, plan.tol, plan.patience, plateau)
+            if best and plan.stop_early:
+                progress.best_weights = program.weights()
         stops = [watcher.end(progress) for watcher in watchers]  # all of them hear of the epoch
         ended = any(stops) or progress.ended(plan)
         if checkpoints is not None and checkpoints.is_due(ended):
@@ -353,12 +361,27 @@ class _Pace:
 
 def _rates(plan: Plan, progress: Progress, n_steps: int, end: int) -> np.ndarray:
     """Learning rate of each step of the coming epoch."""
+    steps = np.arange(n_steps)
+    warm = np.ones(n_steps)
+    if plan.warmup_epochs:  # Goyal et al. 2017, section 2.2
+        warm = np.minimum(1, (progress.epoch + (steps + 1) / n_steps) / plan.warmup_epochs)
+    done = progress.epoch + steps / n_steps - plan.warmup_epochs
+    done = np.clip(done / max(end - plan.warmup_epochs, 1e-9), 0, 1)
+    factor: Any = progress.rate_factor
     if plan.rate_factors is not None:
-        return np.full(n_steps, plan.learning_rate * plan.rate_factors[progress.epoch])
-    if plan.schedule == "cosine":  # Loshchilov and Hutter 2017, equation 5, one cycle, per step
-        done = (progress.epoch + np.arange(n_steps) / n_steps) / end
-        return plan.learning_rate * 0.5 * (1 + np.cos(np.pi * done))
-    return np.full(n_steps, plan.learning_rate * progress.rate_factor)
+        factor = plan.rate_factors[progress.epoch]
+    elif plan.schedule == "cosine":  # Loshchilov and Hutter 2017, equation 5, one cycle, per step
+        factor = _cosine(1, 0, done)
+    elif plan.schedule == "one_cycle":  # Smith and Topin 2018, with a cosine for each of its two lines
+        rise, fall = done / ONE_CYCLE_RISE, (done - ONE_CYCLE_RISE) / (1 - ONE_CYCLE_RISE)
+        first, last = 1 / ONE_CYCLE_START, 1 / ONE_CYCLE_START / ONE_CYCLE_END
+        factor = np.where(rise < 1, _cosine(first, 1, rise), _cosine(1, last, fall))
+    return plan.learning_rate * warm * factor
+
+
+def _cosine(first: float, last: float, done: np.ndarray) -> np.ndarray:
+    """Go from one value to another along half a cosine."""
+    return last + (first - last) * 0.5 * (1 + np.cos(np.pi * done))
 
 
 def _check_finite(value: float, what: str, rate: float, progress: Progress) -> None:
