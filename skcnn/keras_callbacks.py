@@ -27,6 +27,7 @@ AT_EPOCHS = {
 INSTEAD = {
     "BackupAndRestore": "memory= keeps where training stands, and goes on from there.",
     "ProgbarLogger": "verbose=2 prints each epoch, and scikit-learn's ProgressBar shows bars.",
+    "SwapEMAWeights": "ema_momentum= averages the weights, and predicts with the averages.",
     "TerminateOnNaN": "A loss that is not finite always ends a fit, with a FloatingPointError.",
 }
 
