@@ -7,9 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skcnn import datasets, diagnosis, displays, inspection, networks, preprocessing, sampling
+    from skcnn import datasets, diagnosis, displays, inspection, networks, persistence, preprocessing, sampling
     from skcnn.diagnosis import diagnose
     from skcnn.estimators import CNNClassifier, CNNRegressor
+    from skcnn.exporting import export
     from skcnn.grids import check_grid
     from skcnn.training.threads import set_threads
 
@@ -20,9 +21,19 @@ _MODULE_OF = {
     "CNNRegressor": "skcnn.estimators",
     "check_grid": "skcnn.grids",
     "diagnose": "skcnn.diagnosis",
+    "export": "skcnn.exporting",
     "set_threads": "skcnn.training.threads",
 }
-_SUBMODULES = ("datasets", "diagnosis", "displays", "inspection", "networks", "preprocessing", "sampling")
+_SUBMODULES = (
+    "datasets",
+    "diagnosis",
+    "displays",
+    "inspection",
+    "networks",
+    "persistence",
+    "preprocessing",
+    "sampling",
+)
 
 __all__ = [
     "CNNClassifier",
@@ -32,8 +43,10 @@ __all__ = [
     "diagnose",
     "diagnosis",
     "displays",
+    "export",
     "inspection",
     "networks",
+    "persistence",
     "preprocessing",
     "sampling",
     "set_threads",

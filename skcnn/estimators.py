@@ -137,11 +137,16 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         Folder that keeps where training stands, so that nothing is trained twice: a fit that differs from an earlier,
         or interrupted, one in `epochs` alone goes on from its furthest epoch, with the result that it would have had
         anyway. Needs an integer `random_state`. The folder takes 2 GiB at most; what was not used for longest is
-        removed first.
+        removed first. Not used with `callbacks`, whose effects it cannot know.
+    callbacks : list of keras.callbacks.Callback or None, default=None
+        Keras callbacks, called at the beginning and end of training and of each epoch. Each fit uses copies, see
+        `callbacks_`. They see a Keras model with the weights of the moment and, in the logs, what `history_` has; what
+        they set of weights, learning rate (with ``schedule="constant"``) and ``model.stop_training`` counts.
+        scikit-learn's callbacks are set by `set_callbacks` (scikit-learn 1.9).
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, shuffling, dropout and the inner split. An int gives the same fitted model to the bit.
     verbose : int, default=0
-        Whether to print each epoch.
+        With 1, print how training went; with 2 each epoch, too.
 
     Attributes
     ----------
@@ -161,7 +166,9 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     n_iter_ : int
         Epochs trained.
     best_iter_ : int
-        Epoch of the weights that were kept.
+        Epoch of the weights that were kept, if no Keras callback has set others.
+    callbacks_ : list of keras.callbacks.Callback
+        The copies of `callbacks` that were used, without their model; empty in a pickle.
 
     Examples
     --------
@@ -228,6 +235,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         standardize: Literal["channel", "position"] | None = None,
         dtype: Literal["float32", "float64"] = "float32",
         memory: str | PathLike[str] | Memory | None = None,
+        callbacks: Sequence[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
@@ -271,6 +279,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         self.standardize = standardize
         self.dtype = dtype
         self.memory = memory
+        self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
 
@@ -297,7 +306,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         Raises
         ------
         ValueError
-            If ``class_weight="balanced"``, which needs all rows at once, or ``early_stopping=True``.
+            If ``class_weight="balanced"``, which needs all rows at once, ``early_stopping=True``, or with `callbacks`.
         """
         if self.class_weight == "balanced":
             raise ValueError(
@@ -305,7 +314,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
                 "Compute weights on all labels with sklearn.utils.class_weight.compute_class_weight and pass them as a "
                 "dict."
             )
-        self._check_no_early_stopping()
+        self._check_one_epoch()
         first = _check_partial_fit_first_call(self, classes)
         resume = self.__sklearn_is_fitted__() and not first
         X, y = check_X_y(self, X, y, reset=not resume, numeric=False)
@@ -517,11 +526,16 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         Folder that keeps where training stands, so that nothing is trained twice: a fit that differs from an earlier,
         or interrupted, one in `epochs` alone goes on from its furthest epoch, with the result that it would have had
         anyway. Needs an integer `random_state`. The folder takes 2 GiB at most; what was not used for longest is
-        removed first.
+        removed first. Not used with `callbacks`, whose effects it cannot know.
+    callbacks : list of keras.callbacks.Callback or None, default=None
+        Keras callbacks, called at the beginning and end of training and of each epoch. Each fit uses copies, see
+        `callbacks_`. They see a Keras model with the weights of the moment and, in the logs, what `history_` has; what
+        they set of weights, learning rate (with ``schedule="constant"``) and ``model.stop_training`` counts.
+        scikit-learn's callbacks are set by `set_callbacks` (scikit-learn 1.9).
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, shuffling, dropout and the inner split. An int gives the same fitted model to the bit.
     verbose : int, default=0
-        Whether to print each epoch.
+        With 1, print how training went; with 2 each epoch, too.
 
     Attributes
     ----------
@@ -539,7 +553,9 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     n_iter_ : int
         Epochs trained.
     best_iter_ : int
-        Epoch of the weights that were kept.
+        Epoch of the weights that were kept, if no Keras callback has set others.
+    callbacks_ : list of keras.callbacks.Callback
+        The copies of `callbacks` that were used, without their model; empty in a pickle.
 
     Examples
     --------
@@ -593,6 +609,7 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         standardize: Literal["channel", "position"] | None = None,
         dtype: Literal["float32", "float64"] = "float32",
         memory: str | PathLike[str] | Memory | None = None,
+        callbacks: Sequence[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
@@ -629,6 +646,7 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         self.standardize = standardize
         self.dtype = dtype
         self.memory = memory
+        self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
 
@@ -652,7 +670,7 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         self : object
             Fitted estimator.
         """
-        self._check_no_early_stopping()
+        self._check_one_epoch()
         resume = self.__sklearn_is_fitted__()
         X, y = check_X_y(self, X, y, reset=not resume, numeric=True)
         return self._fit_one_epoch(X, y, sample_weight, resume)

@@ -1,7 +1,9 @@
 """`Fit`: one call of fit, from rows and weights to a trained state, anew or from what ``memory=`` keeps."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -9,11 +11,14 @@ import numpy as np
 from sklearn.metrics import check_scoring
 
 from skcnn.batches import Batches
+from skcnn.callbacks import FitTasks, follows_epochs
 from skcnn.fingerprint import fingerprint, object_key
+from skcnn.keras_callbacks import KerasCallbacks
+from skcnn.printing import Printer
 from skcnn.targets import ClassTarget
 from skcnn.training.blueprint import Topology
 from skcnn.training.checkpoints import Checkpoints, memory_folder, surroundings
-from skcnn.training.loop import Plan, Progress, train
+from skcnn.training.loop import Plan, Progress, Watcher, train
 from skcnn.training.pool import pool
 from skcnn.training.program import Program
 from skcnn.validation import as_rows, standard_units
@@ -45,6 +50,8 @@ class Fit:
         seed: int,
         wanted: np.ndarray | None,
         resumed: Progress | None,
+        tasks: FitTasks | None = None,
+        callbacks: Sequence[Any] = (),
     ) -> None:
         self.estimator = estimator
         self.target = target
@@ -53,6 +60,8 @@ class Fit:
         self.seed = seed
         self.wanted = wanted
         self.resumed = resumed
+        self.tasks = tasks
+        self.callbacks = callbacks
         self._first: str | None = None  # fingerprint of the first of two trainings
 
     def set_rows(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray | None, rows: np.ndarray) -> None:
@@ -90,7 +99,7 @@ class Fit:
         """Train from the start for as long as was best in `chosen`, at the learning rates that it had."""
         plan = self._plan(chosen.best_epoch, False)
         plan.horizon = int(epochs)
-        if plan.schedule == "plateau":  # which begins after the warm-up
+        if plan.schedule == "plateau" or self.callbacks:  # both lower the rate of whole epochs, on top of the warm-up
             rates = enumerate(chosen.history["learning_rate"])
             plan.rate_factors = [rate / plan.learning_rate if i >= plan.warmup_epochs else 1.0 for i, rate in rates]
         progress, interrupt = self._train(plan, Progress(), None)
@@ -127,15 +136,40 @@ class Fit:
                 progress = checkpoints.furthest(plan.epochs, like) or progress
             _load(program, progress)
             validate = None if held_out is None else self._validator(held_out)
-            report = self.estimator._print if self.estimator.verbose else None
-            return progress, train(program, self.batches, plan, progress, validate, report, checkpoints)
+            watchers = self._watchers(plan, program, progress)
+            return progress, train(program, self.batches, plan, progress, validate, watchers, checkpoints)
+
+    def _watchers(self, plan: Plan, program: Program, progress: Progress) -> list[Watcher]:
+        """Return who is told of the epochs; Keras callbacks are not told of training again."""
+        rows = self.batches.rows
+        first = 0 if self.resumed is None else self.resumed.epoch
+        watchers: list[Watcher] = []
+        if self.tasks is not None:
+            watchers += self.tasks.training(rows, plan.epochs - first, first, partial(self._as_of, program))
+        if self.callbacks and plan.rate_factors is None:
+            model = self._as_of(program, progress).to_keras()
+            watchers.append(KerasCallbacks(list(self.callbacks), model, program, plan))
+        if self.estimator.verbose:
+            watchers.append(Printer(int(self.estimator.verbose), plan, len(rows)))
+        return watchers
+
+    def _as_of(self, program: Program, progress: Progress) -> Any:
+        """Return the estimator as if training had stopped now, with weights of its own."""
+        estimator = self.become(copy.copy(self.estimator))
+        history = {name: list(values) for name, values in progress.history.items()}
+        with program.averaged():
+            weights = program.weights()
+        now = replace(progress, weights=weights, best_epoch=progress.epoch, history=history)
+        estimator._record(now, keep_optimizer=False)
+        return estimator
 
     def _checkpoints(self, plan: Plan, program: Program, held_out: HeldOut | None) -> Checkpoints | None:
         """Return where this run is kept; None if nothing is to be kept, or could not be found again."""
         folder = memory_folder(self.estimator.memory)
         found_again = self.resumed is None and isinstance(self.estimator.random_state, Integral)
         objects = [self.topology.network, *map(object_key, self._objects(held_out))]
-        if folder is None or not found_again or not all(isinstance(key, str) for key in objects):
+        watched = bool(self.callbacks) or follows_epochs(self.estimator)  # what callbacks do is in no fingerprint
+        if folder is None or watched or not found_again or not all(isinstance(key, str) for key in objects):
             return None
         return Checkpoints(folder, self._fingerprint(plan, program, held_out, objects))
 
@@ -185,6 +219,7 @@ class Fit:
         encoded = _cast(self.target.encode(held_out.y, "y_val"), estimator.dtype)
         rows = as_rows(held_out.X, self.topology.input_shape, estimator.dtype, "X_val")
         view = self.become(copy.copy(estimator))  # what scorers see: this estimator with the weights of the moment
+        vars(view).pop("feature_names_in_", None)  # checked rows have no names any more
         scorer = None if estimator.scoring == "loss" else check_scoring(estimator, estimator.scoring)
         weights = {} if held_out.weight is None else {"sample_weight": held_out.weight}
 

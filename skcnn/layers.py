@@ -131,6 +131,10 @@ class Dropout(keras.layers.Dropout):
 class _WholeDropout(Dropout):
     """Dropout of more than single units: the mask is the same along the axes that `noise_shape` gives 1 for."""
 
+    def __init__(self, rate: float, **settings: Any) -> None:
+        super().__init__(rate, **settings)
+        self.built = False  # Keras 3.8 takes a dropout for built from the start
+
     def build(self, input_shape: Any) -> None:
         """Take the axes of the mask from those of the input."""
         self.noise_shape = self._shared(tuple(input_shape))
@@ -165,8 +169,8 @@ class StochasticDepth(_WholeDropout):
 
     strength = "stochastic_depth"
 
-    def __init__(self, rate: float, share: float = 1.0, **kwargs: Any) -> None:
-        super().__init__(rate, **kwargs)
+    def __init__(self, rate: float, share: float = 1.0, **settings: Any) -> None:
+        super().__init__(rate, **settings)
         self.share = share
 
     def _shared(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -26,6 +26,7 @@ MODULES = [
     "skcnn.displays.scores",
     "skcnn.displays.search",
     "skcnn.estimators",
+    "skcnn.exporting",
     "skcnn.grids",
     "skcnn.inspection",
     "skcnn.networks.base",

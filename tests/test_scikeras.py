@@ -626,7 +626,7 @@ def test_what_the_estimator_says_is_carried():
         "scoring": "loss",
         "class_weight": {0: 2.0},
         "random_state": 3,
-        "verbose": 1,
+        "verbose": 2,
     }
     assert {name: params[name] for name in expected} == expected
     monitored = estimator.set_params(callbacks=keras.callbacks.EarlyStopping("val_accuracy", restore_best_weights=True))

@@ -1,6 +1,5 @@
 """The engine against Keras' own training, and what it promises: traces, equality to the bit, bounds."""
 
-import functools
 import gc
 import random
 import threading
@@ -12,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from skcnn.fingerprint import object_key
-from skcnn.networks import Plain, build_model
+from skcnn.networks import NetworkBuilder, Plain
 from skcnn.training.blueprint import Topology, trace_count
 from skcnn.training.loop import Data, Plan, Progress, _rates, train
 from skcnn.training.pool import Pool
@@ -32,8 +31,8 @@ def topology(network=None, loss="softmax", optimizer="sgd", dtype="float32", **s
         loss=loss,
         optimizer=optimizer,
         dtype=dtype,
-        knobs=frozenset(strengths),
-        build=functools.partial(build_model, network, SHAPE, N_CLASSES, rates),
+        knobs=tuple(sorted(strengths)),
+        build=NetworkBuilder(network, SHAPE, N_CLASSES, rates),
     )
 
 
@@ -208,13 +207,12 @@ def test_a_step_on_mixed_rows_equals_keras_on_the_same_rows(problem, alphas):
 def test_averages_are_those_of_the_weights_of_all_steps(problem):
     X, codes, w = problem
     momentum, steps = 0.8, []
-    kernel = functools.partial(frozen_first, normalization="batch")
     for n in range(1, 6):
-        program = Program(topology(kernel))
+        program = Program(topology(frozen_first))
         program.reset(1)
         train(program, Data(X, codes, w, in_order), plan({}, epochs=n, batch_size=N_ROWS), Progress())
         steps.append(program.weights())
-    program = Program(topology(kernel, ema_momentum=momentum))
+    program = Program(topology(frozen_first, ema_momentum=momentum))
     program.reset(1)
     progress = Progress()
     kept = []
@@ -235,8 +233,8 @@ def test_averages_are_those_of_the_weights_of_all_steps(problem):
     np.testing.assert_array_equal(progress.weights[0], steps[0][0])  # frozen, to the bit
 
 
-def frozen_first(input_shape, n_outputs, normalization):
-    model = Plain(filters=(4, 6), normalization=normalization)(input_shape, n_outputs)
+def frozen_first(input_shape, n_outputs):
+    model = Plain(filters=(4, 6))(input_shape, n_outputs)
     model.layers[1].trainable = False
     return model
 
@@ -422,8 +420,8 @@ def test_own_regularisers_and_embeddings_train(problem):
 @pytest.mark.parametrize("pooling", [None, "avg"])
 def test_a_row_is_predicted_alike_in_any_company(dims, pooling, rng):
     network = Plain(filters=(8, 16), pooling=pooling, dense_units=(32,))
-    fixed = functools.partial(build_model, network, dims, 4)
-    program = Program(Topology(object_key(network), dims, 4, "softmax", "adam", "float32", frozenset(), fixed))
+    build = NetworkBuilder(network, dims, 4)
+    program = Program(Topology(object_key(network), dims, 4, "softmax", "adam", "float32", (), build))
     program.reset(0)
     X = rng.normal(size=(700, *dims)).astype("float32")
     whole = program.predict(X)

@@ -1,19 +1,20 @@
 """The case that checks look at: estimator, data and predictions; each computed once, when first asked for."""
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from sklearn.base import is_regressor
+from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import _safe_indexing
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import check_consistent_length
 
 from skcnn.batches import row_digests
 from skcnn.diagnosis.check import NotApplicable
-from skcnn.diagnosis.parts import KerasModel, Parts, is_keras_model, take_apart
+from skcnn.diagnosis.parts import KerasModel, Parts, is_keras_model, take_apart, unread_features
 from skcnn.diagnosis.reference import Reference
 from skcnn.diagnosis.statistics import Estimate, balanced_accuracy, bootstrap, proportion
+from skcnn.diagnosis.validation import check_data, check_labels, check_predicts, seed_of
 
 __all__ = ["Case"]
 
@@ -31,7 +32,7 @@ class Case:
         Group and time of each row.
     fast : bool
         Whether to look at fewer rows and grow fewer trees.
-    random_state : int
+    random_state : int, RandomState instance or None
         Seed of all that is drawn.
     n_jobs : int or None
         For the simple models.
@@ -53,14 +54,16 @@ class Case:
         times_train: Any = None,
         times_test: Any = None,
         fast: bool = False,
-        random_state: int = 0,
+        random_state: Any = 0,
         n_jobs: int | None = None,
     ) -> None:
-        if (X_test is None) != (y_test is None):
-            missing, given = ("y_test", "X_test") if y_test is None else ("X_test", "y_test")
-            raise ValueError(f"{given} is given without {missing}; give both, or none of them.")
-        check_consistent_length(X_train, y_train, groups_train, times_train)
-        check_consistent_length(X_test, y_test, groups_test, times_test)
+        beside = {
+            "groups_train": groups_train,
+            "groups_test": groups_test,
+            "times_train": times_train,
+            "times_test": times_test,
+        }
+        check_data(X_train, y_train, X_test, y_test, beside)
         one_hot = is_keras_model(estimator) and np.ndim(y_train) == 2 and np.shape(y_train)[1] > 1
         self.one_hot = one_hot
         self.y_train = _labels(y_train, one_hot)
@@ -72,8 +75,10 @@ class Case:
         self.groups_train, self.groups_test = _array(groups_train), _array(groups_test)
         self.times_train, self.times_test = _array(times_train), _array(times_test)
         self.fast = fast
-        self.seed = random_state
+        self.seed = seed_of(random_state)
         self.n_jobs = n_jobs
+        check_labels(self.y_train, self.y_test, self.classes if self.kind in ("binary", "multiclass") else None)
+        check_predicts(estimator, X_train)
 
     # What kind of case it is --------------------------------------------------------------------------------------
 
@@ -81,8 +86,10 @@ class Case:
     def kind(self) -> str:
         """One of "binary", "multiclass", "multilabel", "regression"."""
         target = type_of_target(self.y_train)
-        keras = isinstance(self.parts.final, KerasModel)
-        if (not keras and is_regressor(self.parts.final)) or target.startswith("continuous"):
+        final = None if isinstance(self.parts.final, KerasModel) else self.parts.final
+        if final is not None and is_regressor(final):
+            return "regression"
+        if target.startswith("continuous") and (final is None or not is_classifier(final)):
             return "regression"
         if target == "multilabel-indicator":
             return "multilabel"
@@ -160,8 +167,13 @@ class Case:
         """Probabilities of the test rows."""
         return self._proba(self.X_test)
 
+    @cached_property
+    def decision_test(self) -> np.ndarray:
+        """What `decision_function` says of the test rows."""
+        return np.asarray(self._ask(self.estimator.decision_function, self.X_test), dtype=np.float64)
+
     def _proba(self, X: Any) -> np.ndarray:
-        return np.asarray(self.estimator.predict_proba(X), dtype=np.float64)
+        return np.asarray(self._ask(self.estimator.predict_proba, X), dtype=np.float64)
 
     @cached_property
     def predicted_train(self) -> np.ndarray:
@@ -174,8 +186,19 @@ class Case:
         return self._predict(self.X_test)
 
     def _predict(self, X: Any) -> np.ndarray:
-        predicted = np.asarray(self.estimator.predict(X))
+        predicted = np.asarray(self._ask(self.estimator.predict, X))
         return self.codes(predicted) if self.kind in ("binary", "multiclass") else predicted
+
+    @staticmethod
+    def _ask(method: Callable[[Any], Any], X: Any) -> Any:
+        """Call a method of the estimator; it predicts rows like these, but perhaps none with missing values."""
+        try:
+            return method(X)
+        except ValueError:
+            table = np.asarray(X)
+            if table.dtype.kind == "f" and not np.isfinite(table).all():
+                raise NotApplicable("the estimator predicts no rows with values that are not finite") from None
+            raise
 
     @cached_property
     def right_train(self) -> np.ndarray:
@@ -274,7 +297,20 @@ class Case:
 
     @staticmethod
     def _flat(X: np.ndarray) -> np.ndarray:
-        return X.reshape(len(X), -1).astype(np.float64)
+        flat = X.reshape(len(X), -1).astype(np.float64)
+        if not np.isfinite(flat).all():
+            raise NotApplicable("inputs are not finite")
+        return flat
+
+    @cached_property
+    def unread_features(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The network's features of the rows of `flat_train` and `flat_test`, less what its output layer reads."""
+        model = self.parts.keras_model
+        if model is None:
+            return None
+        rows = self.inputs_train[self.rows_train], self.inputs_test[self.rows_test]
+        train, test = (unread_features(model, X.astype("float32")) for X in rows)
+        return None if train is None or test is None else (train, test)
 
     @cached_property
     def digests(self) -> tuple[np.ndarray, np.ndarray]:
@@ -302,8 +338,6 @@ class Case:
         if y.ndim > 1:
             raise NotApplicable("simple models are not fitted for several outputs")
         n_classes = 0 if self.kind == "regression" else len(self.classes)
-        if not np.isfinite(self.flat_train).all():
-            raise NotApplicable("inputs are not finite")
         return Reference(self.flat_train, y[self.rows_train], n_classes, self.fast, self.seed, self.n_jobs)
 
     @cached_property

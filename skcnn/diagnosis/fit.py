@@ -1,12 +1,19 @@
 """Checks of overfitting and underfitting: what was learned, what could have been, and how training went."""
 
 import numpy as np
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr, theilslopes
 from sklearn.base import clone
 
 from skcnn.diagnosis.case import Case
 from skcnn.diagnosis.check import Chart, Check, Evidence, Finding, NotApplicable
-from skcnn.diagnosis.statistics import auc, balanced_accuracy, difference, paired_difference
+from skcnn.diagnosis.statistics import (
+    Estimate,
+    auc,
+    balanced_accuracy,
+    difference,
+    paired_difference,
+    proportion,
+)
 
 __all__ = [
     "CHECKS",
@@ -15,6 +22,7 @@ __all__ = [
     "FewRows",
     "Gap",
     "LearningCurve",
+    "LossBlewUp",
     "LossFalling",
     "LossNeverFell",
     "Underfit",
@@ -68,8 +76,8 @@ class LossNeverFell(Check):
         if learned or steady or not (last >= self.threshold * loss[0] or self._like_guessing(case, last)):
             return text
         evidence = [
-            Evidence("loss of the first epoch", loss[0]),
-            Evidence("loss of the last epochs", last),
+            Evidence("loss of the first epoch", loss[0], n=len(case.y_train)),
+            Evidence("loss of the last epochs", last, n=len(case.y_train)),
             Evidence.of(f"training {case.score_name}", case.score_train),
         ]
         return self.finding(text, evidence, chart=history_chart(case))
@@ -83,12 +91,52 @@ class LossNeverFell(Check):
         return bool(last > 0.95 * entropy and score.low <= 1 / np.count_nonzero(shares))
 
 
+class LossBlewUp(Check):
+    """A training loss far above that of guessing: steps so long that they threw the weights away.
+
+    Threshold: in some epoch ten times the loss of naming the class shares whatever X is (their entropy), which every
+    network can have from its first epoch on. Medium if the model is right on 80% of the training rows all the same:
+    networks of ReLUs now and then come back, with dead units and saturated outputs.
+    """
+
+    code, cause, severity = "loss_blew_up", "fit", 3
+    title = "The training loss blew up"
+    question = "Did the training loss stay near what guessing costs, or below?"
+    why = "Steps that long throw the weights away: units die, outputs saturate, and what is learned then is luck."
+    do = "Lower the learning rate by a factor of ten or more, clip the gradients (clipnorm=1), scale the inputs."
+    cures = ("slower",)
+    explains = ("loss_never_fell", *LossNeverFell.explains, "dead_units", "saturated", "gap")
+    threshold = 10.0
+    learned = 0.8
+
+    def look(self, case: Case) -> Finding | str:
+        """Compare the highest loss with the entropy of the class shares."""
+        loss = np.array(case.need_history())
+        case.need_classes()
+        shares = case.shares(case.codes_train)
+        guessing = float(-(shares * np.log(np.maximum(shares, 1e-12))).sum())
+        worst = int(loss.argmax())
+        text = f"The training loss was highest in epoch {worst + 1}: {loss[worst]:.3g}; guessing costs {guessing:.3g}."
+        if loss[worst] < self.threshold * guessing:
+            return text
+        evidence = [
+            Evidence("highest training loss, times that of guessing", loss[worst] / guessing, n=len(case.y_train)),
+            Evidence.of(f"training {case.score_name}", case.score_train),
+        ]
+        severity = 2 if case.score_train.value > self.learned else 3
+        return self.finding(text, evidence, chart=history_chart(case), severity=severity)
+
+
 class LossFalling(Check):
     """A training loss that was still falling when training ended.
 
-    Threshold: over the last fifth of the epochs the loss fell by 8% of its whole fall, and by 1% of what it was at
-    first, while more than 20% of that is left. (Along a straight line it would be a fifth; of a loss that has settled
-    it is next to nothing.) With early stopping the validation loss must still fall, too.
+    The fall is that of the median slope over the last third of the epochs (Theil and Sen; Sen 1968,
+    https://doi.org/10.1080/01621459.1968.10480934), so that one lucky epoch decides nothing.
+
+    Threshold: per fifth of the training, 8% of the whole fall so far, and 1% of what the loss was at first, while more
+    than 20% of that is left. Of a loss that decays exponentially and falls by 8% of its whole fall in the last fifth,
+    another sixth is to come; along a straight line the last fifth has 20%. With early stopping the validation loss must
+    still fall, too.
     """
 
     code, cause, severity = "loss_falling", "fit", 2
@@ -108,31 +156,32 @@ class LossFalling(Check):
     left = 0.2
 
     def look(self, case: Case) -> Finding | str:
-        """Measure the fall over the last fifth of the epochs."""
+        """Measure the fall at the end."""
         loss = np.array(case.need_history())
         if len(loss) < 2:
             raise NotApplicable("there is one epoch")
         fall, left = self._fall(loss)
         text = (
-            f"Over the last fifth of {len(loss)} epochs the loss fell by {fall:.1%} of what it was at first; "
-            f"{left:.0%} is left."
+            f"At the end of {len(loss)} epochs the loss fell by {fall:.1%} of what it was at first in a fifth of the "
+            f"training; {left:.0%} is left."
         )
         val = case.parts.history.get("val_loss")
         settled = fall < max(self.least, self.threshold * (1 - left))
         if settled or left < self.left or (val and self._fall(np.array(val))[0] < self.least / 2):
             return text
         evidence = [
-            Evidence("fall over the last fifth, share of the first loss", fall),
-            Evidence("share of the first loss that is left", left),
+            Evidence("fall per fifth of the epochs, share of the first loss", fall, n=len(case.y_train)),
+            Evidence("share of the first loss that is left", left, n=len(case.y_train)),
             Evidence("epochs", len(loss)),
         ]
         return self.finding(text, evidence, chart=history_chart(case))
 
     @staticmethod
     def _fall(loss: np.ndarray) -> tuple[float, float]:
-        k = max(1, len(loss) // 5)
         start = loss[: max(1, len(loss) // 10)].mean()
-        return float((loss[-k - 1] - loss[-1]) / start), float(loss[-1] / start)
+        end = loss[-max(3, len(loss) // 3) :]
+        slope = theilslopes(end).slope
+        return float(-slope * len(loss) / 5 / start), float(np.median(end) + slope * (len(end) - 1) / 2) / float(start)
 
 
 class ValidationTurned(Check):
@@ -169,7 +218,8 @@ class Dummy(Check):
     """A model that is no better than a dummy.
 
     Threshold: none but certainty. Balanced accuracy is not surely above that of guessing and, for two classes with
-    probabilities, the area under the ROC curve not surely above one half; for a regression, R² not surely above 0.
+    probabilities, the area under the ROC curve not surely above one half; for a regression, R² not surely above 0. An
+    interval longer than 0.5 tells nothing.
     """
 
     code, cause, severity = "dummy", "fit", 3
@@ -179,6 +229,7 @@ class Dummy(Check):
     do = "Check labels and split first, then learning rate and scale of the inputs."
     cures = ("learning_rate",)
     explains = ("baseline", "recall_spread", "calibration", "gap")
+    widest = 0.5
 
     def look(self, case: Case) -> Finding | str:
         """Compare with guessing."""
@@ -187,11 +238,16 @@ class Dummy(Check):
             score, by_guessing, name = case.score_test, 0.0, "R²"
         else:
             case.need_classes()
-            score, by_guessing, name = case.balanced_test, 1 / len(np.unique(case.codes_test)), "balanced accuracy"
+            present = len(np.unique(case.codes_test))
+            if present < 2:
+                raise NotApplicable("the test rows are of one class")
+            score, by_guessing, name = case.balanced_test, 1 / present, "balanced accuracy"
         text = f"Test {name} is {score.value:.3f} [{score.low:.3f}, {score.high:.3f}], guessing has {by_guessing:.3f}."
         evidence = [Evidence.of(f"test {name}", score), Evidence("by guessing", by_guessing)]
         if score.low > by_guessing:
             return text
+        if score.high - score.low > self.widest:
+            raise NotApplicable(f"{score.n} test rows are too few to tell: {text}")
         if case.kind == "binary" and hasattr(case.estimator, "predict_proba") and len(np.unique(case.codes_test)) == 2:
             ranking = auc(case.codes_test == 1, case.proba_test[:, 1])
             if ranking.low > 0.5:
@@ -296,8 +352,11 @@ class Baseline(Check):
     title = "A simple model does better"
     question = "Is the network at least as good as a simple model?"
     why = "The data give more than the network takes from them: it is the network or its training, not the data."
-    do = "Tune learning rate, epochs, size and regularisation, in this order; or use the simple model."
-    cures = ("learning_rate", "longer", "regularise")
+    do = (
+        "Tune learning rate, epochs and size, in this order (there is no sure gap between training and test score that "
+        "regularisation could close); or use the simple model."
+    )
+    cures = ("learning_rate", "longer", "larger")
     explains = ("calibration",)
     threshold = 0.05
 
@@ -324,8 +383,9 @@ class Baseline(Check):
 class Underfit(Check):
     """A model that does not fit even its training rows.
 
-    Threshold: its accuracy on training rows is surely lower, by 0.05, than that of a simple model out of fold. A model
-    that names one class only and yet ranks the rows (mean area under the ROC curves of 0.9) has a threshold to blame.
+    Threshold: its accuracy (or R²) on training rows is surely lower than that of a simple model out of fold, and by
+    0.05 at best estimate. A model that names one class only and yet ranks the rows (mean area under the ROC curves of
+    0.9) has a threshold to blame.
     """
 
     code, cause, severity = "underfit", "capacity", 3
@@ -364,7 +424,7 @@ class Underfit(Check):
             f"On the training rows the model has {case.score_name} {mine:.3f}; {reference.name} has {its:.3f} on rows "
             "that it has not seen."
         )
-        if behind.low < self.threshold:
+        if behind.low < 0 or behind.value < self.threshold:
             return text
         if case.kind in ("binary", "multiclass") and self._ranks(case):
             return f"{text} But it ranks them."
@@ -429,11 +489,12 @@ class LearningCurve(Check):
         return self.finding(text, [Evidence.of("gain by twice the rows", gain)], chart=chart)
 
 
-def refitted_on_noise(case: Case) -> float:
+def refitted_on_noise(case: Case) -> Estimate:
     """Return the training accuracy of the model refitted on shuffled labels."""
     model = getattr(case.parts.search, "best_estimator_", case.estimator)
     shuffled = case.rng(6).permutation(case.y_train)
-    return float(np.mean(np.asarray(clone(model).fit(case.X_train, shuffled).predict(case.X_train)) == shuffled))
+    right = np.asarray(clone(model).fit(case.X_train, shuffled).predict(case.X_train)) == shuffled
+    return proportion(int(right.sum()), len(right))
 
 
-CHECKS = [LossNeverFell, LossFalling, FewRows, ValidationTurned, Dummy, Gap, Baseline]
+CHECKS = [LossBlewUp, LossNeverFell, LossFalling, FewRows, ValidationTurned, Dummy, Gap, Baseline]

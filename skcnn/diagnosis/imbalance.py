@@ -207,7 +207,7 @@ class MajorityBaseline(Check):
             return text
         evidence = [
             Evidence.of("accuracy", accuracy),
-            Evidence("share of the largest class", shares.max()),
+            Evidence.of("share of the largest class", proportion(round(shares.max() * accuracy.n), accuracy.n)),
             Evidence.of("balanced accuracy", balanced),
         ]
         return self.finding(text, evidence)
@@ -228,12 +228,12 @@ class MetricUnfit(Check):
         case.need_classes()
         if case.parts.search is None:
             raise NotApplicable("there is no search")
-        metric, share = case.refit_metric, float(case.shares(case.codes_train).max())
+        n, metric, share = len(case.y_train), case.refit_metric, float(case.shares(case.codes_train).max())
         if metric is None:
             raise NotApplicable("the score of the search is a function of its own")
         if metric != "accuracy" or share < self.threshold:
             return f"The search chose by {metric}; the largest class has {share:.0%} of the rows."
-        evidence = [Evidence("share of the largest class", share, n=len(case.y_train))]
+        evidence = [Evidence.of("share of the largest class", proportion(round(share * n), n))]
         return self.finding(f"The search chose by accuracy; one class has {share:.0%} of the rows.", evidence)
 
 

@@ -16,9 +16,9 @@ __all__ = ["CHECKS", "LossMismatch", "NoSignal", "SquashedTwice", "SuspiciousLab
 class NoSignal(Check):
     """Labels of which the inputs say nothing: shuffled, joined by the wrong key, sorted apart from their rows.
 
-    A simple model, out of fold on the training rows, is not surely better than guessing, and the model on the test rows
-    is not by 0.1. At least 60 rows, and an interval
-    no longer than 0.4, without which nobody could tell.
+    Threshold: a simple model, out of fold on the training rows, is not surely better than guessing and surely no more
+    than 0.2 of balanced accuracy better (else there are too few rows to tell), and the model on the test rows is not
+    surely 0.1 better.
     """
 
     code, cause, severity = "no_signal", "labels", 3
@@ -29,7 +29,7 @@ class NoSignal(Check):
     explains = (*MODEL_FAILS, "class_shares", "edge", "noise", "metric_unfit")
     least_rows = 60
     clearly = 0.1
-    widest = 0.4
+    no_more = 0.2
 
     def look(self, case: Case) -> Finding | str:
         """Ask whether the simple model, or the model itself, is better than guessing."""
@@ -38,11 +38,9 @@ class NoSignal(Check):
         if len(codes) < self.least_rows:
             raise NotApplicable(f"{len(codes)} training rows are too few to tell")
         out = case.reference.oof
-        score = balanced_accuracy(codes, out.argmax(axis=1))
-        if score.high - score.low > self.widest:
-            raise NotApplicable(
-                f"balanced accuracy is known to ± {(score.high - score.low) / 2:.2f}, too little to tell"
-            )
+        # Against the class shares: a forest that names a large class only may yet know a rare one when it sees it.
+        shares = np.bincount(codes, minlength=out.shape[1]) / len(codes)
+        score = balanced_accuracy(codes, (out / np.maximum(shares, 1e-12)).argmax(axis=1))
         by_guessing = 1 / len(np.unique(codes))
         text = (
             f"Out of fold, {case.reference.name} has balanced accuracy {score.value:.3f}, guessing {by_guessing:.3f}."
@@ -50,6 +48,8 @@ class NoSignal(Check):
         ranks = case.kind == "binary" and auc(codes == 1, out[:, 1]).low > 0.5
         if score.low > by_guessing or ranks:
             return text
+        if score.high > by_guessing + self.no_more:
+            raise NotApplicable(f"balanced accuracy may be up to {score.high:.2f}: too few rows of some class to tell")
         # Chance alone can lift a model that has learned shuffled labels a little above guessing.
         if case.has_test and case.balanced_test.low > 1 / len(np.unique(case.codes_test)) + self.clearly:
             return f"{text} But the model itself does better."
@@ -208,8 +208,9 @@ class LossMismatch(Check):
 class SquashedTwice(Check):
     """A network whose logits are probabilities already: a sigmoid or softmax before the loss that has its own.
 
-    Threshold: all outputs lie between 0 and 1, on at least 20 rows, and are not all the same. Logits of a trained
-    network have both signs; each row's chance to fall within [0, 1] is below one half, so that twenty rows leave 1e-6.
+    Threshold: all outputs lie between 0 and 1, on at least 20 rows, and either add up to 1 in each row (a softmax) or
+    vary by 0.1 from row to row. Logits that tell classes apart have both signs; those of a network that has learned
+    nothing may all be positive, but then hardly vary.
     """
 
     code, cause, severity = "squashed_twice", "labels", 3
@@ -222,6 +223,7 @@ class SquashedTwice(Check):
     do = "End the network with Dense(n_outputs) without activation."
     explains = (*MODEL_FAILS, "class_shares")
     least_rows = 20
+    least_spread = 0.1
 
     def look(self, case: Case) -> Finding | str:
         """Look at the range of the outputs."""
@@ -232,9 +234,11 @@ class SquashedTwice(Check):
         rows = case.rows_train[:500]
         if len(rows) < self.least_rows:
             raise NotApplicable(f"{len(rows)} rows are too few")
-        logits = np.asarray(final.to_keras()(case.inputs_train[rows].astype("float32")))
+        logits = np.asarray(case.keras_model(case.inputs_train[rows].astype("float32")))
         text = f"The outputs range from {logits.min():.3g} to {logits.max():.3g}."
-        if logits.min() < 0 or logits.max() > 1 or np.ptp(logits, axis=0).max() < 1e-6:
+        softmax = logits.shape[1] > 1 and np.allclose(logits.sum(axis=1), 1, atol=1e-4)
+        varies = np.ptp(logits, axis=0).max() >= self.least_spread
+        if logits.min() < 0 or logits.max() > 1 or not (softmax or varies):
             return text
         return self.finding(
             text,

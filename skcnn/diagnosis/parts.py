@@ -9,7 +9,18 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.utils.multiclass import type_of_target
 
-__all__ = ["KerasModel", "Layer", "Parts", "is_keras_model", "layer_outputs", "layers_of", "take_apart"]
+__all__ = [
+    "KerasModel",
+    "Layer",
+    "Parts",
+    "is_keras_model",
+    "layer_outputs",
+    "layers_of",
+    "take_apart",
+    "unread_features",
+]
+
+ROWS_AT_ONCE = 256
 
 
 class KerasModel:
@@ -227,14 +238,47 @@ def _sizes(value: Any) -> tuple[int, ...]:
 
 
 def layer_outputs(model: Any, X: np.ndarray, layers: list[Layer]) -> list[np.ndarray]:
-    """Return what layers of one model put out for rows X; the model exists, so Keras is loaded already."""
+    """Return what layers of one model put out for rows X."""
+    return _run(model, layers[0].owner, [layer.layer.output for layer in layers], X)
+
+
+def unread_features(model: Any, X: np.ndarray) -> np.ndarray | None:
+    """Return what the last dense layer is given for rows X, less what it reads of it.
+
+    The features are projected onto the complement of the column space of the layer's kernel.
+
+    Returns
+    -------
+    ndarray of shape (n, n_features) or None
+        None where there is no such layer, or nothing worth speaking of is left.
+    """
+    layers = layers_of(model)
+    if not layers or layers[-1].kind != "Dense":
+        return None
+    last = layers[-1]
+    try:
+        features = _run(model, last.owner, [last.layer.input], X)[0].astype(np.float64)
+    except (AttributeError, ValueError):  # a model that is no graph, or a layer that is used twice
+        return None
+    read, _ = np.linalg.qr(np.asarray(last.layer.kernel, dtype=np.float64))
+    if features.ndim != 2 or features.shape[1] < 2 * read.shape[1]:
+        return None
+    return features - (features @ read) @ read.T
+
+
+def _run(model: Any, owner: Any, outputs: list[Any], X: np.ndarray) -> list[np.ndarray]:
+    """Return tensors of a model within `model`, or of itself; the model exists, so Keras is loaded already."""
     keras = sys.modules["keras"]
-    owner = layers[0].owner
-    for outer in getattr(model, "layers", []):  # what stands before the model that owns the layers
-        if outer is owner:
-            break
-        if model is not owner and type(outer).__name__ != "InputLayer":
-            X = np.asarray(outer(X))
-    probe = keras.Model(owner.inputs, [layer.layer.output for layer in layers])
-    outputs = probe.predict_on_batch(X)
-    return [np.asarray(out) for out in (outputs if isinstance(outputs, list | tuple) else [outputs])]
+    probe = keras.Model(owner.inputs[0], outputs)
+    before = []  # what stands before the owner, such as the scaling of the inputs
+    if model is not owner:
+        layers = list(getattr(model, "layers", []))
+        before = [layer for layer in layers[: layers.index(owner)] if type(layer).__name__ != "InputLayer"]
+    blocks = []
+    for start in range(0, len(X), ROWS_AT_ONCE):
+        x = X[start : start + ROWS_AT_ONCE]
+        for layer in before:
+            x = layer(x)
+        out = probe(x, training=False)
+        blocks.append([np.asarray(one) for one in (out if isinstance(out, list | tuple) else [out])])
+    return [np.concatenate(parts) for parts in zip(*blocks, strict=True)]

@@ -1,5 +1,6 @@
 """Checks of what happens to the rows before the network: scale, channels, and what was done outside the pipeline."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from skcnn.diagnosis.case import Case
 from skcnn.diagnosis.check import Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis.parts import layers_of
-from skcnn.diagnosis.statistics import difference, proportion
+from skcnn.diagnosis.statistics import Estimate, bootstrap, difference, proportion
 
 __all__ = [
     "CHECKS",
@@ -22,8 +23,8 @@ __all__ = [
 
 MODEL_FAILS = (
     *("dummy", "baseline", "underfit", "majority_collapse", "majority_baseline", "recall_spread", "gap", "few_rows"),
-    *("loss_falling", "loss_never_fell", "val_turned", "parameters", "dead_units", "saturated", "prediction_drift"),
-    *("calibration", "threshold", "suspicious_labels"),
+    *("loss_blew_up", "loss_never_fell", "loss_falling", "val_turned", "parameters", "dead_units", "saturated"),
+    *("prediction_drift", "calibration", "threshold", "suspicious_labels"),
 )
 
 
@@ -145,9 +146,10 @@ class InputScale(Check):
             return f"{text} The network normalises within its first layers."
         if spread > self.columns:
             text += f" The scales of its columns differ by {spread:.3g} times."
+        squares = np.mean(X**2, axis=1)
         evidence = [
-            Evidence("root mean square", rms, n=len(X)),
-            Evidence("largest scale of a column, times the smallest", spread),
+            Evidence.of("root mean square", bootstrap(lambda rows: squares[rows].mean() ** 0.5, len(X), case.rng(12))),
+            Evidence("largest scale of a column, times the smallest", spread, n=len(X)),
         ]
         return self.finding(text, evidence)
 
@@ -178,20 +180,31 @@ class TestScale(Check):
     explains = (*MODEL_FAILS, "covariate_shift", "constant_inputs", "scaler_outside", "near_duplicates")
     threshold = 1.5
     shift = 1.0
+    least_rows = 20
     most_columns = 300
 
     def look(self, case: Case) -> Finding | str:
         """Compare means and standard deviations column by column."""
         case.need_test()
         train, test = case.flat_train, case.flat_test
+        if min(len(train), len(test)) < self.least_rows:
+            raise NotApplicable(f"fewer than {self.least_rows} rows on one side")
         varies = np.flatnonzero(train.std(axis=0) > 1e-9)
         if not len(varies):
             raise NotApplicable("no column varies")
         if len(varies) > self.most_columns:
             varies = case.rng(4).choice(varies, self.most_columns, replace=False)
         train, test = train[:, varies], test[:, varies]
-        ratio = float(np.median(test.std(axis=0) / train.std(axis=0)))
-        shift = float(np.median(np.abs(test.mean(axis=0) - train.mean(axis=0)) / train.std(axis=0)))
+        mean, scale = train.mean(axis=0), train.std(axis=0)
+
+        def ratio_of(rows: np.ndarray) -> float:
+            return float(np.median(test[rows].std(axis=0) / scale))
+
+        def shift_of(rows: np.ndarray) -> float:
+            return float(np.median(np.abs(test[rows].mean(axis=0) - mean) / scale))
+
+        everything = np.arange(len(test))
+        ratio, shift = ratio_of(everything), shift_of(everything)
         text = (
             f"Standard deviations in the test rows are {ratio:.3g} times those in the training rows (median over "
             f"columns), means lie {shift:.2g} standard deviations apart."
@@ -199,10 +212,16 @@ class TestScale(Check):
         if 1 / self.threshold < ratio < self.threshold and shift < self.shift:
             return text
         evidence = [
-            Evidence("ratio of standard deviations, median over columns", ratio, n=len(test)),
-            Evidence("distance of means in standard deviations, median over columns", shift, n=len(test)),
+            Evidence.of("ratio of standard deviations, median over columns", self._interval(ratio_of, test, case)),
+            Evidence.of(
+                "distance of means in standard deviations, median over columns", self._interval(shift_of, test, case)
+            ),
         ]
         return self.finding(text, evidence)
+
+    @staticmethod
+    def _interval(statistic: Callable[[np.ndarray], float], test: np.ndarray, case: Case) -> Estimate:
+        return bootstrap(statistic, len(test), case.rng(13), n_resamples=50)
 
 
 class ScalerOutside(Check):

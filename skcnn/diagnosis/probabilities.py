@@ -69,10 +69,12 @@ class Calibration(Check):
         evidence = [
             Evidence.of("expected calibration error", error),
             Evidence("that of a perfect model", perfect, n=len(right)),
-            Evidence("Brier score", float(np.mean((confidence - right) ** 2)), n=len(right)),
-            Evidence("its reliability", float((share * (mean_confidence - accuracy) ** 2).sum())),
-            Evidence("its resolution", float((share * (accuracy - rate) ** 2).sum())),
-            Evidence("its uncertainty", float(rate * (1 - rate))),
+            Evidence.of(
+                "Brier score", bootstrap(lambda rows: ((confidence - right)[rows] ** 2).mean(), len(right), rng)
+            ),
+            Evidence("its reliability", float((share * (mean_confidence - accuracy) ** 2).sum()), n=len(right)),
+            Evidence("its resolution", float((share * (accuracy - rate) ** 2).sum()), n=len(right)),
+            Evidence("its uncertainty", float(rate * (1 - rate)), n=len(right)),
         ]
         too = "too sure" if confidence.mean() > rate else "not sure enough"
         series = {"accuracy": accuracy.tolist(), "perfect": mean_confidence.tolist()}
@@ -113,7 +115,7 @@ class Threshold(Check):
         if case.kind != "binary":
             raise NotApplicable("there is one threshold for two classes only")
         if hasattr(case.estimator, "decision_function"):
-            score = np.asarray(case.estimator.decision_function(case.X_test), dtype=np.float64)
+            score = case.decision_test
         else:
             case.need_probabilities()
             score = case.proba_test[:, 1]

@@ -40,7 +40,7 @@ def diagnose(
     checks: Sequence[Check] = (),
     ignore: Iterable[str] = (),
     fast: bool = False,
-    random_state: int = 0,
+    random_state: Any = 0,
     n_jobs: int | None = None,
     verbose: int = 0,
 ) -> Diagnosis:
@@ -72,7 +72,7 @@ def diagnose(
         Codes of checks to leave out.
     fast : bool, default=False
         Whether to look at no more than 1,200 rows and to grow a smaller simple model.
-    random_state : int, default=0
+    random_state : int, RandomState instance or None, default=0
         Seed of all that is drawn.
     n_jobs : int, default=None
         Processors for the simple model and for distances.
@@ -89,7 +89,9 @@ def diagnose(
     TypeError
         If the estimator cannot predict, or a check is not a Check object.
     ValueError
-        If a code in `ignore` is not that of a check, or the shapes do not fit.
+        If a code in `ignore` is not that of a check; if rows, targets and estimator do not fit each other.
+    sklearn.exceptions.NotFittedError
+        If the estimator is not fitted.
 
     Examples
     --------

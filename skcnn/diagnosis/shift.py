@@ -2,10 +2,11 @@
 
 import numpy as np
 from scipy.stats import chi2_contingency, ks_2samp, rankdata
+from sklearn.utils.extmath import randomized_svd
 
 from skcnn.diagnosis.case import Case
 from skcnn.diagnosis.check import Chart, Check, Evidence, Finding, NotApplicable
-from skcnn.diagnosis.statistics import LEVEL, Estimate
+from skcnn.diagnosis.statistics import LEVEL, Estimate, auc
 
 __all__ = ["CHECKS", "CovariateShift", "LabelShift", "PredictionDrift", "domain_auc"]
 
@@ -51,11 +52,12 @@ class LabelShift(Check):
             )
             if test.pvalue > LEVEL or test.statistic < self.distance:
                 return text
-            return self.finding(
-                text, [Evidence("distance of the distributions", float(test.statistic), n=len(case.y_test))], cures=()
-            )
+            distance = _between(float(test.statistic), np.size(case.y_train), np.size(case.y_test))
+            return self.finding(text, [Evidence.of("distance of the distributions", distance)], cures=())
         case.need_classes()
         known = case.codes_test[case.codes_test >= 0]
+        if not len(known):
+            raise NotApplicable("no test row is of a class that the estimator knows")
         counts = np.stack([np.bincount(codes, minlength=len(case.classes)) for codes in (case.codes_train, known)])
         counts = counts[:, counts.sum(axis=0) > 0]
         shares = counts / counts.sum(axis=1, keepdims=True)
@@ -64,7 +66,8 @@ class LabelShift(Check):
         text = f"Class shares of training and test rows are {apart:.3f} apart in total variation (p = {p:.2g})."
         if p > LEVEL or apart < self.threshold:
             return text
-        evidence = [Evidence("total variation", apart, n=int(counts[1].sum())), Evidence("p-value", p)]
+        n_train, n_test = map(int, counts.sum(axis=1))
+        evidence = [Evidence.of("total variation", _between(apart, n_train, n_test)), Evidence("p-value", p, n=n_test)]
         present = case.classes[
             np.bincount(case.codes_train, minlength=len(case.classes)) + np.bincount(known, minlength=len(case.classes))
             > 0
@@ -80,8 +83,11 @@ class CovariateShift(Check):
     A ridge classifier on the first principal components and their squares is asked which rows are test rows, by
     leave-one-out, in closed form; the p-value comes from 199 permutations of the answer, refitted each time (Ojala and
     Garriga 2010, https://jmlr.org/papers/v11/ojala10a.html; for two-sample tests by classifiers Lopez-Paz and
-    Oquab 2017, https://arxiv.org/abs/1610.06545). The inputs are looked at, not the network's own features: a network
-    that knows its training rows by heart gives them other features than test rows even without any shift.
+    Oquab 2017, https://arxiv.org/abs/1610.06545).
+
+    Of a network its own features are looked at, those before the output layer, because what it does not see cannot
+    harm it; of any other estimator the inputs. What the output layer reads of the features is left out: there, and only
+    there, a network that knows its training rows by heart tells them from test rows without any shift.
 
     Threshold: area under the ROC curve of 0.65, and 0.1 beyond the largest of the permutations.
     """
@@ -112,32 +118,43 @@ class CovariateShift(Check):
     threshold = 0.65
     beyond = 0.1
     n_permutations = 199
+    n_permutations_fast = 49
+    least_rows = 20
 
     def look(self, case: Case) -> Finding | str:
         """Train the domain classifier."""
         case.need_test()
-        train, test = case.flat_train, case.flat_test
-        if min(len(train), len(test)) < 20:
-            raise NotApplicable("fewer than 20 rows on one side")
-        n_permutations = 49 if case.fast else self.n_permutations
+        if min(len(case.flat_train), len(case.flat_test)) < self.least_rows:
+            raise NotApplicable(f"fewer than {self.least_rows} rows on one side")
+        features = case.unread_features
+        seen = "inputs" if features is None else "network's features"
+        train, test = features or _standardised(case.flat_train, case.flat_test)
+        n_permutations = self.n_permutations_fast if case.fast else self.n_permutations
         observed, permuted = domain_auc(train, test, case.rng(7), n_permutations)
-        p = (1 + np.sum(permuted >= observed)) / (1 + len(permuted))
+        p = (1 + np.sum(permuted >= observed.value)) / (1 + len(permuted))
         text = (
-            f"A classifier tells test from training rows with area under the ROC curve {observed:.3f} "
-            f"(permutation p = {p:.2g})."
+            f"By the {seen}, a classifier tells test from training rows with an area under the ROC curve of "
+            f"{observed.value:.3f} (permutation p = {p:.2g})."
         )
-        if observed < self.threshold or observed < permuted.max() + self.beyond:
+        if observed.value < self.threshold or observed.value < permuted.max() + self.beyond:
             return text
         evidence = [
-            Evidence("area under the ROC curve", observed, n=len(train) + len(test)),
-            Evidence(f"largest of {len(permuted)} permutations", float(permuted.max())),
+            Evidence.of("area under the ROC curve", observed),
+            Evidence(f"largest of {len(permuted)} permutations", float(permuted.max()), n=observed.n),
         ]
         return self.finding(text, evidence)
 
 
+def _standardised(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bring columns, which may have units of their own, to one scale."""
+    both = np.concatenate([train, test])
+    mean, scale = both.mean(axis=0), np.maximum(both.std(axis=0), 1e-9)
+    return (train - mean) / scale, (test - mean) / scale
+
+
 def domain_auc(
     train: np.ndarray, test: np.ndarray, rng: np.random.Generator, n_permutations: int
-) -> tuple[float, np.ndarray]:
+) -> tuple[Estimate, np.ndarray]:
     """Return how well test rows are told from training rows, and the same after permutations of which is which.
 
     Parameters
@@ -145,38 +162,31 @@ def domain_auc(
     train, test : ndarray of shape (n, n_columns)
         Rows.
     rng : Generator
-        Of the permutations.
+        Of the principal components, which are found by random projection, and of the permutations.
     n_permutations : int
         How many.
+
+    Returns
+    -------
+    Estimate, ndarray of shape (n_permutations,)
+        Areas under the ROC curve.
     """
     X = np.concatenate([train, test])
-    labels = np.repeat([-1.0, 1.0], [len(train), len(test)])
+    X = X - X.mean(axis=0)
     n_components = int(min(20, X.shape[1], len(X) // 10))
-    X = (X - X.mean(axis=0)) / np.maximum(X.std(axis=0), 1e-9)
-    spread, axes = np.linalg.eigh(X.T @ X) if X.shape[1] <= len(X) else _axes(X)
-    Z = X @ axes[:, np.argsort(-spread)[:n_components]]
-    Z /= np.maximum(Z.std(axis=0), 1e-9)
-    Z = np.clip(Z, -5, 5)
+    left, values, _ = randomized_svd(X, n_components, random_state=int(rng.integers(2**31)))
+    Z = np.clip(np.sqrt(len(X)) * left[:, values > 1e-9 * values[0]], -5, 5)  # components of unit variance
     Z = np.hstack([Z, Z**2])
     Z -= Z.mean(axis=0)
-    ridge = 0.01 * len(Z) * np.eye(Z.shape[1])
-    hat = Z @ np.linalg.solve(Z.T @ Z + ridge, Z.T)
+    hat = Z @ np.linalg.solve(Z.T @ Z + 0.01 * len(Z) * np.eye(Z.shape[1]), Z.T)
     own = np.diag(hat) + 1 / len(Z)
+    labels = np.repeat([-1.0, 1.0], [len(train), len(test)])
     Y = np.stack([labels] + [rng.permutation(labels) for _ in range(n_permutations)], axis=1)
     mean = Y.mean(axis=0)
-    fitted = mean + hat @ (Y - mean)
-    left_out = Y - (Y - fitted) / (1 - own)[:, None]
-    aucs = []
-    for labels, score in zip(Y.T, left_out.T, strict=True):
-        ranks, m = rankdata(score), int((labels > 0).sum())
-        aucs.append((ranks[labels > 0].sum() - m * (m + 1) / 2) / (m * (len(labels) - m)))
-    return float(aucs[0]), np.array(aucs[1:])
-
-
-def _axes(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the principal axes where columns outnumber rows."""
-    _, values, axes = np.linalg.svd(X, full_matrices=False)
-    return values**2, axes.T
+    left_out = Y - (Y - mean - hat @ (Y - mean)) / (1 - own)[:, None]
+    ranks, n_test = rankdata(left_out, axis=0), len(test)
+    areas = ((ranks * (Y > 0)).sum(axis=0) - n_test * (n_test + 1) / 2) / (n_test * len(train))
+    return auc(labels > 0, left_out[:, 0]), areas[1:]
 
 
 class PredictionDrift(Check):
@@ -211,9 +221,17 @@ class PredictionDrift(Check):
 
 def _apart(a: np.ndarray, b: np.ndarray, n: int) -> Estimate:
     """Return the total variation of two vectors of shares, with McDiarmid's bound at the level of all checks."""
-    value = float(np.abs(a - b).sum() / 2)
-    half = float(np.sqrt(np.log(1 / LEVEL) / (2 * max(1, n))))
-    return Estimate(value, max(0.0, value - half), min(1.0, value + half), n)
+    return _between(float(np.abs(a - b).sum() / 2), max(1, n))
+
+
+def _between(distance: float, *n: int) -> Estimate:
+    """Return a distance of empirical distributions with McDiarmid's bound for rows from samples of sizes `n`.
+
+    One row of n moves the total variation, and the distance of Kolmogorov and Smirnov, by 1 / n at most (McDiarmid
+    1989, https://doi.org/10.1017/CBO9781107359949.008).
+    """
+    half = float(np.sqrt(np.log(2 / LEVEL) / 2 * sum(1 / one for one in n)))
+    return Estimate(distance, max(0.0, distance - half), min(1.0, distance + half), n[-1])
 
 
 CHECKS = [CovariateShift, LabelShift, PredictionDrift]

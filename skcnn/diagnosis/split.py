@@ -77,8 +77,9 @@ class NearDuplicates(Check):
 
     The same share among the training rows, each against the others, is what the population itself has.
 
-    Threshold: c = 0.25; 2% of the test rows, significantly more than that probability, and surely more than among the
-    training rows; or 10%, if the training rows are as full of copies.
+    Threshold: c = 0.2, below which hardly any two patches of one photograph fall, while most of their noisy copies do
+    (benchmarks/diagnosis.py); 2% of the test rows, significantly more than that probability, and surely more than among
+    the training rows; or 10%, if the training rows are as full of copies.
     """
 
     code, cause, severity = "near_duplicates", "split", 3
@@ -91,7 +92,7 @@ class NearDuplicates(Check):
         "and split by their origin: GroupShuffleSplit or StratifiedGroupKFold."
     )
     threshold = 0.02
-    ratio = 0.25
+    ratio = 0.2
     many = 0.1
     neighbour = 5
 

@@ -114,6 +114,12 @@ def learning_rate(params: Mapping[str, Any], facts: Mapping[str, Any], case: Cas
     return _first(_scaled(params, "learning_rate", 0.1, 10), _scaled(params, "learning_rate_init", 0.1, 10))
 
 
+def slower(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
+    """Factors of ten down."""
+    name = next((name for name in ("learning_rate", "learning_rate_init") if isinstance(params.get(name), Real)), None)
+    return {} if name is None else {name: [float(f"{params[name] * factor:.3g}") for factor in (0.1, 0.01, 0.001)]}
+
+
 def longer(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
     """Train for five times as long."""
     return _first(_scaled(params, "epochs", 5), _scaled(params, "max_iter", 5))
@@ -198,6 +204,7 @@ def scale(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Gr
 CURES: dict[str, Cure] = {
     "regularise": regularise,
     "learning_rate": learning_rate,
+    "slower": slower,
     "longer": longer,
     "stop_early": stop_early,
     "larger": larger,

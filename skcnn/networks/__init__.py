@@ -15,7 +15,7 @@
 """
 
 from skcnn.networks.base import Network
-from skcnn.networks.building import build_model
+from skcnn.networks.building import NetworkBuilder, build_model
 from skcnn.networks.fcn import FCN
 from skcnn.networks.inception import Inception
 from skcnn.networks.names import NETWORKS, resolve_network
@@ -29,6 +29,7 @@ __all__ = [
     "ImageResNet",
     "Inception",
     "Network",
+    "NetworkBuilder",
     "Plain",
     "ResNet",
     "Summary",

@@ -1,9 +1,10 @@
 """`build_model`: a network, named or own, as a Keras model that fits the data."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["build_model"]
+__all__ = ["NetworkBuilder", "build_model"]
 
 
 def build_model(
@@ -55,6 +56,32 @@ def build_model(
     return model
 
 
+@dataclass(frozen=True)
+class NetworkBuilder:
+    """`build_model` with its arguments: plain data, so that fitted estimators are saved without a function in them.
+
+    Attributes
+    ----------
+    network : Network or callable
+        What is built.
+    input_shape : tuple of int
+        Shape of a row, channels last.
+    n_outputs : int
+        Number of outputs.
+    rates : mapping of str to float
+        Rates of the dropout layers that are on.
+    """
+
+    network: Any
+    input_shape: tuple[int, ...]
+    n_outputs: int
+    rates: Mapping[str, float] = field(default_factory=dict)
+
+    def __call__(self) -> Any:
+        """Return a new Keras model."""
+        return build_model(self.network, self.input_shape, self.n_outputs, self.rates)
+
+
 _PLACES = {
     "dropout": "which has no skcnn.layers.Dropout",
     "spatial_dropout": "which lays no skcnn.layers.spatial_dropout after its convolutions",
@@ -63,6 +90,11 @@ _PLACES = {
 
 
 def _check_model(model: Any, name: str, input_shape: tuple[int, ...], n_outputs: int) -> None:
+    if not hasattr(model, "operations") and not hasattr(model, "_functional"):
+        raise ValueError(
+            f"The network {name} returned a keras.Model with a call of its own, whose layers cannot be seen. Write it "
+            "with Keras' functional API, keras.Model(inputs, outputs), or as a keras.Sequential with a keras.Input."
+        )
     if not model.built:
         model.build((None, *input_shape))
     inputs, outputs = model.input_shape, model.output_shape

@@ -148,7 +148,7 @@ def _training_settings(estimator: Any) -> dict[str, Any]:
         "batch_size": ALL_ROWS if batch_size == -1 else batch_size,
         "warm_start": estimator.warm_start,
         "random_state": estimator.random_state,
-        "verbose": int(given["verbose"] not in (0, False)),
+        "verbose": 2 * int(given["verbose"] not in (0, False)),
         "dtype": keras.config.floatx(),
     }
     return settings | _early_stopping(estimator, given["validation_split"])

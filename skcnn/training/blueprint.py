@@ -48,8 +48,8 @@ class Topology:
         Name of an update rule, a key of `skcnn.training.optimizers.RULES`.
     dtype : {"float32", "float64"}
         Type of weights and arithmetic.
-    knobs : frozenset of str
-        The strengths that are on, among ``l1``, ``l2``, ``dropout``, ``spatial_dropout``, ``stochastic_depth``,
+    knobs : tuple of str
+        The strengths that are on, sorted, among ``l1``, ``l2``, ``dropout``, ``spatial_dropout``, ``stochastic_depth``,
         ``weight_decay``, ``label_smoothing``, ``mixup``, ``cutmix``, ``augmentation_strength``, ``focal_gamma``,
         ``clipnorm``, ``momentum`` and ``ema_momentum``. On or off changes the graph, their values do not.
     build : callable
@@ -68,7 +68,7 @@ class Topology:
     loss: str
     optimizer: str
     dtype: str
-    knobs: frozenset[str]
+    knobs: tuple[str, ...]
     build: Callable[[], Any] = field(compare=False, repr=False)
     standardize: str | None = None
     augmentation: tuple[Hashable, ...] = ()
@@ -403,12 +403,22 @@ def _random_weights(model: Any) -> list[tuple[int, Any]]:
         ]
         for variable in candidates and [*layer._trainable_variables, *layer._non_trainable_variables]:
             value = variable.numpy()
-            for initializer in candidates:
+            for initializer in itertools.chain.from_iterable(_variants(one, value.ndim) for one in candidates):
                 again = _drawn_again(initializer, variable)
                 if again is not None and np.array_equal(value, again):
                     found.append((index_of[id(variable)], initializer))
                     break
     return sorted(found, key=lambda pair: pair[0])
+
+
+def _variants(initializer: Any, rank: int) -> Iterator[Any]:
+    """Yield an initializer, and those of other fans that a layer may have made of it, as EinsumDense does."""
+    yield initializer
+    config = initializer.get_config()
+    if "input_axes" in config:
+        for n_inputs in range(1, rank):
+            axes = {"input_axes": list(range(n_inputs)), "output_axes": list(range(n_inputs, rank))}
+            yield type(initializer).from_config(config | axes | {"seed": initializer.seed})
 
 
 def _drawn_again(initializer: Any, variable: Any) -> np.ndarray | None:

@@ -1,7 +1,7 @@
 """The epochs of a fit: what Python sees between two calls of the graph."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ import numpy as np
 from skcnn.training.program import Program
 from skcnn.training.threads import start_tensorflow
 
-__all__ = ["Data", "Keeper", "Plan", "Progress", "Rows", "train"]
+__all__ = ["Data", "Keeper", "Plan", "Progress", "Rows", "Watcher", "train"]
 
 CALL_SECONDS = 1.0  # a longer epoch comes back to Python about this often, so that an interrupt is heard
 FIRST_CALL_STEPS = 8  # steps of the first call of a fit, from which the length of the next is judged
@@ -62,6 +62,22 @@ class Keeper(Protocol):
 
     def write(self, progress: "Progress", ended: bool) -> None:
         """Write the state at the end of an epoch."""
+
+
+class Watcher(Protocol):
+    """What looks on while a network is trained: printing, callbacks."""
+
+    def start(self, progress: "Progress") -> None:
+        """Hear that a run starts, or goes on."""
+
+    def begin(self, progress: "Progress") -> None:
+        """Hear that an epoch begins, before its learning rate is settled."""
+
+    def end(self, progress: "Progress") -> bool:
+        """Hear that an epoch has ended, when the history is complete, and return whether training is to stop."""
+
+    def finish(self, progress: "Progress") -> None:
+        """Hear that the run is over; `progress` has the weights to keep, also after an interrupt."""
 
 
 @dataclass
@@ -191,7 +207,7 @@ def train(
     plan: Plan,
     progress: Progress,
     validate: Callable[[Program], dict[str, float]] | None = None,
-    report: Callable[[Progress], None] | None = None,
+    watchers: Sequence[Watcher] = (),
     checkpoints: Keeper | None = None,
 ) -> KeyboardInterrupt | None:
     """Train; `progress` ends with the weights to keep, also after an interrupt, which is returned, not raised.
@@ -209,8 +225,8 @@ def train(
     validate : callable, default=None
         Called after each epoch; returns values for the history, of which ``"val_score"`` or else the negative
         ``"val_loss"`` is the score.
-    report : callable, default=None
-        Called after each epoch, when the history is complete.
+    watchers : sequence of Watcher, default=()
+        They are told of each epoch, and may stop training.
     checkpoints : Keeper, default=None
         Writes the state at the end of an epoch down, when it is due.
 
@@ -221,7 +237,7 @@ def train(
     """
     interrupt = None
     try:
-        _train(program, data, plan, progress, validate, report, checkpoints)
+        _train(program, data, plan, progress, validate, watchers, checkpoints)
     except KeyboardInterrupt as caught:
         interrupt = caught
     progress.optimizer_state = program.optimizer_state()
@@ -233,6 +249,8 @@ def train(
         progress.best_epoch = progress.epoch
     if not all(np.isfinite(weight).all() for weight in progress.weights):  # the last step can overflow unseen
         _check_finite(np.nan, "weights", plan.learning_rate, progress)
+    for watcher in watchers:
+        watcher.finish(progress)
     return interrupt
 
 
@@ -242,13 +260,18 @@ def _train(
     plan: Plan,
     progress: Progress,
     validate: Callable[[Program], dict[str, float]] | None,
-    report: Callable[[Progress], None] | None,
+    watchers: Sequence[Watcher],
     checkpoints: Keeper | None,
 ) -> None:
     sent: list[np.ndarray] = []
     tensors: tuple[Any, ...] = ()
     pace = _Pace()
-    while not progress.ended(plan):
+    for watcher in watchers:
+        watcher.start(progress)
+    ended = progress.ended(plan)
+    while not ended:
+        for watcher in watchers:
+            watcher.begin(progress)
         *parts, order = data.at(progress.epoch)
         if not sent or any(part is not old for part, old in zip(parts, sent, strict=True)):
             sent, tensors = parts, tuple(_on_device(part) for part in parts)
@@ -267,9 +290,8 @@ def _train(
             best = progress.judge(score, plan.tol, plan.patience, plateau)
             if best and plan.stop_early:
                 progress.best_weights = program.weights()
-        if report is not None:
-            report(progress)
-        ended = progress.ended(plan)
+        stops = [watcher.end(progress) for watcher in watchers]  # all of them hear of the epoch
+        ended = any(stops) or progress.ended(plan)
         if checkpoints is not None and checkpoints.is_due(ended):
             progress.weights, progress.optimizer_state = program.weights(), program.optimizer_state()
             checkpoints.write(progress, ended)
