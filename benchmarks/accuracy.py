@@ -166,7 +166,7 @@ def accuracies(*, fit: bool) -> str:
         "here",
         "seeds",
         "difference",
-        "within the spread or one point",
+        "no more below than the spread or one point",
         "epochs",
         "processor seconds a fit",
     ]
