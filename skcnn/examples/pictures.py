@@ -11,6 +11,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_validate, train_test_split
 
 from skcnn import CNNClassifier
+from skcnn.augmentation import AUGMENTATIONS, augment
 from skcnn.datasets import load_rare_digit
 from skcnn.displays import ClassScoresDisplay, ErrorsDisplay, HistoryDisplay, ReliabilityDisplay, SearchDisplay
 from skcnn.displays.intervals import wilson_interval
@@ -23,7 +24,8 @@ EPOCHS = 60
 def main(folder: str | Path = ".") -> list[Path]:
     """Draw all pictures into a folder and return their files."""
     files = []
-    for name, draw in [("cures.png", draw_cures), ("displays.png", draw_displays)]:
+    pictures = [("cures.png", draw_cures), ("augmentation.png", draw_augmentation), ("displays.png", draw_displays)]
+    for name, draw in pictures:
         files.append(Path(folder) / name)
         draw().savefig(files[-1], dpi=110, bbox_inches="tight")
         print(files[-1])
@@ -73,6 +75,24 @@ def _bars(ax: Any, found: dict[str, np.ndarray]) -> None:
         ax.errorbar(i, share, [[share - low], [high - share]], color="black", capsize=4)
         ax.text(i, 0.03, f"{hits.sum()} of {len(hits)}", ha="center", color="white")
     ax.set(xticks=range(len(found)), xticklabels=list(found), ylim=(0, 1.05), title="eights found in the test set")
+
+
+def draw_augmentation() -> Any:
+    """Draw what each augmentation of images does to a digit, each column one, each row another draw."""
+    from matplotlib.figure import Figure
+
+    names = [name for name, rank in AUGMENTATIONS.items() if rank in (None, 2) and name not in ("jitter", "scaling")]
+    ways = [None, *names, ["translation", "rotation", "zoom", "noise"]]
+    image = load_digits().images[5:6, ..., None] / 16
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    axes = figure.subplots(3, len(ways))
+    for column, way in zip(axes.T, ways, strict=True):
+        drawn = augment(np.repeat(image, 12, axis=0), way, random_state=1)
+        column[0].set_title({None: "as it is"}.get(way, way) if not isinstance(way, list) else "four at once", size=9)
+        for ax, one in zip(column, drawn[:: len(drawn) // 3], strict=True):
+            ax.imshow(one[..., 0], cmap="gray_r", vmin=0, vmax=1)
+            ax.set_axis_off()
+    return figure
 
 
 def draw_displays() -> Any:
