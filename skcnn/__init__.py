@@ -7,10 +7,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skcnn import diagnosis, displays, inspection, networks, preprocessing, sampling
+    from skcnn import (
+        augmentation,
+        datasets,
+        diagnosis,
+        displays,
+        inspection,
+        networks,
+        persistence,
+        preprocessing,
+        sampling,
+    )
     from skcnn.diagnosis import diagnose
     from skcnn.estimators import CNNClassifier, CNNRegressor
+    from skcnn.exporting import export
     from skcnn.grids import check_grid
+    from skcnn.training.gpus import set_gpus
     from skcnn.training.threads import set_threads
 
 __version__ = "0.1.0"
@@ -20,21 +32,38 @@ _MODULE_OF = {
     "CNNRegressor": "skcnn.estimators",
     "check_grid": "skcnn.grids",
     "diagnose": "skcnn.diagnosis",
+    "export": "skcnn.exporting",
+    "set_gpus": "skcnn.training.gpus",
     "set_threads": "skcnn.training.threads",
 }
-_SUBMODULES = ("diagnosis", "displays", "inspection", "networks", "preprocessing", "sampling")
-
-__all__ = [
-    "CNNClassifier",
-    "CNNRegressor",
-    "check_grid",
-    "diagnose",
+_SUBMODULES = (
+    "augmentation",
+    "datasets",
     "diagnosis",
     "displays",
     "inspection",
     "networks",
+    "persistence",
     "preprocessing",
     "sampling",
+)
+
+__all__ = [
+    "CNNClassifier",
+    "CNNRegressor",
+    "augmentation",
+    "check_grid",
+    "datasets",
+    "diagnose",
+    "diagnosis",
+    "displays",
+    "export",
+    "inspection",
+    "networks",
+    "persistence",
+    "preprocessing",
+    "sampling",
+    "set_gpus",
     "set_threads",
 ]
 

@@ -1,23 +1,65 @@
-"""``python -m skcnn``: the problem of the project on real data, the way that goes wrong and the right way."""
+"""``python -m skcnn``: the problem of the project on real data, or a search on the user's own data."""
 
 import argparse
 import os
 import sys
-import tempfile
-import textwrap
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import NoReturn
+
+from skcnn.command.console import DataError, paragraph, quiet_start
 
 __all__ = ["main"]
 
-WIDTH = 100
+USAGE_ERROR, INTERRUPTED = 2, 130
+MAX_JOBS = 4  # by default; each keeps its own compiled network
+TEST_SHARE = 0.25
+
+DESCRIPTION = """\
+Without DATA: finds a rare digit among scikit-learn's digits with a convolutional network, the way that goes
+wrong and the right way, and compares both on images that neither has seen. Takes about half a minute.
+
+With DATA: the same on your own data. Some rows are held out. On the others a first search finds the size of
+network, without any cure; a second one tries cures for imbalance (class weights, oversampling, SMOTE) and for
+overfitting (L2, dropout), all inside the folds of a cross-validation. The held-out rows say what the cures
+bought, and a diagnosis what is left to mend.
+
+DATA is one of
+  cells.npz      arrays X and y, as numpy.savez("cells.npz", X=X, y=y) writes them; X is (n, features),
+                 (n, steps, channels), (n, height, width, channels) or (n, depth, height, width, channels)
+  cells.csv      a header and a row per line; the column to predict is called y, target, label or class, or
+                 named by --target, all others are numbers
+  cells/         a folder that has a folder of images per class: cells/healthy/1.png, cells/sick/7.png
+                 (needs pillow)
+"""
+
+EPILOG = """\
+examples:
+  python -m skcnn cells.npz
+  python -m skcnn cells/ --shape 64x64 --groups patients.csv
+  python -m skcnn train.csv --target diagnosis --test test.csv --scoring roc_auc --out report.html
+  python -m skcnn digits.csv --shape 28x28x1 --grid '{"cnn__l2": [0, 0.01], "cnn__dropout": [0, 0.3, 0.5]}'
+
+names in a grid:
+  cnn__...          parameters of skcnn.CNNClassifier, such as cnn__l2, cnn__epochs, cnn__class_weight
+  cnn__network__... of its network, such as cnn__network__filters: [[16, 32], [32, 64, 128]]
+  balance           samplers of imbalanced-learn by name: ["passthrough", "SMOTE", "RandomUnderSampler"]
+
+Targets with fractions are regression (--regression says so for whole numbers). Of two classes 1 of 0 and 1 is
+the one to find, of others the rarer one. Ctrl-C stops and reports the scores so far. Exit codes: 0 done, 2 wrong
+data or options, 130 interrupted. Nothing is written but the page of the diagnosis, to --out.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with exit code 2."""
+        self.exit(USAGE_ERROR, f"skcnn: {message} (--help explains)\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the main job and return the exit code.
+    """Run a job and return the exit code.
 
     Parameters
     ----------
@@ -27,183 +69,167 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        0, or 130 after an interrupt.
+        0, 2 if data or options are wrong, or 130 after an interrupt.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m skcnn",
-        description="Finds a rare digit among scikit-learn's digits with a convolutional network, the way that goes "
-        "wrong and the right way, and compares both on images that neither has seen. Takes about half a minute.",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed of thinning, split, folds and networks (default: 0)")
-    parser.add_argument(
-        "--out",
-        default="skcnn-diagnosis.html",
-        help="where the diagnosis of the wrong way is written to (default: %(default)s in the current folder)",
-    )
+    parser = make_parser()
     options = parser.parse_args(arguments)
     try:
-        with quiet_start():
-            import skcnn
-
-            skcnn.set_threads(1)  # two networks side by side, one thread each
-        run(options.seed, options.out)
+        _check_out(options.out)
+        return _own(options) if options.data is not None else _digits(options)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
-        return 130
-    return 0
+        return INTERRUPTED
+    except DataError as error:
+        for line in error.args:
+            print(f"skcnn: {line}", file=sys.stderr)
+        return USAGE_ERROR
 
 
-@contextmanager
-def quiet_start() -> Iterator[None]:
-    """Start TensorFlow without its greetings, which its C++ part writes to standard error.
-
-    If that fails, all that was written is shown.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # later errors are shown
-    with held_stderr():
-        yield
-        import tensorflow as tf
-
-        tf.constant(0)  # starts the runtime, which has greetings of its own
-
-
-@contextmanager
-def held_stderr() -> Iterator[None]:
-    """Hold back what is written to file descriptor 2, by compiled code too, and show it only if the block fails."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except Exception:
-            held.seek(0)
-            os.write(kept, held.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
-def run(seed: int, out: str) -> None:
-    """Search both ways, print grid, test scores and verdict, and diagnose the wrong way."""
-    import joblib
-
-    import skcnn
-    from skcnn import demo
-
-    start = time.perf_counter()
-    problem = demo.rare_digit(random_state=seed)
-    n_rare, n_test_rare = int(problem.y_train.sum()), int(problem.y_test.sum())
-    paragraph(
-        f"scikit-learn's digits, 8x8 pixels: is it an 8? {len(problem.y_train)} images to learn from, {n_rare} of them "
-        f"8s; {len(problem.y_test)} held out, {n_test_rare} of them 8s."
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = Parser(
+        prog="python -m skcnn",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    wrong_fits, right_fits = demo.fit_counts()
-    with joblib.parallel_config("threading", n_jobs=2):
-        with Progress("The wrong way: no weights, no regularisation, chosen by accuracy", wrong_fits) as tick:
-            wrong = demo.wrong_way(problem, tick, seed)
-        filters = wrong.best_params_["network__filters"]
-        with Progress(
-            "The right way: balanced and regularised in a pipeline, by average precision", right_fits
-        ) as tick:
-            right = demo.right_way(problem, filters, tick, seed)
-
-    losses = wrong.best_estimator_.history_["loss"]
-    paragraph(
-        f"The wrong way chose filters {filters}; its training loss went from {losses[0]:.2g} to {losses[-1]:.1g}. "
-        "The grid of the right way, cross-validated on the training images:"
+    parser.add_argument("data", nargs="?", metavar="DATA", help="an .npz, a .csv or a folder; without it, digits")
+    own = parser.add_argument_group("with DATA")
+    own.add_argument("--target", metavar="NAME", help="the array or column to predict (default: y)")
+    own.add_argument(
+        "--groups",
+        metavar="NAME",
+        help="the array or column of groups (patients, films), which stay together in every split; for images a CSV "
+        "with the columns file and group",
     )
-    print_grid(right)
-    of_wrong, of_right = (search.decision_function(problem.X_test) for search in (wrong, right))
-    comparisons = demo.compare(problem.y_test, of_wrong, of_right, random_state=seed)
-    paragraph("On the held-out images, with 95% bootstrap intervals (stratified, the same resamples for both):")
-    print_scores(comparisons)
-    paragraph(demo.verdict(comparisons, demo.effects(right), n_test_rare, len(problem.y_test)))
-    paragraph(
-        "The intervals are for the choice of test images alone. --seed N thins, splits and trains anew, which differs "
-        "more: try some."
+    own.add_argument(
+        "--test",
+        metavar="SHARE|DATA",
+        type=_share_or_path,
+        help=f"share of the rows to hold out (default: {TEST_SHARE}), or data of the same kind to test on",
     )
-    data = problem.X_train, problem.y_train, problem.X_test, problem.y_test
-    print_diagnosis(skcnn.diagnose(wrong, *data, fast=True, random_state=seed), out)
-    print(f"\n{time.perf_counter() - start:.0f} s")
+    own.add_argument(
+        "--shape",
+        metavar="HxWxC",
+        type=_shape,
+        help="shape of a row, channels last: 28x28x1 for images in flat rows, 64x64 to bring image files to one size",
+    )
+    own.add_argument(
+        "--regression", action="store_true", help="the target is a quantity, even if all are whole numbers"
+    )
+    own.add_argument(
+        "--scoring",
+        metavar="NAME",
+        help="scikit-learn's name of the score to choose by (default: average_precision for two classes, "
+        "balanced_accuracy for more, r2 for regression)",
+    )
+    own.add_argument("--grid", metavar="JSON", help="another grid of cures, or a file that holds it; see below")
+    own.add_argument(
+        "--epochs", metavar="N", type=_positive, help="passes over the rows (default: 60, fewer from 1,000 rows on)"
+    )
+    n_cores = os.cpu_count() or 1
+    parser.add_argument(
+        "--jobs",
+        metavar="N",
+        type=_positive,
+        default=min(MAX_JOBS, n_cores),
+        help="networks to train at a time, one thread each; does not change the result (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=int, default=0, help="seed of split, folds, samplers and networks (default: 0)"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        default="skcnn-diagnosis.html",
+        help="where the page of the diagnosis is written to (default: %(default)s in the current folder)",
+    )
+    return parser
 
 
-def paragraph(text: str) -> None:
-    """Print a paragraph after an empty line."""
-    print("\n" + textwrap.fill(text, WIDTH))
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number from 1 on")
+    return int(text)
 
 
-def print_grid(search: Any) -> None:
-    """Print the candidates of a search, best first."""
-    from skcnn import demo
-
-    results = search.cv_results_
-    print(f"\n  {'balance':20}{'l2':>8}{'dropout':>9}{'average precision':>21}{'recall':>8}{'accuracy':>10}")
-    for i in results["rank_test_average_precision"].argsort(kind="stable"):
-        names = demo.settings(results["params"][i])
-        mean, spread = results["mean_test_average_precision"][i], results["std_test_average_precision"][i]
-        chosen = "*" if i == search.best_index_ else " "
-        print(
-            f"{chosen} {names['balance']:20}{names['l2']:>8}{names['dropout']:>9}{mean:>13.3f} ± {spread:.3f}"
-            f"{results['mean_test_recall'][i]:>8.3f}{results['mean_test_accuracy'][i]:>10.3f}"
-        )
-    print("\n  * chosen; ± is the standard deviation over the folds")
+def _shape(text: str) -> tuple[int, ...]:
+    sizes = text.lower().replace(",", "x").split("x")
+    if not 2 <= len(sizes) <= 4 or not all(size.isdecimal() and int(size) for size in sizes):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected sizes with x between them, such as 28x28x1")
+    return tuple(map(int, sizes))
 
 
-def print_scores(comparisons: Any) -> None:
-    """Print the scores of both ways on the test set, and their difference."""
-    print(f"\n  {'':24}{'wrong way':>22}{'right way':>22}{'difference':>24}")
-    for name, (wrong, right, difference) in comparisons.items():
-        cells = [f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]" for one in (wrong, right)]
-        cells.append(f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]")
-        print(f"  {name:24}{cells[0]:>22}{cells[1]:>22}{cells[2]:>26}")
+def _share_or_path(text: str) -> float | str:
+    try:
+        share = float(text)
+    except ValueError:
+        return text
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a share between 0 and 1, or a file")
+    return share
 
 
-def print_diagnosis(diagnosis: Any, out: str) -> None:
-    """Print what is wrong with the network that went wrong, and write the page."""
-    paragraph("Why did the wrong way go wrong? skcnn.diagnose(search, X, y, X_test, y_test) says:")
-    print(f"\n{diagnosis}")
-    diagnosis.to_html(out)
-    print(f"\nThe same as a page, with charts (--out chooses another file):\n{os.path.abspath(out)}")
+def _check_out(out: str) -> None:
+    """Refuse a place that cannot be written to before the search, not after it."""
+    folder = Path(out).parent
+    if Path(out).is_dir() or not folder.is_dir() or not os.access(Path(out) if Path(out).exists() else folder, os.W_OK):
+        raise DataError(f"--out {out} cannot be written; expected a file in a folder that is there.")
 
 
-class Progress:
-    """Counts fits: on one line that is written anew on a terminal, elsewhere on a line per quarter.
+def _start() -> None:
+    with quiet_start():
+        import skcnn
 
-    Parameters
-    ----------
-    title : str
-        What is counted.
-    total : int
-        How many fits there will be.
-    """
+        skcnn.set_threads(1)  # several networks side by side, one thread each
 
-    def __init__(self, title: str, total: int) -> None:
-        self.title = title
-        self.total = total
-        self._done = 0
-        self._lock = threading.Lock()
-        self._start = time.perf_counter()
 
-    def __enter__(self) -> Callable[[], None]:
-        print(f"\n{self.title}", flush=True)
-        return self._tick
+def _digits(options: argparse.Namespace) -> int:
+    for name in ("target", "groups", "test", "shape", "regression", "scoring", "grid", "epochs"):
+        if getattr(options, name):
+            raise DataError(f"--{name} needs DATA: python -m skcnn DATA --{name} ... (--help explains)")
+    _start()
+    from skcnn.command import digits
 
-    def __exit__(self, *exception: object) -> None:
-        if sys.stdout.isatty():
-            print()
+    return digits.run(options.seed, options.jobs, options.out)
 
-    def _tick(self) -> None:
-        with self._lock:
-            quarter = 4 * self._done // self.total
-            self._done += 1
-            line = f"  fit {self._done} of {self.total}, {time.perf_counter() - self._start:.0f} s"
-            if sys.stdout.isatty():
-                print(f"\r{line}", end="", flush=True)
-            elif 4 * self._done // self.total > quarter:
-                print(line, flush=True)
+
+def _own(options: argparse.Namespace) -> int:
+    """Read and check everything, and only then start TensorFlow."""
+    from skcnn.command import own
+    from skcnn.command.reading import read
+    from skcnn.command.searching import (
+        Grid,
+        Record,
+        cures,
+        make_search,
+        make_task,
+        n_epochs,
+        of_size,
+        plain_sizes,
+        read_grid,
+        scorers_of,
+    )
+
+    names = {"target": options.target, "shape": options.shape}
+    data = read(options.data, groups=options.groups, **names)
+    test = options.test or TEST_SHARE
+    if isinstance(test, str):
+        groups = None if Path(test).is_dir() else options.groups
+        test = read(test, groups=groups, like=data, **names)
+    task = make_task(data, test, options.regression, options.seed)
+    scorers = scorers_of(options.scoring, task)
+    own_grid = None if options.grid is None else read_grid(options.grid, task, options.seed)
+    sizes = plain_sizes(task.X_train.shape[1:])
+    epochs = options.epochs or n_epochs(len(task.X_train))
+
+    def grid_for(filters: tuple[int, ...]) -> Grid:
+        return cures(task, filters, options.seed) if own_grid is None else of_size(own_grid, filters)
+
+    make_search(task, Record(grid_for(sizes[0]), scorers), epochs, options.seed)  # checks the grid
+    paragraph(own.describe(options.data, data, task))
+    _start()
+    return own.run(task, sizes, grid_for, scorers, epochs=epochs, jobs=options.jobs, seed=options.seed, out=options.out)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import copy
 import math
 import os
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -12,12 +11,17 @@ import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skcnn.augmentation import AUGMENTATIONS, check_augmentation, layer_key, listed
+from skcnn.callbacks import CallbackSupportMixin, FitTasks
+from skcnn.diagram import DiagramMixin
 from skcnn.fingerprint import object_key
 from skcnn.fitting import Fit, HeldOut
-from skcnn.networks import NETWORKS, Network, build_model, resolve_network
+from skcnn.keras_callbacks import check_copyable, copy_callbacks
+from skcnn.networks import NETWORKS, Network, NetworkBuilder, resolve_network
+from skcnn.persistence import VersionNote
 from skcnn.splitting import inner_split, labels_to_stratify
 from skcnn.training.blueprint import Topology, building
 from skcnn.training.checkpoints import memory_folder
@@ -34,9 +38,11 @@ RATE = Interval(Real, 0, 1, closed="left")
 PENALTY = Interval(Real, 0, None, closed="left")
 
 
-class BaseCNN(BaseEstimator):
+class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, BaseEstimator):
     """What classifier and regressor share: checks, the fit, and the outputs of the network."""
 
+    # Keras builds the network again from its description when it predicts.
+    _noted = ("skcnn", "keras")
     # With early_stopping="auto", as in scikit-learn's HistGradientBoostingClassifier.
     AUTO_EARLY_STOPPING_ROWS = 10_000
     # Any rate in (0, 1) stands for "is on" while a network is built: the rates themselves are inputs of each step.
@@ -52,11 +58,18 @@ class BaseCNN(BaseEstimator):
         "spatial_dropout": [RATE],
         "stochastic_depth": [RATE],
         "weight_decay": [PENALTY],
+        "mixup": [PENALTY],
+        "cutmix": [PENALTY],
+        "augmentation": [StrOptions(set(AUGMENTATIONS)), list, tuple, HasMethods(["call", "get_config"]), None],
+        "augmentation_strength": [PENALTY],
         "optimizer": [StrOptions({"adam", "sgd", "rmsprop"})],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "momentum": [RATE],
-        "schedule": [StrOptions({"constant", "cosine", "plateau"})],
+        "nesterovs_momentum": ["boolean"],
+        "schedule": [StrOptions({"constant", "cosine", "one_cycle", "plateau"})],
+        "warmup_epochs": [PENALTY],
         "clipnorm": [Interval(Real, 0, None, closed="neither"), None],
+        "ema_momentum": [RATE],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "epochs": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean", StrOptions({"auto"})],
@@ -69,6 +82,7 @@ class BaseCNN(BaseEstimator):
         "warm_start": ["boolean"],
         "dtype": [StrOptions({"float32", "float64"})],
         "memory": [str, os.PathLike, joblib.Memory, None],
+        "callbacks": [list, tuple, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -159,11 +173,14 @@ class BaseCNN(BaseEstimator):
                 "validate on when training goes on. Leave one of them out."
             )
         resume = self.warm_start and self.__sklearn_is_fitted__()
+        given = X
         X, y = check_X_y(self, X, y, reset=not resume, numeric=self._numeric_target)
         held_out = self._check_validation_data(X_val, y_val, sample_weight_val)
         groups = check_groups(groups, len(X))
         stop_early = self._stops_early(len(X), held_out is not None)
-        return self._fit(
+        trainings = 2 if self.refit_full and stop_early and held_out is None else 1
+        tasks = FitTasks(self, given, y, sample_weight, self.epochs, trainings)
+        self._fit(
             X,
             y,
             sample_weight,
@@ -173,7 +190,10 @@ class BaseCNN(BaseEstimator):
             stop_early=stop_early,
             resume=resume,
             keep_optimizer=self.warm_start,
+            tasks=tasks,
         )
+        tasks.end()
+        return self
 
     def _fit(
         self,
@@ -188,7 +208,8 @@ class BaseCNN(BaseEstimator):
         resume: bool,
         keep_optimizer: bool,
         classes: Any = None,
-    ) -> Self:
+        tasks: FitTasks | None = None,
+    ) -> None:
         """Validate, split, weigh, build, train, record."""
         strengths = self._strengths()
         memory_folder(self.memory)  # refuses a file
@@ -203,13 +224,16 @@ class BaseCNN(BaseEstimator):
         start_for(math.prod(input_shape[:-1]))
         seed = self._seed if resume else int(check_random_state(self.random_state).randint(2**31 - 1))
 
+        callbacks = copy_callbacks(self.callbacks)
+
         rows, splits = kept, stop_early and held_out is None
         if splits:
             rows, val = self._inner_split(X_rows, target.encode(y), kept, groups, seed)
             held_out = HeldOut(X[val], y[val], None if weight is None else weight[val])
 
         topology = self._topology_for(target, input_shape, strengths)
-        fit = Fit(self, target, topology, strengths, seed, wanted, self._progress if resume else None)
+        resumed = self._progress if resume else None
+        fit = Fit(self, target, topology, strengths, seed, wanted, resumed, tasks, callbacks)
         fit.set_rows(X_rows, y, weight, rows)
         progress, interrupt = fit.train(epochs, stop_early, held_out)
         if splits and self.refit_full and interrupt is None:
@@ -217,18 +241,24 @@ class BaseCNN(BaseEstimator):
             progress, interrupt = fit.train_again(progress, epochs)
         fit.become(self)
         self._record(progress, keep_optimizer=keep_optimizer)
+        self.callbacks_ = callbacks
         if interrupt is not None:
             raise interrupt
-        return self
 
     def _fit_one_epoch(self, X: np.ndarray, y: np.ndarray, weight: Any, resume: bool, classes: Any = None) -> Self:
-        return self._fit(
+        self._fit(
             X, y, weight, None, None, epochs=1, stop_early=False, resume=resume, keep_optimizer=True, classes=classes
         )
+        return self
 
-    def _check_no_early_stopping(self) -> None:
+    def _check_one_epoch(self) -> None:
         if self.early_stopping is True:
             raise ValueError("partial_fit trains one epoch on what it is given; set early_stopping to 'auto' or False.")
+        if self.callbacks:
+            raise ValueError(
+                "partial_fit trains one epoch on what it is given and calls no callbacks; set callbacks to None and do "
+                "between two calls what they would do."
+            )
 
     def _check_validation_data(self, X_val: Any, y_val: Any, sample_weight_val: Any) -> HeldOut | None:
         if X_val is None and y_val is None:
@@ -274,9 +304,12 @@ class BaseCNN(BaseEstimator):
                 "its layers itself. Put keras.layers.Dropout into the function, or write it as a subclass of "
                 "skcnn.networks.Network."
             )
-        names = ["l1", *dropouts, "weight_decay", "clipnorm", *self._more_strengths()]
+        names = ["l1", *dropouts, "weight_decay", "mixup", "cutmix", "clipnorm", "ema_momentum"]
+        names += self._more_strengths()
         if self.optimizer == "sgd":
             names.append("momentum")
+        if any(isinstance(one, str) for one in listed(self.augmentation)):
+            names.append("augmentation_strength")
         on = {name: float(getattr(self, name)) for name in names if getattr(self, name)}
         return {"l2": float(self.l2)} | on
 
@@ -284,16 +317,24 @@ class BaseCNN(BaseEstimator):
         network = copy.deepcopy(resolve_network(self.network)) if isinstance(self.network, Network) else self.network
         network = resolve_network(network)
         rates = {name: self.DROPOUT_ON for name in self.DROPOUTS if name in strengths}
+        optimizer = self.optimizer
+        if "momentum" in strengths:
+            optimizer = "nesterov" if self.nesterovs_momentum else "momentum"
+        transformations = check_augmentation(self.augmentation, input_shape)
+        if "augmentation_strength" not in strengths:
+            transformations = tuple(one for one in transformations if not isinstance(one, str))
         return Topology(
             network=object_key(network),
             input_shape=input_shape,
             n_outputs=target.n_outputs,
             loss=self._loss_name(target),
-            optimizer=self.optimizer,
+            optimizer=optimizer,
             dtype=self.dtype,
-            knobs=frozenset(strengths),
+            knobs=tuple(sorted(strengths)),
             standardize=self.standardize,
-            build=partial(build_model, network, input_shape, target.n_outputs, rates),
+            augmentation=tuple(map(layer_key, transformations)),
+            transformations=transformations,
+            build=NetworkBuilder(network, input_shape, target.n_outputs, rates),
         )
 
     def _record(self, progress: Progress, keep_optimizer: bool) -> None:
@@ -306,9 +347,20 @@ class BaseCNN(BaseEstimator):
             progress.optimizer_state = []
         self._progress = progress
 
-    def _print(self, progress: Progress) -> None:
-        values = ", ".join(f"{name} = {values[-1]:.5g}" for name, values in progress.history.items())
-        print(f"Epoch {progress.epoch}: {values}")
+    # Copies ------------------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        if state.get("callbacks_"):  # used ones hold open files and the like
+            return state | {"callbacks_": []}
+        return state
+
+    def __sklearn_clone__(self) -> Self:
+        try:
+            return super().__sklearn_clone__()
+        except Exception:
+            check_copyable(self.callbacks)
+            raise
 
     # Outputs ----------------------------------------------------------------------------------------------------
 
@@ -355,13 +407,13 @@ class BaseCNN(BaseEstimator):
         inputs = x = keras.Input(self.input_shape_, dtype=self._topology.dtype)
         if units:  # not keras.layers.Normalization, which takes scales below 1e-7 for 1e-7
             mean, factor = units[0], 1 / units[1]
-            x = keras.layers.Rescaling(np.ones_like(mean).tolist(), (-mean).tolist(), name="center")(x)
-            x = keras.layers.Rescaling(factor.tolist(), np.zeros_like(mean).tolist(), name="scale")(x)
+            x = keras.layers.Rescaling(np.ones_like(mean), -mean, name="center")(x)
+            x = keras.layers.Rescaling(factor, np.zeros_like(mean), name="scale")(x)
         scale, offset = self._output_units()
         outputs = model(x) if units else model.outputs[0]
         if scale is not None or np.any(offset):
             ones = np.ones(self.n_outputs_) if scale is None else scale
-            outputs = keras.layers.Rescaling(ones.tolist(), np.asarray(offset).tolist(), name="units")(outputs)
+            outputs = keras.layers.Rescaling(ones, np.asarray(offset), name="units")(outputs)
         return keras.Model(inputs if units else model.inputs[0], outputs)
 
     def _plain_layer(self, layer: Any) -> Any:

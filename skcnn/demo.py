@@ -12,11 +12,11 @@ import numpy as np
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from imblearn.pipeline import Pipeline
 from scipy.special import stdtrit
-from sklearn.datasets import load_digits
 from sklearn.metrics import accuracy_score, average_precision_score, recall_score
 from sklearn.model_selection import GridSearchCV, ParameterGrid, StratifiedKFold, train_test_split
 from sklearn.preprocessing import StandardScaler
 
+from skcnn.datasets import load_rare_digit
 from skcnn.estimators import CNNClassifier
 from skcnn.networks import Plain
 from skcnn.preprocessing import NDTransformer
@@ -82,13 +82,7 @@ def rare_digit(digit: int = 8, share: float = 0.05, train_share: float = 0.15, r
     -------
     Problem
     """
-    X, digits = load_digits(return_X_y=True)
-    rare, rest = np.flatnonzero(digits == digit), np.flatnonzero(digits != digit)
-    n_rare = round(len(rest) * share / (1 - share))
-    kept = np.random.default_rng(random_state).choice(rare, n_rare, replace=False)
-    rows = np.sort(np.concatenate([kept, rest]))
-    y = (digits[rows] == digit).astype(int)
-    images = X[rows].reshape(-1, 8, 8, 1)
+    images, y = load_rare_digit(digit, share=share, random_state=random_state, return_X_y=True)
     return Problem(*train_test_split(images, y, train_size=train_share, stratify=y, random_state=random_state))
 
 

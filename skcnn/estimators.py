@@ -49,6 +49,23 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         Hutter 2019).
     label_smoothing : float, default=0.0
         Share of each target that is spread evenly over the classes, in [0, 1).
+    mixup : float, default=0.0
+        Alpha of mixup: training rows are mixed in pairs, lambda of one and 1 - lambda of the other, with lambda from
+        Beta(alpha, alpha), and so are their losses (Zhang et al. 2018). 0.2 is usual; 0 is off.
+    cutmix : float, default=0.0
+        Alpha of CutMix: a box of another row is put into each training row, and their losses are mixed by the share
+        that it covers (Yun et al. 2019). 1 is usual; 0 is off. With `mixup` too, each row is mixed in one of
+        the two ways.
+    augmentation : str, keras.Layer, list of them or None, default=None
+        How training rows are varied, anew in every step; validation and prediction see rows as they are. Names: "flip"
+        (left to right), "vertical_flip", "translation", "rotation" and "zoom" for images; "time_shift",
+        "window_slicing", "magnitude_warping" and "time_warping" for series; "contrast", "brightness", "noise"
+        ("jitter"), "scaling" and "cutout" for rows of any kind. Keras layers such as ``keras.layers.RandomShear(0.1)``
+        see what the network would.
+    augmentation_strength : float, default=1.0
+        Multiplies how far named augmentations go. At 1: translation and time shift 10% of the size, rotation 18
+        degrees, zoom 10%, contrast 20%, brightness 20% and noise 10% of the batch's standard deviation, cutout 30% of
+        each side, scaling 10%, a window of 90%, and warping by curves with a standard deviation of 20%.
     loss : {"auto", "log_loss", "focal"}, default="auto"
         "auto" is "log_loss": sigmoid cross-entropy for binary and multilabel, softmax cross-entropy for multiclass.
     focal_gamma : float, default=2.0
@@ -74,12 +91,20 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     learning_rate : float, default=0.003
         Learning rate at the start. Three times Keras' default, since a fit on a few hundred rows takes few steps.
     momentum : float, default=0.9
-        Nesterov's momentum, used with ``optimizer="sgd"`` only; 0 is plain gradient descent.
-    schedule : {"constant", "cosine", "plateau"}, default="constant"
-        "cosine" goes down to 0 at the last epoch; "plateau" divides the rate by 5 whenever the monitored score has not
-        improved for half of `n_iter_no_change` epochs.
+        Momentum, used with ``optimizer="sgd"`` only; 0 is plain gradient descent.
+    nesterovs_momentum : bool, default=True
+        Whether it is Nesterov's.
+    schedule : {"constant", "cosine", "one_cycle", "plateau"}, default="constant"
+        "cosine" goes down to 0 at the last epoch; "one_cycle" starts at a 25th of `learning_rate`, reaches it after 30%
+        of the epochs, and goes down to nearly 0 (Smith and Topin 2018); "plateau" divides the rate by 5 whenever the
+        monitored score has not improved for half of `n_iter_no_change` epochs.
+    warmup_epochs : float, default=0.0
+        Epochs in which the rate rises from 0 to `learning_rate` before the schedule begins (Goyal et al. 2017).
     clipnorm : float or None, default=None
         Largest norm of each weight's gradient.
+    ema_momentum : float, default=0.0
+        Momentum of an exponential moving average of the weights over the steps, in [0, 1), which validates, predicts
+        and is kept in place of the weights themselves (Polyak and Juditsky 1992); 0 is off.
     batch_size : int, default=32
         Rows per training step.
     epochs : int, default=30
@@ -112,11 +137,16 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         Folder that keeps where training stands, so that nothing is trained twice: a fit that differs from an earlier,
         or interrupted, one in `epochs` alone goes on from its furthest epoch, with the result that it would have had
         anyway. Needs an integer `random_state`. The folder takes 2 GiB at most; what was not used for longest is
-        removed first.
+        removed first. Not used with `callbacks`, whose effects it cannot know.
+    callbacks : list of keras.callbacks.Callback or None, default=None
+        Keras callbacks, called at the beginning and end of training and of each epoch. Each fit uses copies, see
+        `callbacks_`. They see a Keras model with the weights of the moment and, in the logs, what `history_` has; what
+        they set of weights, learning rate (with ``schedule="constant"``) and ``model.stop_training`` counts.
+        scikit-learn's callbacks are set by `set_callbacks` (scikit-learn 1.9).
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, shuffling, dropout and the inner split. An int gives the same fitted model to the bit.
     verbose : int, default=0
-        Whether to print each epoch.
+        With 1, print how training went; with 2 each epoch, too.
 
     Attributes
     ----------
@@ -136,7 +166,9 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     n_iter_ : int
         Epochs trained.
     best_iter_ : int
-        Epoch of the weights that were kept.
+        Epoch of the weights that were kept, if no Keras callback has set others.
+    callbacks_ : list of keras.callbacks.Callback
+        The copies of `callbacks` that were used, without their model; empty in a pickle.
 
     Examples
     --------
@@ -172,6 +204,10 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         stochastic_depth: float = 0.0,
         weight_decay: float = 0.0,
         label_smoothing: float = 0.0,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        augmentation: Any = None,
+        augmentation_strength: float = 1.0,
         loss: Literal["auto", "log_loss", "focal"] = "auto",
         focal_gamma: float = 2.0,
         class_weight: Mapping[Any, float] | list[Mapping[int, float]] | Literal["balanced"] | None = None,
@@ -182,8 +218,11 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         optimizer: Literal["adam", "sgd", "rmsprop"] = "adam",
         learning_rate: float = 0.003,
         momentum: float = 0.9,
-        schedule: Literal["constant", "cosine", "plateau"] = "constant",
+        nesterovs_momentum: bool = True,
+        schedule: Literal["constant", "cosine", "one_cycle", "plateau"] = "constant",
+        warmup_epochs: float = 0.0,
         clipnorm: float | None = None,
+        ema_momentum: float = 0.0,
         batch_size: int = 32,
         epochs: int = 30,
         early_stopping: bool | Literal["auto"] = "auto",
@@ -196,6 +235,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         standardize: Literal["channel", "position"] | None = None,
         dtype: Literal["float32", "float64"] = "float32",
         memory: str | PathLike[str] | Memory | None = None,
+        callbacks: Sequence[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
@@ -208,6 +248,10 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         self.stochastic_depth = stochastic_depth
         self.weight_decay = weight_decay
         self.label_smoothing = label_smoothing
+        self.mixup = mixup
+        self.cutmix = cutmix
+        self.augmentation = augmentation
+        self.augmentation_strength = augmentation_strength
         self.loss = loss
         self.focal_gamma = focal_gamma
         self.class_weight = class_weight
@@ -218,8 +262,11 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
         self.schedule = schedule
+        self.warmup_epochs = warmup_epochs
         self.clipnorm = clipnorm
+        self.ema_momentum = ema_momentum
         self.batch_size = batch_size
         self.epochs = epochs
         self.early_stopping = early_stopping
@@ -232,6 +279,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         self.standardize = standardize
         self.dtype = dtype
         self.memory = memory
+        self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
 
@@ -258,7 +306,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         Raises
         ------
         ValueError
-            If ``class_weight="balanced"``, which needs all rows at once, or ``early_stopping=True``.
+            If ``class_weight="balanced"``, which needs all rows at once, ``early_stopping=True``, or with `callbacks`.
         """
         if self.class_weight == "balanced":
             raise ValueError(
@@ -266,7 +314,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
                 "Compute weights on all labels with sklearn.utils.class_weight.compute_class_weight and pass them as a "
                 "dict."
             )
-        self._check_no_early_stopping()
+        self._check_one_epoch()
         first = _check_partial_fit_first_call(self, classes)
         resume = self.__sklearn_is_fitted__() and not first
         X, y = check_X_y(self, X, y, reset=not resume, numeric=False)
@@ -409,6 +457,23 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     weight_decay : float, default=0.0
         Decoupled weight decay: each step takes ``learning_rate * weight_decay`` of the kernels away (Loshchilov and
         Hutter 2019).
+    mixup : float, default=0.0
+        Alpha of mixup: training rows are mixed in pairs, lambda of one and 1 - lambda of the other, with lambda from
+        Beta(alpha, alpha), and so are their targets (Zhang et al. 2018). 0.2 is usual; 0 is off.
+    cutmix : float, default=0.0
+        Alpha of CutMix: a box of another row is put into each training row, and their targets are mixed by the share
+        that it covers (Yun et al. 2019). 1 is usual; 0 is off. With `mixup` too, each row is mixed in one of
+        the two ways.
+    augmentation : str, keras.Layer, list of them or None, default=None
+        How training rows are varied, anew in every step; validation and prediction see rows as they are. Names: "flip"
+        (left to right), "vertical_flip", "translation", "rotation" and "zoom" for images; "time_shift",
+        "window_slicing", "magnitude_warping" and "time_warping" for series; "contrast", "brightness", "noise"
+        ("jitter"), "scaling" and "cutout" for rows of any kind. Keras layers such as ``keras.layers.RandomShear(0.1)``
+        see what the network would.
+    augmentation_strength : float, default=1.0
+        Multiplies how far named augmentations go. At 1: translation and time shift 10% of the size, rotation 18
+        degrees, zoom 10%, contrast 20%, brightness 20% and noise 10% of the batch's standard deviation, cutout 30% of
+        each side, scaling 10%, a window of 90%, and warping by curves with a standard deviation of 20%.
     loss : {"auto", "squared_error", "absolute_error", "huber"}, default="auto"
         "auto" is "squared_error"; "huber" is quadratic up to one standard deviation of the targets, linear beyond.
     optimizer : {"adam", "sgd", "rmsprop"}, default="adam"
@@ -416,12 +481,20 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     learning_rate : float, default=0.003
         Learning rate at the start. Three times Keras' default, since a fit on a few hundred rows takes few steps.
     momentum : float, default=0.9
-        Nesterov's momentum, used with ``optimizer="sgd"`` only; 0 is plain gradient descent.
-    schedule : {"constant", "cosine", "plateau"}, default="constant"
-        "cosine" goes down to 0 at the last epoch; "plateau" divides the rate by 5 whenever the monitored score has not
-        improved for half of `n_iter_no_change` epochs.
+        Momentum, used with ``optimizer="sgd"`` only; 0 is plain gradient descent.
+    nesterovs_momentum : bool, default=True
+        Whether it is Nesterov's.
+    schedule : {"constant", "cosine", "one_cycle", "plateau"}, default="constant"
+        "cosine" goes down to 0 at the last epoch; "one_cycle" starts at a 25th of `learning_rate`, reaches it after 30%
+        of the epochs, and goes down to nearly 0 (Smith and Topin 2018); "plateau" divides the rate by 5 whenever the
+        monitored score has not improved for half of `n_iter_no_change` epochs.
+    warmup_epochs : float, default=0.0
+        Epochs in which the rate rises from 0 to `learning_rate` before the schedule begins (Goyal et al. 2017).
     clipnorm : float or None, default=None
         Largest norm of each weight's gradient.
+    ema_momentum : float, default=0.0
+        Momentum of an exponential moving average of the weights over the steps, in [0, 1), which validates, predicts
+        and is kept in place of the weights themselves (Polyak and Juditsky 1992); 0 is off.
     batch_size : int, default=32
         Rows per training step.
     epochs : int, default=30
@@ -453,11 +526,16 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         Folder that keeps where training stands, so that nothing is trained twice: a fit that differs from an earlier,
         or interrupted, one in `epochs` alone goes on from its furthest epoch, with the result that it would have had
         anyway. Needs an integer `random_state`. The folder takes 2 GiB at most; what was not used for longest is
-        removed first.
+        removed first. Not used with `callbacks`, whose effects it cannot know.
+    callbacks : list of keras.callbacks.Callback or None, default=None
+        Keras callbacks, called at the beginning and end of training and of each epoch. Each fit uses copies, see
+        `callbacks_`. They see a Keras model with the weights of the moment and, in the logs, what `history_` has; what
+        they set of weights, learning rate (with ``schedule="constant"``) and ``model.stop_training`` counts.
+        scikit-learn's callbacks are set by `set_callbacks` (scikit-learn 1.9).
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, shuffling, dropout and the inner split. An int gives the same fitted model to the bit.
     verbose : int, default=0
-        Whether to print each epoch.
+        With 1, print how training went; with 2 each epoch, too.
 
     Attributes
     ----------
@@ -475,7 +553,9 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     n_iter_ : int
         Epochs trained.
     best_iter_ : int
-        Epoch of the weights that were kept.
+        Epoch of the weights that were kept, if no Keras callback has set others.
+    callbacks_ : list of keras.callbacks.Callback
+        The copies of `callbacks` that were used, without their model; empty in a pickle.
 
     Examples
     --------
@@ -504,12 +584,19 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         spatial_dropout: float = 0.0,
         stochastic_depth: float = 0.0,
         weight_decay: float = 0.0,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        augmentation: Any = None,
+        augmentation_strength: float = 1.0,
         loss: Literal["auto", "squared_error", "absolute_error", "huber"] = "auto",
         optimizer: Literal["adam", "sgd", "rmsprop"] = "adam",
         learning_rate: float = 0.003,
         momentum: float = 0.9,
-        schedule: Literal["constant", "cosine", "plateau"] = "constant",
+        nesterovs_momentum: bool = True,
+        schedule: Literal["constant", "cosine", "one_cycle", "plateau"] = "constant",
+        warmup_epochs: float = 0.0,
         clipnorm: float | None = None,
+        ema_momentum: float = 0.0,
         batch_size: int = 32,
         epochs: int = 30,
         early_stopping: bool | Literal["auto"] = "auto",
@@ -522,6 +609,7 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         standardize: Literal["channel", "position"] | None = None,
         dtype: Literal["float32", "float64"] = "float32",
         memory: str | PathLike[str] | Memory | None = None,
+        callbacks: Sequence[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
@@ -533,12 +621,19 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         self.spatial_dropout = spatial_dropout
         self.stochastic_depth = stochastic_depth
         self.weight_decay = weight_decay
+        self.mixup = mixup
+        self.cutmix = cutmix
+        self.augmentation = augmentation
+        self.augmentation_strength = augmentation_strength
         self.loss = loss
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
         self.schedule = schedule
+        self.warmup_epochs = warmup_epochs
         self.clipnorm = clipnorm
+        self.ema_momentum = ema_momentum
         self.batch_size = batch_size
         self.epochs = epochs
         self.early_stopping = early_stopping
@@ -551,6 +646,7 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         self.standardize = standardize
         self.dtype = dtype
         self.memory = memory
+        self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
 
@@ -574,7 +670,7 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         self : object
             Fitted estimator.
         """
-        self._check_no_early_stopping()
+        self._check_one_epoch()
         resume = self.__sklearn_is_fitted__()
         X, y = check_X_y(self, X, y, reset=not resume, numeric=True)
         return self._fit_one_epoch(X, y, sample_weight, resume)

@@ -1,6 +1,12 @@
 """Warnings of skcnn, each of a class of its own so that it can be filtered."""
 
-__all__ = ["CheckpointWarning", "DoubleBalancingWarning", "InnerSplitWarning", "ThreadsWarning"]
+__all__ = [
+    "CheckpointWarning",
+    "DoubleBalancingWarning",
+    "InconsistentVersionWarning",
+    "InnerSplitWarning",
+    "ThreadsWarning",
+]
 
 
 class CheckpointWarning(UserWarning):
@@ -9,6 +15,32 @@ class CheckpointWarning(UserWarning):
 
 class DoubleBalancingWarning(UserWarning):
     """Classes are balanced twice, which favours the rare ones more than asked for."""
+
+
+class InconsistentVersionWarning(UserWarning):
+    """What is loaded was saved with other versions; it may fail or predict something else.
+
+    Parameters
+    ----------
+    estimator_name : str
+        Class of what is loaded.
+    changed : list of (str, str, str)
+        Name of a package, its version when saved, and its version now.
+    """
+
+    def __init__(self, estimator_name: str, changed: list[tuple[str, str, str]]) -> None:
+        self.estimator_name = estimator_name
+        self.changed = changed
+        super().__init__(estimator_name, changed)
+
+    def __str__(self) -> str:
+        versions = ", ".join(f"{name} {saved} (now {present})" for name, saved, present in self.changed)
+        same = " ".join(f"{name}=={saved}" for name, saved, _ in self.changed if saved != "unknown")
+        install = f", or install {same}" if same else ""
+        return (
+            f"{self.estimator_name} was saved with {versions}. It may fail, or predict something else without saying "
+            f"so: fit it again{install}. To ship a network to where versions differ, use skcnn.export."
+        )
 
 
 class InnerSplitWarning(UserWarning):

@@ -1,7 +1,9 @@
 """`Fit`: one call of fit, from rows and weights to a trained state, anew or from what ``memory=`` keeps."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -9,11 +11,14 @@ import numpy as np
 from sklearn.metrics import check_scoring
 
 from skcnn.batches import Batches
+from skcnn.callbacks import FitTasks, follows_epochs
 from skcnn.fingerprint import fingerprint, object_key
+from skcnn.keras_callbacks import KerasCallbacks
+from skcnn.printing import Printer
 from skcnn.targets import ClassTarget
 from skcnn.training.blueprint import Topology
 from skcnn.training.checkpoints import Checkpoints, memory_folder, surroundings
-from skcnn.training.loop import Plan, Progress, train
+from skcnn.training.loop import Plan, Progress, Watcher, train
 from skcnn.training.pool import pool
 from skcnn.training.program import Program
 from skcnn.validation import as_rows, standard_units
@@ -45,6 +50,8 @@ class Fit:
         seed: int,
         wanted: np.ndarray | None,
         resumed: Progress | None,
+        tasks: FitTasks | None = None,
+        callbacks: Sequence[Any] = (),
     ) -> None:
         self.estimator = estimator
         self.target = target
@@ -53,6 +60,8 @@ class Fit:
         self.seed = seed
         self.wanted = wanted
         self.resumed = resumed
+        self.tasks = tasks
+        self.callbacks = callbacks
         self._first: str | None = None  # fingerprint of the first of two trainings
 
     def set_rows(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray | None, rows: np.ndarray) -> None:
@@ -90,8 +99,9 @@ class Fit:
         """Train from the start for as long as was best in `chosen`, at the learning rates that it had."""
         plan = self._plan(chosen.best_epoch, False)
         plan.horizon = int(epochs)
-        if plan.schedule == "plateau":
-            plan.rate_factors = [rate / plan.learning_rate for rate in chosen.history["learning_rate"]]
+        if plan.schedule == "plateau" or self.callbacks:  # both lower the rate of whole epochs, on top of the warm-up
+            rates = enumerate(chosen.history["learning_rate"])
+            plan.rate_factors = [rate / plan.learning_rate if i >= plan.warmup_epochs else 1.0 for i, rate in rates]
         progress, interrupt = self._train(plan, Progress(), None)
         progress.history = chosen.history
         return progress, interrupt
@@ -105,6 +115,7 @@ class Fit:
             seed=self.seed,
             learning_rate=float(estimator.learning_rate),
             schedule=estimator.schedule,
+            warmup_epochs=float(estimator.warmup_epochs),
             strengths=self.strengths,
             patience=int(estimator.n_iter_no_change),
             tol=float(estimator.tol),
@@ -123,20 +134,42 @@ class Fit:
             if checkpoints is not None:
                 like = Progress(program.weights(), program.optimizer_state())
                 progress = checkpoints.furthest(plan.epochs, like) or progress
-            if progress.weights:
-                program.load_weights(progress.weights)
-            if progress.optimizer_state:
-                program.load_optimizer_state(progress.optimizer_state)
+            _load(program, progress)
             validate = None if held_out is None else self._validator(held_out)
-            report = self.estimator._print if self.estimator.verbose else None
-            return progress, train(program, self.batches, plan, progress, validate, report, checkpoints)
+            watchers = self._watchers(plan, program, progress)
+            return progress, train(program, self.batches, plan, progress, validate, watchers, checkpoints)
+
+    def _watchers(self, plan: Plan, program: Program, progress: Progress) -> list[Watcher]:
+        """Return who is told of the epochs; Keras callbacks are not told of training again."""
+        rows = self.batches.rows
+        first = 0 if self.resumed is None else self.resumed.epoch
+        watchers: list[Watcher] = []
+        if self.tasks is not None:
+            watchers += self.tasks.training(rows, plan.epochs - first, first, partial(self._as_of, program))
+        if self.callbacks and plan.rate_factors is None:
+            model = self._as_of(program, progress).to_keras()
+            watchers.append(KerasCallbacks(list(self.callbacks), model, program, plan))
+        if self.estimator.verbose:
+            watchers.append(Printer(int(self.estimator.verbose), plan, len(rows)))
+        return watchers
+
+    def _as_of(self, program: Program, progress: Progress) -> Any:
+        """Return the estimator as if training had stopped now, with weights of its own."""
+        estimator = self.become(copy.copy(self.estimator))
+        history = {name: list(values) for name, values in progress.history.items()}
+        with program.averaged():
+            weights = program.weights()
+        now = replace(progress, weights=weights, best_epoch=progress.epoch, history=history)
+        estimator._record(now, keep_optimizer=False)
+        return estimator
 
     def _checkpoints(self, plan: Plan, program: Program, held_out: HeldOut | None) -> Checkpoints | None:
         """Return where this run is kept; None if nothing is to be kept, or could not be found again."""
         folder = memory_folder(self.estimator.memory)
         found_again = self.resumed is None and isinstance(self.estimator.random_state, Integral)
         objects = [self.topology.network, *map(object_key, self._objects(held_out))]
-        if folder is None or not found_again or not all(isinstance(key, str) for key in objects):
+        watched = bool(self.callbacks) or follows_epochs(self.estimator)  # what callbacks do is in no fingerprint
+        if folder is None or watched or not found_again or not all(isinstance(key, str) for key in objects):
             return None
         return Checkpoints(folder, self._fingerprint(plan, program, held_out, objects))
 
@@ -149,9 +182,10 @@ class Fit:
 
         The weights that a program starts with tell pretrained ones, units and what a seed has drawn.
         """
-        topology = {key: value for key, value in vars(self.topology).items() if key not in ("build", "knobs")}
+        apart = ("build", "knobs", "transformations")
+        topology = {key: value for key, value in vars(self.topology).items() if key not in apart}
         how = {key: value for key, value in vars(plan).items() if key not in ("epochs", "horizon", "rate_factors")}
-        if plan.schedule == "cosine":
+        if plan.schedule in ("cosine", "one_cycle"):
             how["horizon"] = plan.horizon or plan.epochs
         if not plan.stop_early and plan.schedule != "plateau":
             del how["patience"], how["tol"]
@@ -185,6 +219,7 @@ class Fit:
         encoded = _cast(self.target.encode(held_out.y, "y_val"), estimator.dtype)
         rows = as_rows(held_out.X, self.topology.input_shape, estimator.dtype, "X_val")
         view = self.become(copy.copy(estimator))  # what scorers see: this estimator with the weights of the moment
+        vars(view).pop("feature_names_in_", None)  # checked rows have no names any more
         scorer = None if estimator.scoring == "loss" else check_scoring(estimator, estimator.scoring)
         weights = {} if held_out.weight is None else {"sample_weight": held_out.weight}
 
@@ -214,6 +249,24 @@ class Fit:
     def _shift_of(self, estimator: Any) -> np.ndarray:
         corrected = isinstance(getattr(estimator, "priors", None), str)
         return self.to_train if corrected else np.zeros(self.topology.n_outputs)
+
+
+def _load(program: Program, progress: Progress) -> None:
+    """Load where a run stands; an optimizer that has changed since starts anew."""
+    if progress.weights:
+        if not _fit_together(progress.weights, program.weights()):
+            raise ValueError(
+                "warm_start=True goes on from the weights of the last fit, but they are not those of the network that "
+                "the parameters describe now. Set warm_start=False, or leave network, input_shape and standardize as "
+                "they were."
+            )
+        program.load_weights(progress.weights)
+    if progress.optimizer_state and _fit_together(progress.optimizer_state, program.optimizer_state()):
+        program.load_optimizer_state(progress.optimizer_state)
+
+
+def _fit_together(kept: list[np.ndarray], now: list[np.ndarray]) -> bool:
+    return [value.shape for value in kept] == [value.shape for value in now]
 
 
 def _cast(encoded: np.ndarray, dtype: str) -> np.ndarray:

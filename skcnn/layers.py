@@ -18,6 +18,7 @@ import tensorflow as tf
 __all__ = [
     "BatchNormalization",
     "Dropout",
+    "MaxPooling3D",
     "SpatialDropout",
     "StochasticDepth",
     "rates",
@@ -130,6 +131,10 @@ class Dropout(keras.layers.Dropout):
 class _WholeDropout(Dropout):
     """Dropout of more than single units: the mask is the same along the axes that `noise_shape` gives 1 for."""
 
+    def __init__(self, rate: float, **settings: Any) -> None:
+        super().__init__(rate, **settings)
+        self.built = False  # Keras 3.8 takes a dropout for built from the start
+
     def build(self, input_shape: Any) -> None:
         """Take the axes of the mask from those of the input."""
         self.noise_shape = self._shared(tuple(input_shape))
@@ -164,8 +169,8 @@ class StochasticDepth(_WholeDropout):
 
     strength = "stochastic_depth"
 
-    def __init__(self, rate: float, share: float = 1.0, **kwargs: Any) -> None:
-        super().__init__(rate, **kwargs)
+    def __init__(self, rate: float, share: float = 1.0, **settings: Any) -> None:
+        super().__init__(rate, **settings)
         self.share = share
 
     def _shared(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -213,3 +218,23 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def plain(self, strengths: dict[str, float]) -> keras.layers.Layer:
         """Return the Keras layer that this one stands for."""
         return keras.layers.BatchNormalization.from_config(self.get_config())
+
+
+@keras.saving.register_keras_serializable(package="skcnn")
+class MaxPooling3D(keras.layers.MaxPooling3D):
+    """Keras' max-pooling of volumes in two poolings that TensorFlow has for float64 too, which it lacks for volumes.
+
+    The maximum over a box is the maximum over depth of the maxima over height and width. Windows do not overlap, and
+    positions that fill none are left out, which are Keras' defaults.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Return the maxima."""
+        deep, high, wide = self.pool_size
+        shape, channels = tf.shape(inputs), inputs.shape[-1]
+        flat = tf.reshape(inputs, [-1, shape[2], shape[3], channels])
+        flat = tf.nn.max_pool2d(flat, (high, wide), (high, wide), "VALID")
+        rest = tf.shape(flat)
+        lines = tf.reshape(flat, [shape[0], shape[1], rest[1] * rest[2], channels])
+        lines = tf.nn.max_pool2d(lines, (deep, 1), (deep, 1), "VALID")
+        return tf.reshape(lines, [shape[0], tf.shape(lines)[1], rest[1], rest[2], channels])

@@ -14,6 +14,10 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routi
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from skcnn.callbacks import CallbackSupportMixin, fit_task
+from skcnn.diagram import DiagramMixin
+from skcnn.persistence import VersionNote
+
 __all__ = ["NDTransformer"]
 
 
@@ -68,8 +72,11 @@ def _transformer_has(name: str) -> Callable[["NDTransformer"], bool]:
 
 
 class NDTransformer(
+    DiagramMixin,
+    CallbackSupportMixin,
     TransformerMixin,
     MetaEstimatorMixin,
+    VersionNote,
     BaseEstimator,
     auto_wrap_output_keys=None,  # type: ignore[call-arg]  # the transformer wraps its own output, which is a table
 ):
@@ -167,8 +174,9 @@ class NDTransformer(
         TypeError
             If `X` is sparse, or `transformer` is a class or not a scikit-learn estimator.
         """
-        table, y, params = self._training_table(X, y, params, method="fit")
-        self.transformer_ = clone(self.transformer).fit(table, y, **params)
+        with fit_task(self):
+            table, y, params = self._training_table(X, y, params, method="fit")
+            self.transformer_ = clone(self.transformer).fit(table, y, **params)
         return self
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -196,11 +204,12 @@ class NDTransformer(
         """
         if not hasattr(self.transformer, "fit_transform"):
             return self.fit(X, y, **params).transform(X)
-        table, y, params = self._training_table(X, y, params, method="fit_transform")
-        transformer = clone(self.transformer)
-        output = transformer.fit_transform(table, y, **params)
-        self.transformer_ = transformer
-        return self._restore(output, table)
+        with fit_task(self):
+            table, y, params = self._training_table(X, y, params, method="fit_transform")
+            transformer = clone(self.transformer)
+            output = transformer.fit_transform(table, y, **params)
+            self.transformer_ = transformer
+            return self._restore(output, table)
 
     def transform(self, X: ArrayLike) -> Any:
         """Transform rows and give them their shape back.

@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from imblearn.base import BaseSampler
 from imblearn.over_sampling import RandomOverSampler
+from imblearn.pipeline import Pipeline as SamplingPipeline
 from imblearn.under_sampling import RandomUnderSampler
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone
@@ -14,12 +15,15 @@ from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from skcnn.callbacks import fit_task
+from skcnn.diagram import DiagramMixin
+from skcnn.persistence import VersionNote
 from skcnn.preprocessing import check_nd_array
 
-__all__ = ["NDSampler"]
+__all__ = ["NDSampler", "Pipeline"]
 
 
-class NDSampler(MetaEstimatorMixin, BaseSampler):
+class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
     """Run an imbalanced-learn sampler over arrays with more than two axes.
 
     imbalanced-learn's samplers take tables. This one resamples images, series or volumes as the given sampler resamples
@@ -261,6 +265,70 @@ class NDSampler(MetaEstimatorMixin, BaseSampler):
                 f"{type(self).__name__} had made of rows of shape {self.row_shape_}: use a sampler that keeps the "
                 "number of columns."
             )
+
+
+class Pipeline(SamplingPipeline):
+    """imbalanced-learn's pipeline, which hands scikit-learn's callbacks on to its last step.
+
+    imbalanced-learn's own (0.14) takes callbacks, also from a search around it, and calls none. Everything else is as
+    there. The steps before the last one are told of no callbacks. Before scikit-learn 1.9, which has none, both are
+    the same.
+
+    Parameters
+    ----------
+    steps : list of (str, estimator)
+        Transformers, samplers and the final estimator, by name.
+    transform_input : list of str, default=None
+        Metadata to transform before it is passed on, such as ``["X_val"]``.
+    memory : str or joblib.Memory, default=None
+        Where fitted transformers and samplers are kept.
+    verbose : bool, default=False
+        Whether to print how long each step takes.
+
+    See Also
+    --------
+    skcnn.CNNClassifier : Its `sampler` needs no such pipeline.
+
+    Examples
+    --------
+    >>> from imblearn.over_sampling import SMOTE
+    >>> from sklearn.callback import ScoringMonitor
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from skcnn import CNNClassifier
+    >>> from skcnn.sampling import Pipeline
+    >>> X, y = load_digits(return_X_y=True)
+    >>> monitor = ScoringMonitor(scoring="accuracy")
+    >>> cnn = CNNClassifier(input_shape=(8, 8, 1), epochs=2).set_callbacks(monitor)
+    >>> search = GridSearchCV(Pipeline([("balance", SMOTE()), ("cnn", cnn)]), {"cnn__l2": [0, 1e-3]}, cv=2)
+    >>> search = search.fit(X[:300], y[:300] == 8)
+    >>> len([row for row in monitor.get_logs().data if row["task_name"] == "epoch"])  # 5 fits of 2 epochs
+    10
+    """
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
+        """Fit the steps one after the other, as imbalanced-learn's pipeline does.
+
+        Parameters
+        ----------
+        X : array-like
+            Training rows, as the first step takes them.
+        y : array-like, default=None
+            Targets.
+        **params : dict
+            Parameters of the steps' `fit`; with metadata routing enabled, what they request.
+
+        Returns
+        -------
+        self : Pipeline
+            The fitted pipeline.
+        """
+        last = self._final_estimator
+        with fit_task(self, last if hasattr(last, "fit") else None, "fit-final-estimator"):
+            # Without the checks and the end of callbacks around imbalanced-learn's own fit, which are around this one.
+            SamplingPipeline.fit.__wrapped__(self, X, y, **params)
+        return self
 
 
 def _is_frame(X: Any) -> bool:

@@ -48,10 +48,10 @@ def same(a, b):
 
 @pytest.fixture
 def epochs_printed(capsys):
-    """Return how many epochs have been trained since the last call; needs ``verbose=1``."""
+    """Return how many epochs have been trained since the last call; needs ``verbose=2``."""
 
     def count():
-        return capsys.readouterr().out.count("Epoch ")
+        return capsys.readouterr().out.count("learning_rate: ")
 
     return count
 
@@ -83,7 +83,7 @@ CONFIGURATIONS = {
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_more_epochs_go_on_from_fewer(name, unbalanced, tmp_path, epochs_printed):
     X, y = unbalanced
-    fresh = clone(CONFIGURATIONS[name]).set_params(random_state=0, verbose=1)
+    fresh = clone(CONFIGURATIONS[name]).set_params(random_state=0, verbose=2)
     kept = clone(fresh).set_params(memory=tmp_path)
     for epochs, trained in ((2, 2), (5, 3), (5, 0), (2, 0)):
         expected = clone(fresh).set_params(epochs=epochs).fit(X, y)
@@ -96,7 +96,7 @@ def test_more_epochs_go_on_from_fewer(name, unbalanced, tmp_path, epochs_printed
 def test_a_run_that_stopped_early_is_finished_for_any_number_of_epochs(unbalanced, tmp_path, epochs_printed):
     X, y = unbalanced
     net = CNNClassifier(
-        NET, early_stopping=True, n_iter_no_change=2, tol=1.0, random_state=0, memory=tmp_path, verbose=1
+        NET, early_stopping=True, n_iter_no_change=2, tol=1.0, random_state=0, memory=tmp_path, verbose=2
     )
     first = clone(net).set_params(epochs=20).fit(X, y)
     assert first.n_iter_ == epochs_printed() < 20
@@ -111,7 +111,7 @@ def test_refit_on_all_rows_is_kept_too(schedule, unbalanced, tmp_path, epochs_pr
         NET, early_stopping=True, refit_full=True, schedule=schedule, epochs=4, random_state=0, n_iter_no_change=2
     )
     expected = clone(fresh).fit(X, y)
-    kept = clone(fresh).set_params(memory=tmp_path, verbose=1)
+    kept = clone(fresh).set_params(memory=tmp_path, verbose=2)
     for _ in range(2):
         same(clone(kept).fit(X, y), expected)
     assert epochs_printed() == expected.n_iter_ + len(expected.history_["loss"])
@@ -119,7 +119,7 @@ def test_refit_on_all_rows_is_kept_too(schedule, unbalanced, tmp_path, epochs_pr
 
 def test_cosine_schedules_of_different_length_are_different_runs(unbalanced, tmp_path, epochs_printed):
     X, y = unbalanced
-    net = CNNClassifier(NET, schedule="cosine", random_state=0, verbose=1)
+    net = CNNClassifier(NET, schedule="cosine", random_state=0, verbose=2)
     for epochs in (2, 4):
         kept = clone(net).set_params(epochs=epochs, memory=tmp_path).fit(X, y)
         assert epochs_printed() == epochs
@@ -145,7 +145,7 @@ def test_cosine_schedules_of_different_length_are_different_runs(unbalanced, tmp
 )
 def test_another_run_is_not_taken_for_this_one(change, unbalanced, tmp_path, epochs_printed):
     X, y = unbalanced
-    net = CNNClassifier(NET, epochs=1, random_state=0, memory=tmp_path, verbose=1).fit(X, y)
+    net = CNNClassifier(NET, epochs=1, random_state=0, memory=tmp_path, verbose=2).fit(X, y)
     weight = np.ones(len(X))
     if isinstance(change, dict):
         net.set_params(**change)
@@ -164,14 +164,14 @@ def test_another_run_is_not_taken_for_this_one(change, unbalanced, tmp_path, epo
 
 def test_other_validation_rows_are_another_run(unbalanced, tmp_path, epochs_printed):
     X, y = unbalanced
-    net = CNNClassifier(NET, epochs=1, random_state=0, memory=tmp_path, verbose=1)
+    net = CNNClassifier(NET, epochs=1, random_state=0, memory=tmp_path, verbose=2)
     for held_out in (X[:40], X[40:80], X[:40]):
         net.fit(X[80:], y[80:], X_val=held_out, y_val=np.arange(40) % 2)
     assert epochs_printed() == 2
 
 
 def test_other_versions_threads_or_processors_are_another_run(unbalanced, tmp_path, epochs_printed, monkeypatch):
-    net = CNNClassifier(NET, epochs=1, random_state=0, memory=tmp_path, verbose=1).fit(*unbalanced)
+    net = CNNClassifier(NET, epochs=1, random_state=0, memory=tmp_path, verbose=2).fit(*unbalanced)
     versions, *others, n_threads = surroundings()
     assert skcnn.__version__ in versions
     assert n_threads == 1  # as conftest has chosen
@@ -192,7 +192,7 @@ def test_a_second_training_takes_the_rates_of_its_own_first(unbalanced, tmp_path
 
 def test_class_shares_to_predict_for_need_no_training(unbalanced, tmp_path, epochs_printed):
     X, y = unbalanced
-    net = CNNClassifier(NET, epochs=2, random_state=0, memory=tmp_path, verbose=1)
+    net = CNNClassifier(NET, epochs=2, random_state=0, memory=tmp_path, verbose=2)
     search = GridSearchCV(net, {"priors": [None, "train", [0.5, 0.5]]}, cv=2, refit=False).fit(X, y)
     assert epochs_printed() == 2 * 2
     assert len(search.cv_results_["params"]) == 3
@@ -201,7 +201,7 @@ def test_class_shares_to_predict_for_need_no_training(unbalanced, tmp_path, epoc
 @pytest.mark.parametrize(("grid", "trained"), [([1, 2, 4], 4), ([4, 2, 1], 7), ([2, 4, 1], 5)])
 def test_a_grid_over_epochs_trains_the_longest_alone(grid, trained, unbalanced, tmp_path, epochs_printed):
     X, y = unbalanced
-    net = CNNClassifier(NET, random_state=0, verbose=1)
+    net = CNNClassifier(NET, random_state=0, verbose=2)
     plain = GridSearchCV(net, {"epochs": grid}, cv=2, refit=False, scoring="neg_log_loss").fit(X, y)
     epochs_printed()
     kept = clone(plain).set_params(estimator__memory=tmp_path).fit(X, y)
@@ -211,7 +211,7 @@ def test_a_grid_over_epochs_trains_the_longest_alone(grid, trained, unbalanced, 
 
 def test_halving_goes_on_from_the_last_rung(unbalanced, tmp_path, epochs_printed):
     X, y = unbalanced
-    net = CNNClassifier(NET, random_state=0, verbose=1)
+    net = CNNClassifier(NET, random_state=0, verbose=2)
     plain = HalvingGridSearchCV(
         net,
         {"l2": [0, 1e-3, 0.1, 1.0]},
@@ -307,7 +307,7 @@ def empty(path):
 @pytest.mark.parametrize("damage", [truncate, flip_one_byte, another_run, with_a_pickle, other_shapes, empty])
 def test_a_damaged_or_foreign_file_is_ignored_and_replaced(damage, unbalanced, tmp_path, epochs_printed):
     X, y = unbalanced
-    net = CNNClassifier(NET, epochs=2, random_state=0, memory=tmp_path, verbose=1)
+    net = CNNClassifier(NET, epochs=2, random_state=0, memory=tmp_path, verbose=2)
     first = clone(net).fit(X, y)
     (path,) = tmp_path.rglob("*.npz")
     damage(path)
@@ -335,7 +335,7 @@ def test_a_full_disk_warns_and_training_goes_on(unbalanced, tmp_path):
 
 def test_the_folder_stays_small_and_keeps_what_was_used_last(unbalanced, tmp_path, epochs_printed, monkeypatch):
     X, y = unbalanced
-    net = CNNClassifier(NET, epochs=1, memory=tmp_path, verbose=1)
+    net = CNNClassifier(NET, epochs=1, memory=tmp_path, verbose=2)
     clone(net).set_params(random_state=0).fit(X, y)
     (first,) = tmp_path.rglob("*.npz")
     monkeypatch.setattr(Checkpoints, "MAX_BYTES", 2.5 * first.stat().st_size)
@@ -367,7 +367,7 @@ def test_an_interrupted_fit_goes_on_from_its_last_checkpoint(unbalanced, tmp_pat
     monkeypatch.setattr(Checkpoints, "FIRST_SECONDS", 0.0)
     monkeypatch.setattr(Checkpoints, "WRITE_SHARE", np.inf)  # after every epoch
     X, y = unbalanced
-    net = CNNClassifier(NET, early_stopping=True, scoring=interrupted_score, epochs=5, random_state=0, verbose=1)
+    net = CNNClassifier(NET, early_stopping=True, scoring=interrupted_score, epochs=5, random_state=0, verbose=2)
     kept = clone(net).set_params(memory=tmp_path)
     interrupts["left"] = 4
     with pytest.raises(KeyboardInterrupt):
@@ -396,7 +396,7 @@ SEARCH = """
     if __name__ == "__main__":
         Checkpoints.FIRST_SECONDS, Checkpoints.WRITE_SHARE = 0.0, float("inf")
         X, y = load_digits(return_X_y=True)
-        net = CNNClassifier(Own(filters=(8,)), input_shape=(8, 8, 1), random_state=0, verbose=1, memory=sys.argv[1])
+        net = CNNClassifier(Own(filters=(8,)), input_shape=(8, 8, 1), random_state=0, verbose=2, memory=sys.argv[1])
         grid = {"epochs": [5, 30], "l2": [0.0, 0.01]}
         search = GridSearchCV(net, grid, cv=2, refit=False, scoring="neg_log_loss").fit(X, y)
         print(search.cv_results_["mean_test_score"].tolist())
@@ -413,10 +413,10 @@ def run_search(folder, tmp_path):
 
 def test_a_killed_search_repeats_nothing_and_two_at_once_do_not_disturb_each_other(tmp_path):
     killed = run_search(tmp_path / "memory", tmp_path)
-    lines = [killed.stdout.readline() for _ in range(45)]  # in the middle of the first long fit
+    lines = [killed.stdout.readline() for _ in range(50)]  # in the middle of the first long fit
     killed.send_signal(signal.SIGKILL)
     rest, _ = killed.communicate()
-    trained = "".join([*lines, rest]).count("Epoch ")
+    trained = "".join([*lines, rest]).count("learning_rate: ")
     assert 45 <= trained < 120
 
     again = run_search(tmp_path / "memory", tmp_path)
@@ -424,7 +424,7 @@ def test_a_killed_search_repeats_nothing_and_two_at_once_do_not_disturb_each_oth
     output = again.communicate()[0]
     scores = output.splitlines()[-1]
     # At most the epoch that was running when the signal came, and the file that was being written, are repeated.
-    assert 120 <= trained + output.count("Epoch ") <= 122
+    assert 120 <= trained + output.count("learning_rate: ") <= 122
     assert [one.communicate()[0].splitlines()[-1] for one in two] == [scores, scores]
     assert not list((tmp_path / "both").rglob("*.tmp"))
     assert len([path for path in (tmp_path / "both").rglob("*.npz") if "between" not in path.name]) == 8

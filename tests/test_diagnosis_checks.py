@@ -18,11 +18,9 @@ from sklearn.svm import SVC
 
 from skcnn import CNNClassifier
 from skcnn.diagnosis import CHECKS, LearningCurve, Memorises, diagnose
-from skcnn.diagnosis.capacity import receptive_field
 from skcnn.diagnosis.case import Case
 from skcnn.diagnosis.check import Finding, NotApplicable
 from skcnn.diagnosis.labels import confident_errors
-from skcnn.diagnosis.parts import layers_of
 from skcnn.diagnosis.preprocessing import made_rows
 from skcnn.diagnosis.probabilities import calibration_error
 from skcnn.diagnosis.statistics import auc, balanced_accuracy, difference, proportion
@@ -491,12 +489,6 @@ def test_parameters(rng):
     assert found.evidence[0].value == pytest.approx((5 * 100 + 100 * 100 + 100 + 201) / 60)
     small = MLPClassifier((3,), max_iter=3000, random_state=0).fit(X, y)
     silent("parameters", small, X, y, X_test, y_test)
-
-
-def test_receptive_field():
-    layers = layers_of(Plain((2, 2), pooling="avg")((32, 32, 1), 2))
-    assert receptive_field(layers) == (1 + 2 + 1 + 4 + 2, False)
-    assert receptive_field(layers_of(Plain((2, 2))((32, 32, 1), 2)))[1]
 
 
 def test_receptive_field_and_dead_units(rng):

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from skcnn import CNNClassifier, CNNRegressor
-from skcnn.networks import Plain
+from skcnn.networks import NETWORKS
 from skcnn.preprocessing import NDTransformer
 
 ROOT = Path(__file__).parents[1]
 MODULES = [
+    "skcnn.augmentation",
+    "skcnn.datasets",
     "skcnn.diagnosis.check",
     "skcnn.diagnosis.report",
     "skcnn.diagnosis.run",
@@ -25,14 +27,21 @@ MODULES = [
     "skcnn.displays.scores",
     "skcnn.displays.search",
     "skcnn.estimators",
+    "skcnn.exporting",
     "skcnn.grids",
     "skcnn.inspection",
-    "skcnn.networks",
+    "skcnn.networks.base",
+    "skcnn.networks.fcn",
+    "skcnn.networks.inception",
+    "skcnn.networks.plain",
+    "skcnn.networks.residual",
+    "skcnn.networks.sizes",
     "skcnn.preprocessing",
     "skcnn.sampling",
     "skcnn.scikeras.conversion",
     "skcnn.scikeras.converted",
     "skcnn.scikeras.wrappers",
+    "skcnn.training.gpus",
     "skcnn.training.pool",
     "skcnn.training.threads",
 ]
@@ -51,7 +60,7 @@ def test_examples_run(module):
     assert failures == 0
 
 
-@pytest.mark.parametrize("estimator", [CNNClassifier, CNNRegressor, Plain, NDTransformer])
+@pytest.mark.parametrize("estimator", [CNNClassifier, CNNRegressor, *NETWORKS.values(), NDTransformer])
 def test_every_parameter_is_documented_with_its_default(estimator):
     documented = dict(
         re.findall(r"^    (\w+) : .*?default=(.+)$", inspect.getdoc(estimator).replace("\n", "\n    "), re.M)
@@ -66,5 +75,5 @@ def test_every_parameter_is_documented_with_its_default(estimator):
 def test_readme_names_the_commands_that_ci_runs():
     readme, ci = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
     assert "pip install . && python -m skcnn" in readme
-    assert 'pip install -e ".[test]" && pytest' in readme
-    assert 'pip install -e ".[test]" && pytest' in ci
+    assert 'pip install -e ".[test]" && pytest -n auto --dist loadfile' in readme
+    assert 'pip install -e ".[test]" && pytest -n auto --dist loadfile' in ci

@@ -1,6 +1,7 @@
 """What the estimators promise beyond scikit-learn's checks: effects, exact repeats, hostile input."""
 
 import pickle
+import re
 import signal
 import threading
 
@@ -215,15 +216,6 @@ def test_no_seed_gives_different_models_and_a_generator_advances(few_digits):
     assert not same_model(*advanced)
 
 
-def test_a_pickle_is_small_plain_and_predicts(fitted, few_digits):
-    X, _ = few_digits
-    pickled = pickle.dumps(fitted)
-    assert b"keras" not in pickled.lower().replace(b"to_keras", b"")
-    n_bytes = sum(weight.nbytes for weight in fitted._weights)
-    assert len(pickled) < n_bytes + 8_000
-    np.testing.assert_array_equal(pickle.loads(pickled).predict_proba(X), fitted.predict_proba(X))
-
-
 def test_a_search_traces_each_topology_once(few_digits):
     X, y = few_digits
     search = GridSearchCV(
@@ -342,6 +334,26 @@ def test_plateau_lowers_the_rate(few_digits):
     X, y = few_digits
     model = classifier(schedule="plateau", n_iter_no_change=2, tol=10.0, epochs=4, learning_rate=0.01).fit(X, y)
     np.testing.assert_allclose(model.history_["learning_rate"], [0.01, 0.01, 0.002, 0.0004])
+
+
+def test_plateau_lowers_the_rate_after_the_warm_up_only(few_digits):
+    X, y = few_digits
+    settings = {"schedule": "plateau", "warmup_epochs": 2, "n_iter_no_change": 2, "tol": 10.0, "learning_rate": 0.01}
+    model = classifier(**settings, epochs=4, batch_size=50).fit(X, y)
+    np.testing.assert_allclose(model.history_["learning_rate"], [0.00125, 0.00625, 0.01, 0.002])  # of the first step
+
+
+def test_warm_start_with_other_parameters_keeps_the_weights_where_they_fit(few_digits):
+    X, y = few_digits
+    warm = classifier(epochs=3, warm_start=True).fit(X, y)
+    loss = warm.history_["loss"][-1]
+    for change in ({"optimizer": "sgd", "learning_rate": 0.01}, {"ema_momentum": 0.5}, {"augmentation": "noise"}):
+        warm.set_params(**change).fit(X, y)
+        assert warm.history_["loss"][-1] < loss  # each goes on from where the one before was
+        loss = warm.history_["loss"][-1]
+    assert warm.n_iter_ == 12
+    with pytest.raises(ValueError, match="warm_start=True goes on from the weights of the last fit, but they are not"):
+        warm.set_params(network__kernel_size=2).fit(X, y)
 
 
 def test_warm_start_goes_on_to_the_bit(few_digits):
@@ -472,10 +484,14 @@ def test_partial_fit_refuses_what_needs_all_rows(few_digits):
         classifier().partial_fit(*few_digits)
 
 
-def test_verbose_prints_each_epoch_and_silence_is_the_default(few_digits, capsys):
+def test_verbose_prints_how_training_went_or_each_epoch_and_silence_is_the_default(few_digits, capsys):
     classifier().fit(*few_digits)
     assert capsys.readouterr().out == ""
-    classifier(verbose=1).fit(*few_digits)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3
-    assert lines[0].startswith("Epoch 1: loss = ")
+    model = classifier(verbose=1).fit(*few_digits)
+    assert re.fullmatch(r"Fit 3 epochs on 200 rows in \d+\.\d+ s, best epoch: 3\n", capsys.readouterr().out)
+    model.set_params(verbose=2, warm_start=True, early_stopping=True).fit(*few_digits)
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert last.startswith("Fit 3 epochs after 3 trained earlier on 180 rows in ")
+    assert [line.split()[0] for line in lines] == ["[4/6]", "[5/6]", "[6/6]"]
+    values = [f"{name}: {values[-1]:.5g}" for name, values in model.history_.items()]
+    assert re.fullmatch(re.escape(f"[6/6] {', '.join(values)}, in ") + r"\d+\.\d+s", lines[-1])

@@ -14,7 +14,8 @@ from scipy.stats import bootstrap, ttest_1samp
 from sklearn.metrics import accuracy_score, average_precision_score, balanced_accuracy_score, recall_score
 
 from skcnn import demo
-from skcnn.__main__ import Progress, main
+from skcnn.__main__ import main
+from skcnn.command.console import Progress, duration
 from skcnn.demo import Comparison, Effect, Estimate
 
 NAMES = ["recall", "balanced accuracy", "average precision", "recall at equal alarms", "accuracy"]
@@ -218,6 +219,7 @@ def test_progress_rewrites_one_line_on_a_terminal(monkeypatch):
     title, *written = sys.stdout.getvalue().strip("\n").split("\r")
     assert title == "Title\n"
     assert [part.split(",")[0].strip() for part in written] == [f"fit {i} of 3" for i in (1, 2, 3)]
+    assert ["left" in part for part in written] == [True, True, False]
 
 
 def test_progress_is_a_sparse_log_elsewhere(monkeypatch):
@@ -229,11 +231,23 @@ def test_progress_is_a_sparse_log_elsewhere(monkeypatch):
     assert [line.split(",")[0].strip() for line in lines] == [f"fit {i} of 50" for i in (13, 25, 38, 50)]
 
 
+def test_fits_that_end_after_an_interrupt_are_silent(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    with pytest.raises(KeyboardInterrupt), Progress("Title", 3) as tick:
+        raise KeyboardInterrupt
+    tick()
+    assert "fit" not in sys.stdout.getvalue()
+
+
+def test_times_are_said_in_words():
+    assert [duration(t) for t in (0.2, 119, 121, 5000, 9000)] == ["0 s", "119 s", "2 min", "83 min", "2.5 h"]
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_what_compiled_code_says_is_shown_only_with_an_error(fails):
     code = f"""
 import os
-from skcnn.__main__ import held_stderr
+from skcnn.command.console import held_stderr
 with held_stderr():
     os.system("echo chatter >&2")
     {"raise RuntimeError('real')" if fails else ""}

@@ -192,3 +192,45 @@ def test_dropouts_without_a_place_are_refused(few_digits):
         CNNClassifier(stochastic_depth=0.1).fit(*few_digits)
     with pytest.raises(ValueError, match=r"spatial_dropout=0\.1 has no place in an own network function"):
         CNNClassifier(lambda input_shape, n_outputs: None, spatial_dropout=0.1).fit(*few_digits)
+
+
+def any_layers(input_shape, n_outputs):
+    """Layers that draw weights or noise in ways of their own; no seed is set."""
+    layers = keras.layers
+    inputs = keras.Input(input_shape)
+    x = layers.SeparableConv1D(4, 3, padding="same", depthwise_regularizer="l2")(inputs)
+    x = layers.LayerNormalization()(layers.GaussianNoise(0.3)(x))
+    x = layers.SpatialDropout1D(0.2)(x + layers.MultiHeadAttention(2, 3, dropout=0.1)(x, x))
+    x = layers.Bidirectional(layers.GRU(3, return_sequences=True))(layers.GaussianDropout(0.1)(x))
+    x = layers.LSTM(4, dropout=0.2, recurrent_dropout=0.2)(x)
+    return keras.Model(inputs, layers.Dense(n_outputs, kernel_regularizer="l1")(layers.Dropout(0.2)(x)))
+
+
+def test_any_keras_layer_trains_and_draws_from_the_random_state(few_digits):
+    X, y = few_digits
+    X = X[:60, :, :, 0]
+
+    def fitted(seed):
+        return CNNClassifier(any_layers, epochs=2, random_state=seed).fit(X, y[:60])
+
+    first = fitted(0)
+    start = clone(first).set_params(learning_rate=1e-30, epochs=1).fit(X, y[:60]).to_keras()
+    other, again = fitted(1), fitted(0)
+    model, another = first.to_keras(), other.to_keras()
+    for a, b, c in zip(model.weights, another.weights, again.to_keras().weights, strict=True):
+        np.testing.assert_array_equal(a, c)
+        assert not np.array_equal(a, b), a.path
+    assert not any(np.array_equal(a, b) for a, b in zip(model.weights, start.weights, strict=True))
+    np.testing.assert_allclose(model(X), first.decision_function(X), atol=1e-5)
+
+
+def test_any_initial_weight_is_drawn_from_the_random_state(few_digits):
+    X, y = few_digits
+    X = X[:60, :, :, 0]
+    models = [
+        CNNClassifier(any_layers, epochs=1, learning_rate=1e-12, random_state=seed).fit(X, y[:60]).to_keras()
+        for seed in (0, 1)
+    ]
+    for a, b in zip(*(model.weights for model in models), strict=True):
+        drawn = np.unique(np.abs(np.round(a, 5))).size > 2  # not a bias, scale or offset
+        assert drawn != np.allclose(a, b, atol=1e-6), a.path

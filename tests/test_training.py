@@ -1,6 +1,5 @@
 """The engine against Keras' own training, and what it promises: traces, equality to the bit, bounds."""
 
-import functools
 import gc
 import random
 import threading
@@ -9,20 +8,22 @@ import weakref
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from skcnn.fingerprint import object_key
-from skcnn.networks import Plain, build_model
+from skcnn.networks import NetworkBuilder, Plain
 from skcnn.training.blueprint import Topology, trace_count
-from skcnn.training.loop import Data, Plan, Progress, train
+from skcnn.training.loop import Data, Plan, Progress, _rates, train
 from skcnn.training.pool import Pool
 from skcnn.training.program import Program
+from skcnn.transformations import mix
 
 N_ROWS, SHAPE, N_CLASSES, BATCH = 45, (6, 6, 2), 3, 16  # the last batch is short
 
 
 def topology(network=None, loss="softmax", optimizer="sgd", dtype="float32", **strengths):
     network = network or Plain(filters=(4, 6))
-    dropout = 0.5 if "dropout" in strengths else 0.0
+    rates = {"dropout": 0.5} if "dropout" in strengths else {}
     return Topology(
         network=object_key(network),
         input_shape=SHAPE,
@@ -30,8 +31,8 @@ def topology(network=None, loss="softmax", optimizer="sgd", dtype="float32", **s
         loss=loss,
         optimizer=optimizer,
         dtype=dtype,
-        knobs=frozenset(strengths),
-        build=functools.partial(build_model, network, SHAPE, N_CLASSES, dropout),
+        knobs=tuple(sorted(strengths)),
+        build=NetworkBuilder(network, SHAPE, N_CLASSES, rates),
     )
 
 
@@ -80,15 +81,16 @@ def smoothed(codes, smoothing):
 
 
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_sgd_epoch_equals_keras_fit(problem, normalization, momentum):
+@pytest.mark.parametrize("rule", ["sgd", "momentum", "nesterov"])
+def test_sgd_epoch_equals_keras_fit(problem, normalization, rule):
     X, codes, w = problem
+    momentum = 0.0 if rule == "sgd" else 0.9
     strengths = {"l1": 1e-3, "l2": 1e-2, "label_smoothing": 0.1} | ({"momentum": momentum} if momentum else {})
-    program = Program(topology(Plain(filters=(4, 6), normalization=normalization), **strengths))
+    program = Program(topology(Plain(filters=(4, 6), normalization=normalization), optimizer=rule, **strengths))
     program.reset(1)
     model = keras_twin(program, l1=1e-3, l2=1e-2)
     model.compile(
-        keras.optimizers.SGD(0.05, momentum=momentum, nesterov=momentum > 0),
+        keras.optimizers.SGD(0.05, momentum=momentum, nesterov=rule == "nesterov"),
         keras.losses.CategoricalCrossentropy(from_logits=True),
     )
     model.fit(X, smoothed(codes, 0.1), sample_weight=w[:, 0], batch_size=BATCH, epochs=1, shuffle=False, verbose=0)
@@ -184,6 +186,83 @@ def test_clipnorm_equals_keras(problem):
     model.fit(X, codes, sample_weight=w[:, 0], batch_size=BATCH, shuffle=False, verbose=0)
     train(program, Data(X, codes, w, in_order), plan({"clipnorm": 0.05}, learning_rate=0.5), Progress())
     assert largest_difference(program, model) < 1e-6
+
+
+@pytest.mark.parametrize("alphas", [{"mixup": 0.5}, {"cutmix": 1.0}, {"mixup": 1.0, "cutmix": 1.0}])
+def test_a_step_on_mixed_rows_equals_keras_on_the_same_rows(problem, alphas):
+    X, codes, _ = problem
+    program = Program(topology(**alphas))
+    program.reset(1)
+    model = keras_twin(program)
+    model.compile(keras.optimizers.SGD(0.05), keras.losses.CategoricalCrossentropy(from_logits=True))
+    mixed, partner, share = (part.numpy() for part in mix(tf.constant(X), tf.constant([0, 0]), **alphas))
+    targets = np.eye(N_CLASSES)[codes]
+    targets = share * targets + (1 - share) * targets[partner]
+    model.fit(mixed, targets, batch_size=N_ROWS, shuffle=False, verbose=0)
+    data = Data(X, codes, np.ones((N_ROWS, 1), "float32"), in_order)
+    train(program, data, plan(alphas, batch_size=N_ROWS), Progress())
+    assert largest_difference(program, model) < 1e-6
+
+
+def test_averages_are_those_of_the_weights_of_all_steps(problem):
+    X, codes, w = problem
+    momentum, steps = 0.8, []
+    for n in range(1, 6):
+        program = Program(topology(frozen_first))
+        program.reset(1)
+        train(program, Data(X, codes, w, in_order), plan({}, epochs=n, batch_size=N_ROWS), Progress())
+        steps.append(program.weights())
+    program = Program(topology(frozen_first, ema_momentum=momentum))
+    program.reset(1)
+    progress = Progress()
+    kept = []
+    train(
+        program,
+        Data(X, codes, w, in_order),
+        plan({"ema_momentum": momentum}, epochs=5, batch_size=N_ROWS),
+        progress,
+        validate=lambda program: kept.append(program.weights()) or {"val_loss": 0.0},
+    )
+    for n in range(1, 6):
+        shares = momentum ** np.arange(n - 1, -1, -1.0)
+        expected = [np.tensordot(shares / shares.sum(), values, 1) for values in zip(*steps[:n], strict=True)]
+        for ours, theirs in zip(kept[n - 1], expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    assert all(map(np.array_equal, progress.weights, kept[-1]))
+    assert all(map(np.array_equal, program.weights(), steps[-1]))
+    np.testing.assert_array_equal(progress.weights[0], steps[0][0])  # frozen, to the bit
+
+
+def frozen_first(input_shape, n_outputs):
+    model = Plain(filters=(4, 6))(input_shape, n_outputs)
+    model.layers[1].trainable = False
+    return model
+
+
+def rates_of(n_epochs, steps=10, **kwargs):
+    """Learning rates of all steps of a run at rate 1."""
+    settings = plan({}, epochs=n_epochs, learning_rate=1.0, **kwargs)
+    return np.concatenate([_rates(settings, Progress(epoch=epoch), steps, n_epochs) for epoch in range(n_epochs)])
+
+
+def test_warm_up_rises_to_where_the_schedule_begins():
+    warm = rates_of(8, schedule="cosine", warmup_epochs=3)
+    np.testing.assert_allclose(warm[:30], np.arange(1, 31) / 30)
+    keras_schedule = keras.optimizers.schedules.CosineDecay(1.0, 50)
+    np.testing.assert_allclose(warm[30:], [float(keras_schedule(step)) for step in range(50)], atol=1e-6)
+    np.testing.assert_allclose(rates_of(4, warmup_epochs=1.5)[:20], np.minimum(1, np.arange(1, 21) / 15))
+
+
+def test_one_cycle_rises_for_three_tenths_and_falls_to_almost_nothing():
+    rates = rates_of(10, schedule="one_cycle")
+    assert rates[0] == pytest.approx(1 / 25)
+    assert np.argmax(rates) == 30
+    assert rates[30] == 1
+    assert rates[15] == pytest.approx((1 + 1 / 25) / 2)  # half way of half a cosine
+    assert rates[65] == pytest.approx((1 + 4e-6) / 2)
+    assert (np.diff(rates[:31]) > 0).all()
+    assert (np.diff(rates[30:]) < 0).all()
+    assert rates[-1] < 1e-3
 
 
 def test_cosine_schedule_equals_keras(problem):
@@ -341,8 +420,8 @@ def test_own_regularisers_and_embeddings_train(problem):
 @pytest.mark.parametrize("pooling", [None, "avg"])
 def test_a_row_is_predicted_alike_in_any_company(dims, pooling, rng):
     network = Plain(filters=(8, 16), pooling=pooling, dense_units=(32,))
-    fixed = functools.partial(build_model, network, dims, 4)
-    program = Program(Topology(object_key(network), dims, 4, "softmax", "adam", "float32", frozenset(), fixed))
+    build = NetworkBuilder(network, dims, 4)
+    program = Program(Topology(object_key(network), dims, 4, "softmax", "adam", "float32", (), build))
     program.reset(0)
     X = rng.normal(size=(700, *dims)).astype("float32")
     whole = program.predict(X)

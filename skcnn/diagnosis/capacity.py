@@ -3,10 +3,11 @@
 from skcnn.diagnosis.case import Case
 from skcnn.diagnosis.check import Chart, Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis.fit import Underfit, refitted_on_noise
-from skcnn.diagnosis.parts import Layer, layer_outputs, layers_of
+from skcnn.diagnosis.parts import layer_outputs, layers_of
 from skcnn.diagnosis.statistics import difference, proportion
+from skcnn.networks.sizes import receptive_field
 
-__all__ = ["CHECKS", "DeadUnits", "Memorises", "Parameters", "ReceptiveField", "Saturated", "receptive_field"]
+__all__ = ["CHECKS", "DeadUnits", "Memorises", "Parameters", "ReceptiveField", "Saturated"]
 
 
 class Parameters(Check):
@@ -50,28 +51,10 @@ class Parameters(Check):
         return int(case.keras_model.count_params())
 
 
-def receptive_field(layers: list[Layer]) -> tuple[int, bool]:
-    """Return how many positions of an axis a value of the last feature map sees, and if a dense layer sees all.
-
-    Each layer adds ``(kernel - 1) * dilation`` steps of the size that the strides before it have made (Araujo, Norris
-    and Sim 2019, https://doi.org/10.23915/distill.00021).
-    """
-    field, step = 1, 1
-    for layer in layers:
-        if layer.kind == "Flatten":
-            return field, True
-        if "Global" in layer.kind:
-            return field, False
-        if layer.kernel and ("Conv" in layer.kind or "Pooling" in layer.kind):
-            field += (max(layer.kernel) - 1) * max(layer.dilation or (1,)) * step
-            step *= max(layer.strides or layer.kernel)
-    return field, False
-
-
 class ReceptiveField(Check):
     """A network in which no feature sees half of the input, and nothing after them looks at where they are.
 
-    Threshold: half of the longest axis; and a training score below that of a simple model, as in "underfit".
+    Threshold: half of some axis; and a training score below that of a simple model, as in "underfit".
     """
 
     code, cause, severity = "receptive_field", "capacity", 2
@@ -85,18 +68,22 @@ class ReceptiveField(Check):
 
     def look(self, case: Case) -> Finding | str:
         """Add up kernels and strides."""
-        layers = layers_of(case.keras_model)
-        if not any("Conv" in layer.kind for layer in layers):
+        model = case.keras_model
+        if not any("Conv" in layer.kind for layer in layers_of(model)):
             raise NotApplicable("the network has no convolution")
-        field, dense = receptive_field(layers)
-        longest = max(case.inputs_train.shape[1:-1], default=case.inputs_train.shape[-1])
+        found = receptive_field(model)
+        if found is None:
+            raise NotApplicable("the network is no graph of layers")
+        fields, dense = found
+        sizes = case.inputs_train.shape[1:-1] or case.inputs_train.shape[-1:]
+        field, longest = min(zip(fields, sizes, strict=False), key=lambda pair: pair[0] / pair[1])
         text = f"A feature sees {field} of {longest} positions."
         if dense or field >= self.threshold * longest:
             return text + (" A dense layer sees them all." if dense else "")
         behind = Underfit().look(case)
         if isinstance(behind, str):
             return f"{text} {behind}"
-        return self.finding(text, [Evidence("share of the longest axis", field / longest), *behind.evidence])
+        return self.finding(text, [Evidence("share of the axis", field / longest), *behind.evidence])
 
 
 class DeadUnits(Check):

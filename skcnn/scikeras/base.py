@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, validate_data
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
+from skcnn.persistence import VersionNote
 from skcnn.splitting import inner_split, labels_to_stratify
 from skcnn.weights import check_row_weights
 
@@ -30,9 +31,13 @@ def _without(cls: type, dropped: Iterable[str]) -> Any:
     return type(cls.__name__, (BaseEstimator,), kept)
 
 
-class RepairedWrapper(_without(BaseWrapper, ["_more_tags", "_tags", "set_params", "__repr__", "__doc__"])):  # type: ignore[misc]
+class RepairedWrapper(
+    VersionNote,
+    _without(BaseWrapper, ["_more_tags", "_tags", "set_params", "__repr__", "__doc__"]),  # type: ignore[misc]
+):
     """What both estimators repair. Building, compiling and routing are scikeras' own."""
 
+    _noted = ("skcnn", "scikeras", "keras")
     _numeric_target = False
 
     def set_params(self, **params: Any) -> Self:

@@ -148,7 +148,7 @@ def _training_settings(estimator: Any) -> dict[str, Any]:
         "batch_size": ALL_ROWS if batch_size == -1 else batch_size,
         "warm_start": estimator.warm_start,
         "random_state": estimator.random_state,
-        "verbose": int(given["verbose"] not in (0, False)),
+        "verbose": 2 * int(given["verbose"] not in (0, False)),
         "dtype": keras.config.floatx(),
     }
     return settings | _early_stopping(estimator, given["validation_split"])
@@ -172,7 +172,7 @@ def _early_stopping(estimator: Any, validation_split: float) -> dict[str, Any]:
     for callback in callbacks:
         if not isinstance(callback, keras.callbacks.EarlyStopping):
             raise NotCarried(
-                f"callback {type(callback).__name__}", "skcnn has early stopping only. Leave it out first."
+                f"callback {type(callback).__name__}", "leave it out, and set callbacks= of what convert returns."
             )
     if not callbacks and not validation_split:
         return {"early_stopping": False}

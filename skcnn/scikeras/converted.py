@@ -2,7 +2,6 @@
 
 from collections.abc import Hashable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import keras
@@ -11,7 +10,7 @@ from sklearn.base import BaseEstimator, clone
 
 from skcnn.estimators import CNNClassifier, CNNRegressor
 from skcnn.fingerprint import fingerprint, object_key
-from skcnn.networks import build_model
+from skcnn.networks import NetworkBuilder
 from skcnn.scikeras.settings import NotCarried, loss_settings, optimizer_settings, wanted_ending
 from skcnn.targets import ClassTarget, RegressionTarget
 from skcnn.training.blueprint import Topology
@@ -229,5 +228,5 @@ def _told(topology: Topology, network: Any, meta: dict[str, Any]) -> Topology:
     if not isinstance(network, ModelFunction):
         return topology
     own = network.told(meta)
-    build = partial(build_model, own, topology.input_shape, topology.n_outputs)
+    build = NetworkBuilder(own, topology.input_shape, topology.n_outputs)
     return replace(topology, network=own.key(), build=build)

@@ -73,11 +73,7 @@ def optimizer_settings(optimizer: Any) -> dict[str, Any]:
             )
     settings = {"optimizer": rule, "learning_rate": _short(config["learning_rate"]), "clipnorm": config["clipnorm"]}
     if rule == "sgd":
-        if config["momentum"] and not config["nesterov"]:
-            raise NotCarried(
-                f"SGD(momentum={config['momentum']}, nesterov=False)", "skcnn has Nesterov's momentum only."
-            )
-        settings["momentum"] = config["momentum"]
+        settings |= {"momentum": config["momentum"], "nesterovs_momentum": config["nesterov"]}
     return settings
 
 

@@ -45,17 +45,21 @@ class Topology:
     loss : str
         Name of a loss, see `skcnn.losses.row_losses`.
     optimizer : str
-        Name of an update rule, see `skcnn.training.optimizers`.
+        Name of an update rule, a key of `skcnn.training.optimizers.RULES`.
     dtype : {"float32", "float64"}
         Type of weights and arithmetic.
-    knobs : frozenset of str
-        The strengths that are on, among ``l1``, ``l2``, ``dropout``, ``spatial_dropout``,
-        ``stochastic_depth``, ``weight_decay``, ``label_smoothing``, ``focal_gamma``, ``clipnorm`` and ``momentum``. On
-        or off changes the graph, their values do not.
+    knobs : tuple of str
+        The strengths that are on, sorted, among ``l1``, ``l2``, ``dropout``, ``spatial_dropout``, ``stochastic_depth``,
+        ``weight_decay``, ``label_smoothing``, ``mixup``, ``cutmix``, ``augmentation_strength``, ``focal_gamma``,
+        ``clipnorm``, ``momentum`` and ``ema_momentum``. On or off changes the graph, their values do not.
     build : callable
         ``build()`` returns the Keras model; not part of the key.
     standardize : {"channel", "position", None}
         Whether rows are standardised in the graph, with a mean and scale per channel or per position and channel.
+    augmentation : tuple of hashable
+        What tells the transformations of training rows from others, in their order.
+    transformations : tuple of str or keras.Layer
+        The transformations; not part of the key.
     """
 
     network: Hashable
@@ -64,9 +68,11 @@ class Topology:
     loss: str
     optimizer: str
     dtype: str
-    knobs: frozenset[str]
+    knobs: tuple[str, ...]
     build: Callable[[], Any] = field(compare=False, repr=False)
     standardize: str | None = None
+    augmentation: tuple[Hashable, ...] = ()
+    transformations: tuple[Any, ...] = field(default=(), compare=False, repr=False)
 
 
 @contextmanager
@@ -130,9 +136,12 @@ class Blueprint:
         The network.
     variables : list of tf.Variable
         Weights in the order of ``model.weights``, then mean and scale if rows are standardised, the slots of the update
-        rule, and the states of Keras' seed generators.
+        rule, the averages of weights and the sum of their shares if there are any, and the states of Keras' seed
+        generators.
     n_weights, n_slots : int
         How many of them are weights (with mean and scale), and how many are slots.
+    averaged : list of int
+        Indices of the weights that are averaged over the steps, in the order of the averages.
     initial : list of ndarray
         Their values when built.
     random : list of (int, initializer)
@@ -153,19 +162,26 @@ class Blueprint:
                 shape = topology.input_shape if topology.standardize == "position" else topology.input_shape[-1:]
                 self._units = [tf.Variable(value(shape, topology.dtype)) for value in (np.zeros, np.ones)]
             self._trained = [variable.value for variable in self.model.trainable_variables]
+            self._transformations = [_copy_of_layer(one) for one in topology.transformations]
+            _check_shapes(self._transformations, topology.input_shape)
             self.random = _random_weights(self.model)
-            seeds = _seed_states(self.model)
+            layers = [one for one in self._transformations if not isinstance(one, str)]
+            seeds = [pair for part in (self.model, *layers) for pair in _seed_states(part)]
             self.seeds = [first for _, first in seeds]
             for stream, layer in enumerate(_layers_with_rate(self.model)):
                 layer.stream = stream
             from skcnn.training.optimizers import RULES
 
-            self._rule = RULES[_rule_name(topology)]
+            self._rule = RULES[topology.optimizer]
             self._slots = [
                 [tf.Variable(tf.zeros_like(weight), trainable=False) for _ in range(self._rule.n_slots)]
                 for weight in self._trained
             ]
-        slots = list(itertools.chain.from_iterable(self._slots))
+            self.averaged = _moving_weights(self.model) if "ema_momentum" in topology.knobs else []
+            self._averages = [tf.Variable(tf.zeros_like(weights[i]), trainable=False) for i in self.averaged]
+            if self.averaged:
+                self._averages.append(tf.Variable(tf.zeros([], topology.dtype), trainable=False))
+        slots = [*itertools.chain.from_iterable(self._slots), *self._averages]
         self.variables = [*weights, *self._units, *slots, *(variable for variable, _ in seeds)]
         self.n_weights, self.n_slots = len(weights) + len(self._units), len(slots)
         # Slots start at zero, which takes no memory here.
@@ -265,17 +281,25 @@ class Blueprint:
         on = self.topology.knobs
         strengths = {name: inputs[name] for name in on}
         seed = tf.stack([inputs["seed"], clock])
+        X, targets = self._vary(self._inputs(X), y, w, strengths, seed)
         with tf.GradientTape(watch_accessed_variables=False) as tape, step_inputs(seed=seed, **strengths):
             tape.watch(self._trained)
-            z = self.model(self._inputs(X), training=True)
-            losses = row_losses(
-                self.topology.loss,
-                y,
-                z,
-                label_smoothing=strengths.get("label_smoothing"),
-                focal_gamma=strengths.get("focal_gamma"),
+            z = self.model(X, training=True)
+            loss = tf.reduce_mean(
+                tf.add_n(
+                    [
+                        weight
+                        * row_losses(
+                            self.topology.loss,
+                            target,
+                            z,
+                            label_smoothing=strengths.get("label_smoothing"),
+                            focal_gamma=strengths.get("focal_gamma"),
+                        )
+                        for target, weight in targets
+                    ]
+                )
             )
-            loss = tf.reduce_mean(losses * w)
             objective = tf.add_n([loss, *self.model.losses])  # an own network may bring regularisers of its own
         gradients = tape.gradient(objective, self._trained)
         for weight, slots, gradient in zip(self._trained, self._slots, gradients, strict=True):
@@ -292,11 +316,60 @@ class Blueprint:
             if is_kernel and "weight_decay" in on:
                 weight.assign_sub(rate * strengths["weight_decay"] * weight)
             self._rule.update(weight, slots, gradient, rate, clock, strengths.get("momentum"))
+        self._average(strengths.get("ema_momentum"))
         return loss
 
+    def _vary(self, X: Any, y: Any, w: Any, strengths: dict[str, Any], seed: Any) -> tuple[Any, list[tuple[Any, Any]]]:
+        """Augment and mix a batch; return its rows, and their targets with weights, whose losses add up."""
+        mixes = {name: strengths[name] for name in ("mixup", "cutmix") if name in strengths}
+        if not self._transformations and not mixes:
+            return X, [(y, w)]
+        tf, _ = start_tensorflow()
+        from skcnn.transformations import augment, mix
 
-def _rule_name(topology: Topology) -> str:
-    return "nesterov" if topology.optimizer == "sgd" and "momentum" in topology.knobs else topology.optimizer
+        X = augment(X, self._transformations, strengths.get("augmentation_strength"), seed)
+        if not mixes:
+            return X, [(y, w)]
+        X, partner, share = mix(X, seed, **mixes)
+        other, w_other = tf.gather(y, partner), tf.gather(w, partner)
+        if self.topology.loss in ("softmax", "sigmoid"):  # linear in the target, which may be a code
+            return X, [(y, share * w), (other, (1 - share) * w_other)]
+        return X, [(share * y + (1 - share) * other, share * w + (1 - share) * w_other)]
+
+    def _average(self, momentum: Any) -> None:
+        """Take the weights after a step into their exponential moving averages, see `Program.averaged`."""
+        if not self.averaged:
+            return
+        *averages, shares = self._averages
+        for i, average in zip(self.averaged, averages, strict=True):
+            average.assign_add((1 - momentum) * (self.variables[i] - average))
+        shares.assign_add((1 - momentum) * (1 - shares))
+
+
+def _copy_of_layer(one: Any) -> Any:
+    """Return a new layer with the arguments of this one, or a name as it is."""
+    return one if isinstance(one, str) else type(one).from_config(one.get_config())
+
+
+def _check_shapes(transformations: list[Any], input_shape: tuple[int, ...]) -> None:
+    """Refuse layers that change the shape of rows."""
+    _, keras = start_tensorflow()
+    for layer in transformations:
+        if not isinstance(layer, str):
+            shape = tuple(layer(keras.KerasTensor((None, *input_shape)), training=True).shape[1:])
+            if shape != tuple(input_shape):
+                raise ValueError(
+                    f"The augmentation layer {type(layer).__name__} turns rows of shape {tuple(input_shape)} into "
+                    f"{shape}; expected a layer that keeps the shape. Put it into the network, or into the data."
+                )
+
+
+def _moving_weights(model: Any) -> list[int]:
+    """Find the weights that training changes: those that are trained, and the statistics of layers not frozen."""
+    frozen = {id(weight) for layer in _layers(model) if not layer.trainable for weight in layer.weights}
+    return [
+        i for i, weight in enumerate(model.weights) if id(weight) not in frozen and weight.dtype.startswith("float")
+    ]
 
 
 def _layers(model: Any) -> list[Any]:
@@ -330,12 +403,22 @@ def _random_weights(model: Any) -> list[tuple[int, Any]]:
         ]
         for variable in candidates and [*layer._trainable_variables, *layer._non_trainable_variables]:
             value = variable.numpy()
-            for initializer in candidates:
+            for initializer in itertools.chain.from_iterable(_variants(one, value.ndim) for one in candidates):
                 again = _drawn_again(initializer, variable)
                 if again is not None and np.array_equal(value, again):
                     found.append((index_of[id(variable)], initializer))
                     break
     return sorted(found, key=lambda pair: pair[0])
+
+
+def _variants(initializer: Any, rank: int) -> Iterator[Any]:
+    """Yield an initializer, and those of other fans that a layer may have made of it, as EinsumDense does."""
+    yield initializer
+    config = initializer.get_config()
+    if "input_axes" in config:
+        for n_inputs in range(1, rank):
+            axes = {"input_axes": list(range(n_inputs)), "output_axes": list(range(n_inputs, rank))}
+            yield type(initializer).from_config(config | axes | {"seed": initializer.seed})
 
 
 def _drawn_again(initializer: Any, variable: Any) -> np.ndarray | None:

@@ -1,7 +1,7 @@
 """The epochs of a fit: what Python sees between two calls of the graph."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -10,12 +10,14 @@ import numpy as np
 from skcnn.training.program import Program
 from skcnn.training.threads import start_tensorflow
 
-__all__ = ["Data", "Keeper", "Plan", "Progress", "Rows", "train"]
+__all__ = ["Data", "Keeper", "Plan", "Progress", "Rows", "Watcher", "train"]
 
 CALL_SECONDS = 1.0  # a longer epoch comes back to Python about this often, so that an interrupt is heard
 FIRST_CALL_STEPS = 8  # steps of the first call of a fit, from which the length of the next is judged
 ALIGNMENT = 64  # bytes, what TensorFlow's kernels may count on
 PLATEAU_FACTOR = 0.2  # as scikit-learn's learning_rate="adaptive"
+# One cycle as in fastai and PyTorch: up from 1/25 in the first 30% of the run, and down to a 10,000th of that.
+ONE_CYCLE_RISE, ONE_CYCLE_START, ONE_CYCLE_END = 0.3, 25.0, 1e4
 
 
 @dataclass
@@ -62,6 +64,22 @@ class Keeper(Protocol):
         """Write the state at the end of an epoch."""
 
 
+class Watcher(Protocol):
+    """What looks on while a network is trained: printing, callbacks."""
+
+    def start(self, progress: "Progress") -> None:
+        """Hear that a run starts, or goes on."""
+
+    def begin(self, progress: "Progress") -> None:
+        """Hear that an epoch begins, before its learning rate is settled."""
+
+    def end(self, progress: "Progress") -> bool:
+        """Hear that an epoch has ended, when the history is complete, and return whether training is to stop."""
+
+    def finish(self, progress: "Progress") -> None:
+        """Hear that the run is over; `progress` has the weights to keep, also after an interrupt."""
+
+
 @dataclass
 class Plan:
     """How to train.
@@ -76,8 +94,10 @@ class Plan:
         Seed of initial weights and dropout masks.
     learning_rate : float
         Learning rate before the schedule.
-    schedule : {"constant", "cosine", "plateau"}
+    schedule : {"constant", "cosine", "one_cycle", "plateau"}
         How it changes.
+    warmup_epochs : float
+        Epochs in which it rises to where the schedule begins.
     strengths : dict of str to float
         Values of the topology's knobs.
     patience, tol : int, float
@@ -85,7 +105,7 @@ class Plan:
     stop_early : bool
         Whether a validation score that no longer improves ends the run and the best weights are kept.
     horizon : int
-        Epoch at which the cosine schedule ends; 0 for that at which the run ends.
+        Epoch at which schedules that have an end do; 0 for that at which the run ends.
     rate_factors : list of float or None
         What to multiply the learning rate by in each epoch, in place of the schedule.
     """
@@ -99,6 +119,7 @@ class Plan:
     patience: int
     tol: float
     stop_early: bool
+    warmup_epochs: float = 0.0
     horizon: int = 0
     rate_factors: list[float] | None = None
 
@@ -186,7 +207,7 @@ def train(
     plan: Plan,
     progress: Progress,
     validate: Callable[[Program], dict[str, float]] | None = None,
-    report: Callable[[Progress], None] | None = None,
+    watchers: Sequence[Watcher] = (),
     checkpoints: Keeper | None = None,
 ) -> KeyboardInterrupt | None:
     """Train; `progress` ends with the weights to keep, also after an interrupt, which is returned, not raised.
@@ -204,8 +225,8 @@ def train(
     validate : callable, default=None
         Called after each epoch; returns values for the history, of which ``"val_score"`` or else the negative
         ``"val_loss"`` is the score.
-    report : callable, default=None
-        Called after each epoch, when the history is complete.
+    watchers : sequence of Watcher, default=()
+        They are told of each epoch, and may stop training.
     checkpoints : Keeper, default=None
         Writes the state at the end of an epoch down, when it is due.
 
@@ -216,17 +237,20 @@ def train(
     """
     interrupt = None
     try:
-        _train(program, data, plan, progress, validate, report, checkpoints)
+        _train(program, data, plan, progress, validate, watchers, checkpoints)
     except KeyboardInterrupt as caught:
         interrupt = caught
     progress.optimizer_state = program.optimizer_state()
     if progress.best_weights is not None and plan.stop_early:
         progress.weights = progress.best_weights
     else:
-        progress.weights = program.weights()
+        with program.averaged():
+            progress.weights = program.weights()
         progress.best_epoch = progress.epoch
     if not all(np.isfinite(weight).all() for weight in progress.weights):  # the last step can overflow unseen
         _check_finite(np.nan, "weights", plan.learning_rate, progress)
+    for watcher in watchers:
+        watcher.finish(progress)
     return interrupt
 
 
@@ -236,32 +260,38 @@ def _train(
     plan: Plan,
     progress: Progress,
     validate: Callable[[Program], dict[str, float]] | None,
-    report: Callable[[Progress], None] | None,
+    watchers: Sequence[Watcher],
     checkpoints: Keeper | None,
 ) -> None:
     sent: list[np.ndarray] = []
     tensors: tuple[Any, ...] = ()
     pace = _Pace()
-    while not progress.ended(plan):
+    for watcher in watchers:
+        watcher.start(progress)
+    ended = progress.ended(plan)
+    while not ended:
+        for watcher in watchers:
+            watcher.begin(progress)
         *parts, order = data.at(progress.epoch)
         if not sent or any(part is not old for part, old in zip(parts, sent, strict=True)):
             sent, tensors = parts, tuple(_on_device(part) for part in parts)
         rates = _rates(plan, progress, -(-len(order) // plan.batch_size), plan.horizon or plan.epochs)
         loss = _run_epoch(program, tensors, order, rates, plan, progress, pace)
         values = {"loss": loss, "learning_rate": float(rates[0])}
-        if validate is not None:
-            values |= validate(program)
-            _check_finite(values["val_loss"], "validation loss", rates[-1], progress)
-        progress.epoch += 1
-        progress.step += len(rates)
-        progress.record(**values)
-        score = values["val_score"] if "val_score" in values else -values.get("val_loss", loss)
-        best = progress.judge(score, plan.tol, plan.patience, plan.schedule == "plateau")
-        if best and plan.stop_early:
-            progress.best_weights = program.weights()
-        if report is not None:
-            report(progress)
-        ended = progress.ended(plan)
+        with program.averaged():
+            if validate is not None:
+                values |= validate(program)
+                _check_finite(values["val_loss"], "validation loss", rates[-1], progress)
+            progress.epoch += 1
+            progress.step += len(rates)
+            progress.record(**values)
+            score = values["val_score"] if "val_score" in values else -values.get("val_loss", loss)
+            plateau = plan.schedule == "plateau" and progress.epoch > plan.warmup_epochs
+            best = progress.judge(score, plan.tol, plan.patience, plateau)
+            if best and plan.stop_early:
+                progress.best_weights = program.weights()
+        stops = [watcher.end(progress) for watcher in watchers]  # all of them hear of the epoch
+        ended = any(stops) or progress.ended(plan)
         if checkpoints is not None and checkpoints.is_due(ended):
             progress.weights, progress.optimizer_state = program.weights(), program.optimizer_state()
             checkpoints.write(progress, ended)
@@ -331,12 +361,27 @@ class _Pace:
 
 def _rates(plan: Plan, progress: Progress, n_steps: int, end: int) -> np.ndarray:
     """Learning rate of each step of the coming epoch."""
+    steps = np.arange(n_steps)
+    warm = np.ones(n_steps)
+    if plan.warmup_epochs:  # Goyal et al. 2017, section 2.2
+        warm = np.minimum(1, (progress.epoch + (steps + 1) / n_steps) / plan.warmup_epochs)
+    done = progress.epoch + steps / n_steps - plan.warmup_epochs
+    done = np.clip(done / max(end - plan.warmup_epochs, 1e-9), 0, 1)
+    factor: Any = progress.rate_factor
     if plan.rate_factors is not None:
-        return np.full(n_steps, plan.learning_rate * plan.rate_factors[progress.epoch])
-    if plan.schedule == "cosine":  # Loshchilov and Hutter 2017, equation 5, one cycle, per step
-        done = (progress.epoch + np.arange(n_steps) / n_steps) / end
-        return plan.learning_rate * 0.5 * (1 + np.cos(np.pi * done))
-    return np.full(n_steps, plan.learning_rate * progress.rate_factor)
+        factor = plan.rate_factors[progress.epoch]
+    elif plan.schedule == "cosine":  # Loshchilov and Hutter 2017, equation 5, one cycle, per step
+        factor = _cosine(1, 0, done)
+    elif plan.schedule == "one_cycle":  # Smith and Topin 2018, with a cosine for each of its two lines
+        rise, fall = done / ONE_CYCLE_RISE, (done - ONE_CYCLE_RISE) / (1 - ONE_CYCLE_RISE)
+        first, last = 1 / ONE_CYCLE_START, 1 / ONE_CYCLE_START / ONE_CYCLE_END
+        factor = np.where(rise < 1, _cosine(first, 1, rise), _cosine(1, last, fall))
+    return plan.learning_rate * warm * factor
+
+
+def _cosine(first: float, last: float, done: np.ndarray) -> np.ndarray:
+    """Go from one value to another along half a cosine."""
+    return last + (first - last) * 0.5 * (1 + np.cos(np.pi * done))
 
 
 def _check_finite(value: float, what: str, rate: float, progress: Progress) -> None:

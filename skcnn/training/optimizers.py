@@ -5,6 +5,7 @@ one fused kernel per weight does neither. Constants are Keras' defaults.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -44,12 +45,18 @@ def _sgd(var: Tensor, slots: list[Tensor], grad: Tensor, rate: Tensor, step: Ten
     tf.raw_ops.ResourceApplyGradientDescent(var=var.handle, alpha=rate, delta=grad)
 
 
-def _nesterov(
-    var: Tensor, slots: list[Tensor], grad: Tensor, rate: Tensor, step: Tensor, momentum: Tensor | None
+def _momentum(
+    var: Tensor,
+    slots: list[Tensor],
+    grad: Tensor,
+    rate: Tensor,
+    step: Tensor,
+    momentum: Tensor | None,
+    nesterov: bool = False,
 ) -> None:
-    """Nesterov's momentum (Sutskever et al. 2013, equations 3 and 4, in Keras' form)."""
+    """Momentum, or Nesterov's (Sutskever et al. 2013, equations 1 to 4, in Keras' form)."""
     tf.raw_ops.ResourceApplyKerasMomentum(
-        var=var.handle, accum=slots[0].handle, lr=rate, grad=grad, momentum=momentum, use_nesterov=True
+        var=var.handle, accum=slots[0].handle, lr=rate, grad=grad, momentum=momentum, use_nesterov=nesterov
     )
 
 
@@ -72,6 +79,7 @@ def _rmsprop(
 RULES = {
     "adam": Rule(2, _adam),
     "sgd": Rule(0, _sgd),
-    "nesterov": Rule(1, _nesterov),
+    "momentum": Rule(1, _momentum),
+    "nesterov": Rule(1, partial(_momentum, nesterov=True)),
     "rmsprop": Rule(2, _rmsprop),
 }

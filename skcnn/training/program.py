@@ -1,5 +1,7 @@
 """A training program: the state of one fit at a time, and the compiled functions that change it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -74,8 +76,30 @@ class Program:
             variable.assign(value)
         self.owner = None
 
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        r"""Hold the averages of the weights inside this block, if the topology averages them, then those trained last.
+
+        After t steps with momentum m the average is :math:`\sum_i m^{t-i} w_i / \sum_i m^{t-i}`; unlike Keras', it
+        has no share of the weights before the first step.
+        """
+        indices = self.blueprint.averaged
+        values = [variable.numpy() for variable in self._slots[self.blueprint.n_slots - len(indices) - 1 :]]
+        if not indices or values[-1] == 0:
+            yield
+            return
+        last = [self._weights[i].numpy() for i in indices]
+        for i, value in zip(indices, values[:-1], strict=True):
+            self._weights[i].assign(value / values[-1])
+        self.owner = None
+        try:
+            yield
+        finally:
+            for i, value in zip(indices, last, strict=True):
+                self._weights[i].assign(value)
+
     def optimizer_state(self) -> list[np.ndarray]:
-        """Copy the optimizer's slots and the states of Keras' seed generators out."""
+        """Copy the optimizer's slots, the averages, and the states of Keras' seed generators out."""
         return [variable.numpy() for variable in [*self._slots, *self._seeds]]
 
     def load_optimizer_state(self, state: list[np.ndarray]) -> None:

@@ -1,0 +1,139 @@
+"""What `augmentation=` may name, and `augment`, which shows what it does; the work is in `skcnn.transformations`."""
+
+import json
+import sys
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_array, check_random_state
+
+from skcnn.fingerprint import object_key
+from skcnn.validation import nearest, resolve_input_shape
+
+__all__ = ["AUGMENTATIONS", "augment", "check_augmentation", "layer_key", "listed"]
+
+# Name, and the kind of rows that it is for, by their axes besides the channels; None is any kind.
+AUGMENTATIONS: dict[str, int | None] = {
+    "flip": 2,
+    "vertical_flip": 2,
+    "translation": 2,
+    "rotation": 2,
+    "zoom": 2,
+    "contrast": None,
+    "brightness": None,
+    "noise": None,
+    "cutout": None,
+    "jitter": None,
+    "scaling": None,
+    "time_shift": 1,
+    "window_slicing": 1,
+    "magnitude_warping": 1,
+    "time_warping": 1,
+}
+_KINDS = {1: "series (steps, channels)", 2: "images (height, width, channels)"}
+
+
+def augment(X: Any, augmentation: Any, *, strength: float = 1.0, random_state: Any = None) -> np.ndarray:
+    """Return rows varied as they are in a step of training, to look at what a network will see.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, n_steps) or (n, ..., n_channels)
+        Images, series or volumes, channels last.
+    augmentation : str, keras.Layer, list of them or None
+        As in `CNNClassifier`.
+    strength : float, default=1.0
+        As `augmentation_strength` in `CNNClassifier`.
+    random_state : int, RandomState instance or None, default=None
+        Decides what named augmentations draw; Keras layers have seeds of their own.
+
+    Returns
+    -------
+    ndarray of the shape of X
+        In floating point; float64 for X in float64, else float32.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `augmentation` does not fit rows of this shape.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skcnn.augmentation import augment
+    >>> images = load_digits().images[..., None]
+    >>> augment(images, ["rotation", "noise"], strength=0.5, random_state=0).shape
+    (1797, 8, 8, 1)
+    """
+    X = check_array(X, dtype=[np.float32, np.float64], allow_nd=True, input_name="X")
+    shape = resolve_input_shape(None, X.shape[1:])
+    several = check_augmentation(augmentation, shape)
+    seed = check_random_state(random_state).randint(2**31 - 1)
+    from skcnn import transformations
+    from skcnn.training.threads import start_tensorflow
+
+    tf, _ = start_tensorflow()
+    rows = tf.constant(X.reshape(len(X), *shape))
+    out = transformations.augment(rows, several, tf.constant(strength, rows.dtype), tf.constant([seed, 0]))
+    return np.asarray(out).reshape(X.shape)
+
+
+def listed(augmentation: Any) -> tuple[Any, ...]:
+    """Return what `augmentation` is a list of, one thing for itself, nothing for None."""
+    if augmentation is None:
+        return ()
+    return tuple(augmentation) if isinstance(augmentation, (list, tuple)) else (augmentation,)
+
+
+def check_augmentation(augmentation: Any, input_shape: Sequence[int]) -> tuple[Any, ...]:
+    """Return the names and Keras layers that `augmentation` asks for, none for None.
+
+    Parameters
+    ----------
+    augmentation : str, keras.Layer, sequence of them or None
+        What to do.
+    input_shape : sequence of int
+        Shape of a row, channels last.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or for rows of another kind.
+    TypeError
+        If something else than names and Keras layers is given.
+    """
+    for one in listed(augmentation):
+        if not isinstance(one, str):
+            if not _is_layer(one):
+                raise TypeError(
+                    f"augmentation has {one!r}; expected names among {list(AUGMENTATIONS)} and Keras layers such as "
+                    "keras.layers.RandomRotation(0.1)."
+                )
+            continue
+        if one not in AUGMENTATIONS:
+            raise ValueError(
+                f"augmentation has the unknown name {one!r}{nearest(one, AUGMENTATIONS)} Known are "
+                f"{list(AUGMENTATIONS)}."
+            )
+        rank = AUGMENTATIONS[one]
+        if rank is not None and rank != len(input_shape) - 1:
+            fitting = [name for name, its in AUGMENTATIONS.items() if its in (None, len(input_shape) - 1)]
+            raise ValueError(
+                f"augmentation={one!r} is for {_KINDS[rank]}, but the rows have shape {tuple(input_shape)}. Take "
+                f"some of {fitting}, or set input_shape."
+            )
+    return listed(augmentation)
+
+
+def _is_layer(value: Any) -> bool:
+    keras = sys.modules.get("keras")  # whoever has a layer has imported Keras
+    return keras is not None and isinstance(value, keras.Layer)
+
+
+def layer_key(one: Any) -> Hashable:
+    """Return what tells a name or a layer from others; layers with the same arguments are the same."""
+    if isinstance(one, str):
+        return one
+    config = {key: value for key, value in one.get_config().items() if key != "name"}
+    return object_key(type(one)), json.dumps(config, sort_keys=True, default=repr)

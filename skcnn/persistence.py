@@ -1,0 +1,62 @@
+"""Saving fitted estimators: the versions that a file was saved with, and the types that skops may load."""
+
+import warnings
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import skcnn
+from skcnn.exceptions import InconsistentVersionWarning
+from skcnn.networks import NETWORKS
+
+__all__ = ["TRUSTED_TYPES", "VersionNote"]
+
+#: What a fitted estimator of skcnn holds beside arrays, numbers and scikit-learn's own objects, for
+#: ``skops.io.load(file, trusted=TRUSTED_TYPES)``. None of them runs code of the file's choosing when it is loaded.
+TRUSTED_TYPES = (
+    "skcnn.estimators.CNNClassifier",
+    "skcnn.estimators.CNNRegressor",
+    "skcnn.networks.building.NetworkBuilder",
+    "skcnn.preprocessing.NDTransformer",
+    "skcnn.sampling.NDSampler",
+    "skcnn.targets.ClassTarget",
+    "skcnn.targets.RegressionTarget",
+    "skcnn.training.blueprint.Topology",
+    "skcnn.training.loop.Progress",
+    *(f"{network.__module__}.{network.__qualname__}" for network in NETWORKS.values()),
+)
+
+
+class VersionNote:
+    """Mixin, left of `BaseEstimator`: saved with a note of versions; loading it in others warns.
+
+    scikit-learn does the same for its own classes alone.
+    """
+
+    # What decides the meaning of the saved attributes. scikit-learn notes its own version where its objects are inside.
+    _noted: tuple[str, ...] = ("skcnn",)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
+        return state | {"_saved_with": {name: _installed(name) for name in self._noted}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        saved = state.get("_saved_with", {})
+        pairs = [(name, saved.get(name, "unknown"), _installed(name)) for name in self._noted]
+        changed = [pair for pair in pairs if pair[1] != pair[2]]
+        if changed:
+            warnings.warn(InconsistentVersionWarning(type(self).__name__, changed), stacklevel=2)
+        super().__setstate__({name: value for name, value in state.items() if name != "_saved_with"})  # type: ignore[misc]
+
+
+def _installed(name: str) -> str:
+    """Return the version of a distribution without importing it."""
+    return skcnn.__version__ if name == "skcnn" else _distributed(name)
+
+
+@cache
+def _distributed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # installed under another name, such as a nightly build
+        return "unknown"
