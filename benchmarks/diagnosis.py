@@ -48,11 +48,11 @@ from skcnn import CNNClassifier, diagnose
 from skcnn.networks import Plain
 
 QUESTION = "Does the diagnosis name the cause that was planted, nothing on clean data, and does its grid cure?"
-SET_ON, JUDGED_ON = ("digits", "gratings", "photographs", "series"), ("cells", "shapes")
+SET_ON, JUDGED_ON = ("digits", "gratings", "photographs", "series", "shapes"), ("cells", "pulses")
 N_TRAIN, N_TEST, N_FRESH = 400, 400, 600
 SEEDS, SET_SEEDS = 20, 2
 MOST_CANDIDATES = 4
-CURE_SEEDS = 6
+CURE_SEEDS = 5
 
 
 # Data -----------------------------------------------------------------------------------------------------------------
@@ -132,6 +132,14 @@ def shapes(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
     return (drawn * rng.uniform(0.8, 1.2, size.shape) + rng.normal(scale=0.25, size=away.shape))[..., None], y
 
 
+def pulses(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """A pulse somewhere in a series: in one of two channels, in both, or in both with opposite signs, under noise."""
+    y = rng.integers(0, 3, n)
+    pulse = 2 * np.exp(-(((np.arange(40) - rng.uniform(8, 32, (n, 1))) / 2) ** 2))
+    channels = np.stack([pulse, pulse * np.array([0.0, 1.0, -1.0])[y, None]], axis=-1)
+    return channels + rng.normal(scale=0.35, size=channels.shape), y
+
+
 DATA = {
     "digits": digits,
     "gratings": gratings,
@@ -139,6 +147,7 @@ DATA = {
     "series": series,
     "cells": cells,
     "shapes": shapes,
+    "pulses": pulses,
 }
 
 

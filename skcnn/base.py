@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skcnn.augmentation import AUGMENTATIONS, check_augmentation, layer_key, listed
 from skcnn.callbacks import CallbackSupportMixin, FitTasks
+from skcnn.diagram import DiagramMixin
 from skcnn.fingerprint import object_key
 from skcnn.fitting import Fit, HeldOut
 from skcnn.keras_callbacks import check_copyable, copy_callbacks
@@ -37,7 +38,7 @@ RATE = Interval(Real, 0, 1, closed="left")
 PENALTY = Interval(Real, 0, None, closed="left")
 
 
-class BaseCNN(CallbackSupportMixin, VersionNote, BaseEstimator):
+class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, BaseEstimator):
     """What classifier and regressor share: checks, the fit, and the outputs of the network."""
 
     # Keras builds the network again from its description when it predicts.

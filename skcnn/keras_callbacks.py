@@ -27,6 +27,7 @@ AT_EPOCHS = {
 INSTEAD = {
     "BackupAndRestore": "memory= keeps where training stands, and goes on from there.",
     "ProgbarLogger": "verbose=2 prints each epoch, and scikit-learn's ProgressBar shows bars.",
+    "SwapEMAWeights": "ema_momentum= averages the weights, and predicts with the averages.",
     "TerminateOnNaN": "A loss that is not finite always ends a fit, with a FloatingPointError.",
 }
 
@@ -126,7 +127,7 @@ class KerasCallbacks:
     def start(self, progress: Progress) -> None:
         """Give callbacks their model, and call ``on_train_begin``."""
         params = {"epochs": self.plan.epochs, "batch_size": self.plan.batch_size, "verbose": 0}
-        self._show(progress, self.program.weights())
+        self._show(progress, self._weights())
         for callback in self.callbacks:
             callback.set_params(params)
             callback.set_model(self.model)
@@ -139,7 +140,7 @@ class KerasCallbacks:
     def end(self, progress: Progress) -> bool:
         """Call ``on_epoch_end``, take what they add to the logs into the history, and return whether they stop."""
         logs = {name: values[-1] for name, values in progress.history.items() if not np.isnan(values[-1])}
-        self._show(progress, self.program.weights())
+        self._show(progress, self._weights())
         self._call("on_epoch_end", progress, progress.epoch - 1, logs)
         for name in [name for name, value in logs.items() if isinstance(value, Real)]:
             values = progress.history.setdefault(name, [])
@@ -150,42 +151,59 @@ class KerasCallbacks:
 
     def finish(self, progress: Progress) -> None:
         """Call ``on_train_end`` with the weights to keep, which it may change, and take the model away again."""
-        self.program.load_weights(progress.weights)
         self._show(progress, progress.weights)
-        logs = {name: values[-1] for name, values in progress.history.items() if values}
-        self._call("on_train_end", progress, logs)
-        progress.weights = self.program.weights()
         for callback in self.callbacks:
+            callback.on_train_end({name: values[-1] for name, values in progress.history.items()})
             callback._model = None  # so that the fitted estimator holds no Keras model
+        changed = self._changed_weights()
+        if changed is not None:
+            progress.weights = changed
+
+    def _weights(self) -> list[np.ndarray]:
+        with self.program.averaged():
+            return self.program.weights()
 
     def _show(self, progress: Progress, weights: list[np.ndarray]) -> None:
         """Bring model and optimizer to where training stands."""
-        self._shown = weights[: self._n_weights]
-        self.model.set_weights(self._shown)
+        self._shown = weights
+        self.model.set_weights(weights[: self._n_weights])
         self.model.optimizer.iterations.assign(progress.step)
+
+    def _changed_weights(self) -> list[np.ndarray] | None:
+        """Return the weights, if a callback has set others."""
+        weights = [*self.model.get_weights(), *self._shown[self._n_weights :]]
+        same = all(np.array_equal(one, other) for one, other in zip(weights, self._shown, strict=True))
+        return None if same else weights
 
     def _call(self, hook: str, progress: Progress, *arguments: Any) -> None:
         """Call a hook of all callbacks, and take over what they set."""
-        optimizer = self.model.optimizer
+        optimizer, plan = self.model.optimizer, self.plan
         shown = np.float32(self._rate(progress))
         optimizer.learning_rate = float(shown)
         for callback in self.callbacks:
             getattr(callback, hook)(*arguments)
         rate = np.asarray(optimizer.learning_rate, np.float32)
         if rate != shown:
-            if self.plan.schedule != "constant":
+            if plan.schedule != "constant" or plan.warmup_epochs:
                 raise ValueError(
-                    f"A Keras callback has set the learning rate to {float(rate):g}, but so does "
-                    f"schedule={self.plan.schedule!r}. Leave the callback out, or choose schedule='constant'."
+                    f"A Keras callback has set the learning rate to {float(rate):g}, but so do "
+                    f"schedule={plan.schedule!r} and warmup_epochs={plan.warmup_epochs:g}. Leave the callback out, or "
+                    "choose schedule='constant' and warmup_epochs=0."
                 )
-            progress.rate_factor = float(rate) / self.plan.learning_rate
-        weights = self.model.get_weights()
-        if any(not np.array_equal(one, other) for one, other in zip(weights, self._shown, strict=True)):
-            self.program.load_weights([*weights, *self.program.weights()[self._n_weights :]])
-            self._shown = weights
+            progress.rate_factor = float(rate) / plan.learning_rate
+        changed = self._changed_weights()
+        if changed is not None:
+            if self.program.blueprint.averaged:
+                raise ValueError(
+                    "A Keras callback has set the weights, but with ema_momentum it sees their averages, which are not "
+                    "what is trained. Leave the callback out, or set ema_momentum=0."
+                )
+            self.program.load_weights(changed)
+            self._shown = changed
 
     def _rate(self, progress: Progress) -> float:
-        """Learning rate of the moment: by a schedule other than "constant", that of the last epoch."""
-        if self.plan.schedule == "constant" or not progress.epoch:
+        """Learning rate of the moment; where a schedule sets it, that of the last epoch."""
+        settled = self.plan.schedule == "constant" and not self.plan.warmup_epochs
+        if settled or not progress.epoch:
             return self.plan.learning_rate * progress.rate_factor
         return progress.history["learning_rate"][-1]

@@ -15,6 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from skcnn.callbacks import CallbackSupportMixin, fit_task
+from skcnn.diagram import DiagramMixin
 from skcnn.persistence import VersionNote
 
 __all__ = ["NDTransformer"]
@@ -71,6 +72,7 @@ def _transformer_has(name: str) -> Callable[["NDTransformer"], bool]:
 
 
 class NDTransformer(
+    DiagramMixin,
     CallbackSupportMixin,
     TransformerMixin,
     MetaEstimatorMixin,

@@ -16,13 +16,14 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routi
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from skcnn.callbacks import fit_task
+from skcnn.diagram import DiagramMixin
 from skcnn.persistence import VersionNote
 from skcnn.preprocessing import check_nd_array
 
 __all__ = ["NDSampler", "Pipeline"]
 
 
-class NDSampler(MetaEstimatorMixin, VersionNote, BaseSampler):
+class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
     """Run an imbalanced-learn sampler over arrays with more than two axes.
 
     imbalanced-learn's samplers take tables. This one resamples images, series or volumes as the given sampler resamples

@@ -310,7 +310,7 @@ def test_the_learning_rate_that_a_callback_sets_counts(few):
     plateau = keras.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=100.0)
     rates = cnn(callbacks=[plateau], learning_rate=0.004).fit(*few).history_["learning_rate"]
     np.testing.assert_allclose(rates, [0.004, 0.004, 0.002], rtol=1e-6)
-    with pytest.raises(ValueError, match=r"set the learning rate to 0.0015, but so does schedule='cosine'"):
+    with pytest.raises(ValueError, match="but so do schedule='cosine' and warmup_epochs=0"):
         cnn(callbacks=[halve], schedule="cosine").fit(*few)
 
 
@@ -348,6 +348,24 @@ def test_weights_that_a_callback_sets_are_trained_on_and_kept(few):
     np.testing.assert_array_equal(model.to_keras().get_weights()[-1], model._weights[-3])
 
 
+def test_callbacks_see_averaged_weights_and_cannot_set_them(few, tmp_path):
+    X, y = few
+
+    class Reset(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.set_weights([np.zeros_like(weight) for weight in self.model.get_weights()])
+
+    save = keras.callbacks.ModelCheckpoint(str(tmp_path / "{epoch}.keras"))
+    look = Look()
+    cnn(epochs=2, ema_momentum=0.9, callbacks=[save]).set_callbacks(look).fit(X, y)
+    expected = cnn(epochs=1, ema_momentum=0.9).fit(X, y).decision_function(X)
+    np.testing.assert_array_equal(look.ended[0][-1].decision_function(X), expected)
+    kept = keras.models.load_model(tmp_path / "1.keras").predict(X, verbose=0)
+    np.testing.assert_allclose(kept, expected, rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match="with ema_momentum it sees their averages"):
+        cnn(ema_momentum=0.9, callbacks=[Reset()]).fit(X, y)
+
+
 def test_what_a_callback_adds_to_the_logs_is_monitored_and_recorded(few):
     class Own(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs):
@@ -368,7 +386,7 @@ def test_what_a_callback_adds_to_the_logs_is_monitored_and_recorded(few):
         (lambda: keras.callbacks.BackupAndRestore("x"), "memory= keeps where training stands"),
         (lambda: keras.callbacks.ModelCheckpoint("a.keras", save_freq=5), "Set save_freq='epoch'"),
         (lambda: keras.callbacks.TensorBoard("x", update_freq=1), "Set update_freq='epoch'"),
-        (lambda: keras.callbacks.SwapEMAWeights(), "the hook on_test_begin"),
+        (lambda: keras.callbacks.SwapEMAWeights(), "the hook on_test_begin, .* ema_momentum="),
         (lambda: keras.callbacks.LambdaCallback(on_train_batch_end=print), "the hook on_train_batch_end, .* Use on_ep"),
     ],
 )

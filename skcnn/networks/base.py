@@ -5,10 +5,12 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
+from skcnn.diagram import DiagramMixin
+
 __all__ = ["Network"]
 
 
-class Network(BaseEstimator):
+class Network(DiagramMixin, BaseEstimator):
     """Base class of networks: a subclass writes `features`, the rest is the same for all.
 
     The arguments of ``__init__`` become tunable parameters (``network__...``). A network is also a function

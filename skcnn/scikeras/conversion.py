@@ -172,7 +172,7 @@ def _early_stopping(estimator: Any, validation_split: float) -> dict[str, Any]:
     for callback in callbacks:
         if not isinstance(callback, keras.callbacks.EarlyStopping):
             raise NotCarried(
-                f"callback {type(callback).__name__}", "skcnn has early stopping only. Leave it out first."
+                f"callback {type(callback).__name__}", "leave it out, and set callbacks= of what convert returns."
             )
     if not callbacks and not validation_split:
         return {"early_stopping": False}
