@@ -107,6 +107,14 @@ def test_the_same_seed_gives_the_same_diagnosis(rare, diagnosis):
     assert [one.text for one in again.outcomes] == [one.text for one in diagnosis.outcomes]
 
 
+def test_jobs_do_not_change_the_diagnosis_and_reach_the_simple_models(cancer):
+    X, X_test, y, y_test = cancer
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
+    alone, both = (diagnose(model, X, y, X_test, y_test, fast=True, n_jobs=n_jobs) for n_jobs in (None, 2))
+    assert [one.text for one in alone.outcomes] == [one.text for one in both.outcomes]
+    assert both._case.reference.forest.n_jobs == both._case.neighbours.n_jobs == 2
+
+
 def test_parts_are_found_however_they_are_nested(cancer):
     X, _, y, _ = cancer
     inner = make_pipeline(StandardScaler(), LogisticRegression())

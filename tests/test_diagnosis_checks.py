@@ -284,12 +284,13 @@ def test_confident_errors_by_hand():
 def keras_model():
     import keras
 
-    def make(units, ending, loss, X, y, epochs=1):
+    def make(units, ending, loss, X, y, epochs=0):
         keras.utils.set_random_seed(0)
         layers = [keras.layers.Dense(8, activation="relu"), keras.layers.Dense(units, activation=ending)]
         model = keras.Sequential([keras.Input(X.shape[1:]), *layers])
         model.compile("adam", loss)
-        model.fit(X, y, epochs=epochs, verbose=0)
+        if epochs:
+            model.fit(X, y, epochs=epochs, verbose=0)
         return model
 
     return make
@@ -587,9 +588,9 @@ def _with(search, fitted):
 def test_estimates_agree_with_independent_computations(rng):
     y, score = rng.integers(0, 2, 200), rng.normal(size=200).round(1)
     assert auc(y == 1, score).value == pytest.approx(roc_auc_score(y, score))
-    draws = [roc_auc_score(y[rows], score[rows]) for rows in rng.integers(0, 200, (2000, 200))]
+    draws = [roc_auc_score(y[rows], score[rows]) for rows in rng.integers(0, 200, (500, 200))]
     found = auc(y == 1, score)
-    assert (found.high - found.low) / 2 / 3.29 == pytest.approx(np.std(draws), rel=0.1)
+    assert (found.high - found.low) / 2 / 3.29 == pytest.approx(np.std(draws), rel=0.12)
     # Newcombe (1998), table II, example (a): 56/70 - 48/80 is 0.2 [0.0524, 0.3339] at 95%.
     from skcnn.diagnosis import statistics
 
