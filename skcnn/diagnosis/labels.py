@@ -14,6 +14,15 @@ from skcnn.diagnosis.statistics import auc, balanced_accuracy, proportion
 __all__ = ["CHECKS", "LossMismatch", "NoSignal", "SquashedTwice", "SuspiciousLabels", "confident_errors"]
 
 
+def _out_of_fold(case: Case, least_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return class codes of the training rows, and the simple model's out-of-fold probabilities for them."""
+    case.need_classes()
+    codes = case.codes_train[case.rows_train]
+    if len(codes) < least_rows:
+        raise NotApplicable(f"{len(codes)} training rows are too few to tell")
+    return codes, case.reference.oof
+
+
 class NoSignal(Check):
     """Labels of which the inputs say nothing: shuffled, joined by the wrong key, sorted apart from their rows.
 
@@ -34,11 +43,7 @@ class NoSignal(Check):
 
     def look(self, case: Case) -> Finding | str:
         """Ask whether the simple model, or the model itself, is better than guessing."""
-        case.need_classes()
-        codes = case.codes_train[case.rows_train]
-        if len(codes) < self.least_rows:
-            raise NotApplicable(f"{len(codes)} training rows are too few to tell")
-        out = case.reference.oof
+        codes, out = _out_of_fold(case, self.least_rows)
         # Against the class shares: a forest that names a large class only may yet know a rare one when it sees it.
         shares = np.bincount(codes, minlength=out.shape[1]) / len(codes)
         score = balanced_accuracy(codes, (out / np.maximum(shares, 1e-12)).argmax(axis=1))
@@ -119,11 +124,7 @@ class SuspiciousLabels(Check):
 
     def look(self, case: Case) -> Finding | str:
         """Count them."""
-        case.need_classes()
-        codes = case.codes_train[case.rows_train]
-        if len(codes) < self.least_rows:
-            raise NotApplicable(f"{len(codes)} training rows are too few to tell")
-        out = case.reference.oof
+        codes, out = _out_of_fold(case, self.least_rows)
         own = out[np.arange(len(codes)), codes]
         wrong = confident_errors(codes, out) & (out.max(axis=1) > self.times * own)
         share = proportion(int(wrong.sum()), len(wrong))
