@@ -7,11 +7,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skcnn import datasets, diagnosis, displays, inspection, networks, persistence, preprocessing, sampling
+    from skcnn import (
+        augmentation,
+        datasets,
+        diagnosis,
+        displays,
+        inspection,
+        networks,
+        persistence,
+        preprocessing,
+        sampling,
+    )
     from skcnn.diagnosis import diagnose
     from skcnn.estimators import CNNClassifier, CNNRegressor
     from skcnn.exporting import export
     from skcnn.grids import check_grid
+    from skcnn.training.gpus import set_gpus
     from skcnn.training.threads import set_threads
 
 __version__ = "0.1.0"
@@ -22,9 +33,11 @@ _MODULE_OF = {
     "check_grid": "skcnn.grids",
     "diagnose": "skcnn.diagnosis",
     "export": "skcnn.exporting",
+    "set_gpus": "skcnn.training.gpus",
     "set_threads": "skcnn.training.threads",
 }
 _SUBMODULES = (
+    "augmentation",
     "datasets",
     "diagnosis",
     "displays",
@@ -38,6 +51,7 @@ _SUBMODULES = (
 __all__ = [
     "CNNClassifier",
     "CNNRegressor",
+    "augmentation",
     "check_grid",
     "datasets",
     "diagnose",
@@ -49,6 +63,7 @@ __all__ = [
     "persistence",
     "preprocessing",
     "sampling",
+    "set_gpus",
     "set_threads",
 ]
 

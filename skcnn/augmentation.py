@@ -1,14 +1,17 @@
-"""What `augmentation=` may name, and what tells one choice from another; the work is in `skcnn.transformations`."""
+"""What `augmentation=` may name, and `augment`, which shows what it does; the work is in `skcnn.transformations`."""
 
 import json
 import sys
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from skcnn.fingerprint import object_key
-from skcnn.validation import nearest
+import numpy as np
+from sklearn.utils import check_array, check_random_state
 
-__all__ = ["AUGMENTATIONS", "check_augmentation", "layer_key", "listed"]
+from skcnn.fingerprint import object_key
+from skcnn.validation import nearest, resolve_input_shape
+
+__all__ = ["AUGMENTATIONS", "augment", "check_augmentation", "layer_key", "listed"]
 
 # Name, and the kind of rows that it is for, by their axes besides the channels; None is any kind.
 AUGMENTATIONS: dict[str, int | None] = {
@@ -29,6 +32,51 @@ AUGMENTATIONS: dict[str, int | None] = {
     "time_warping": 1,
 }
 _KINDS = {1: "series (steps, channels)", 2: "images (height, width, channels)"}
+
+
+def augment(X: Any, augmentation: Any, *, strength: float = 1.0, random_state: Any = None) -> np.ndarray:
+    """Return rows varied as they are in a step of training, to look at what a network will see.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, n_steps) or (n, ..., n_channels)
+        Images, series or volumes, channels last.
+    augmentation : str, keras.Layer, list of them or None
+        As in `CNNClassifier`.
+    strength : float, default=1.0
+        As `augmentation_strength` in `CNNClassifier`.
+    random_state : int, RandomState instance or None, default=None
+        Decides what named augmentations draw; Keras layers have seeds of their own.
+
+    Returns
+    -------
+    ndarray of the shape of X
+        In floating point; float64 for X in float64, else float32.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `augmentation` does not fit rows of this shape.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skcnn.augmentation import augment
+    >>> images = load_digits().images[..., None]
+    >>> augment(images, ["rotation", "noise"], strength=0.5, random_state=0).shape
+    (1797, 8, 8, 1)
+    """
+    X = check_array(X, dtype=[np.float32, np.float64], allow_nd=True, input_name="X")
+    shape = resolve_input_shape(None, X.shape[1:])
+    several = check_augmentation(augmentation, shape)
+    seed = check_random_state(random_state).randint(2**31 - 1)
+    from skcnn import transformations
+    from skcnn.training.threads import start_tensorflow
+
+    tf, _ = start_tensorflow()
+    rows = tf.constant(X.reshape(len(X), *shape))
+    out = transformations.augment(rows, several, tf.constant(strength, rows.dtype), tf.constant([seed, 0]))
+    return np.asarray(out).reshape(X.shape)
 
 
 def listed(augmentation: Any) -> tuple[Any, ...]:

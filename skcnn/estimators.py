@@ -28,7 +28,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     ----------
     network : str, Network or callable, default="plain"
         The network: a name, an object from `skcnn.networks` (whose parameters are tuned as ``network__...``), or a
-        function ``(input_shape, n_outputs) -> keras.Model`` that puts out logits.
+        function ``(input_shape, n_outputs) -> keras.Model`` that puts out logits. Names: "plain" for rows of any kind,
+        "fcn", "resnet" and "inception" for series, "image_resnet" for images and volumes.
     input_shape : tuple of int, default=None
         Shape, channels last, to which each row is reshaped, so that flat pipelines work. With None, rows of N-D `X`
         keep their shape and 2-D `X` is taken as sequences of one channel.
@@ -438,7 +439,8 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     ----------
     network : str, Network or callable, default="plain"
         The network: a name, an object from `skcnn.networks` (whose parameters are tuned as ``network__...``), or a
-        function ``(input_shape, n_outputs) -> keras.Model``.
+        function ``(input_shape, n_outputs) -> keras.Model``. Names: "plain" for rows of any kind,
+        "fcn", "resnet" and "inception" for series, "image_resnet" for images and volumes.
     input_shape : tuple of int, default=None
         Shape, channels last, to which each row is reshaped. With None, rows of N-D `X` keep their shape and 2-D `X` is
         taken as sequences of one channel.

@@ -82,7 +82,8 @@ def export(
     -----
     The ``.keras`` file loads with Keras' safe mode, which runs no code from the file, and without skcnn; layers of your
     own must be registered where it is loaded (`keras.saving.register_keras_serializable`). The network of an ``.onnx``
-    file is of float32, the type that ONNX runtimes have convolutions for.
+    file and any network of volumes is of float32: for float64, ONNX runtimes have no convolution, and TensorFlow has no
+    pooling of volumes.
 
     Classes, column names and versions are written down, too: in an ``.onnx`` file as metadata of the model, in a
     ``.keras`` file, which is a zip file, as its member ``skcnn.json``.
@@ -108,7 +109,7 @@ def export(
     if dtype not in (None, "float32", "float64", "uint8"):
         raise ValueError(f"dtype={dtype!r}; expected 'float32', 'float64', 'uint8' or None.")
     steps, cnn = fitted_steps(estimator)
-    if path.suffix == ".onnx":
+    if path.suffix == ".onnx" or len(cnn.input_shape_) == 4:
         cnn = _in_float32(cnn)
     about = _about(estimator, cnn)
     unfinished = path.with_name(f"{path.stem}-{uuid4().hex}{path.suffix}")
@@ -219,6 +220,9 @@ def _layers(step: Any, dtype: str) -> list[Any]:
         flat, back = (keras.layers.Reshape(shape, dtype=dtype) for shape in ((-1,), step.row_shape_))
         return [flat, *inner, back]
 
+    def wide(values: Any) -> np.ndarray:  # scalers that were fitted on float32 hold float32
+        return np.asarray(values, np.float64)
+
     def plus(by: Any) -> Any:
         return keras.layers.Rescaling(1.0, by, dtype=dtype)
 
@@ -228,17 +232,17 @@ def _layers(step: Any, dtype: str) -> list[Any]:
     def clip(low: float, high: float) -> list[Any]:
         return [plus(-low), keras.layers.ReLU(max_value=high - low, dtype=dtype), plus(low)]
 
-    # Center and factor are two layers: in one, their product would lose digits. Scalers of float32 rows hold float32.
+    # Center and factor are two layers: in one, their product would lose digits.
     if kind in (StandardScaler, RobustScaler):
         center = step.center_ if kind is RobustScaler else (step.mean_ if step.with_mean else None)
-        layers = [] if center is None else [plus(-np.float64(center))]
-        return layers if step.scale_ is None else [*layers, times(1 / np.float64(step.scale_))]
+        layers = [] if center is None else [plus(-wide(center))]
+        return layers if step.scale_ is None else [*layers, times(1 / wide(step.scale_))]
     if kind is MinMaxScaler:
         low, high = map(float, step.feature_range)
-        layers = [plus(-np.float64(step.data_min_)), times(np.float64(step.scale_)), plus(low)]
+        layers = [plus(-wide(step.data_min_)), times(wide(step.scale_)), plus(low)]
         return [*layers, *clip(low, high)] if step.clip else layers
     if kind is MaxAbsScaler:
-        layers = [times(1 / np.float64(step.scale_))]
+        layers = [times(1 / wide(step.scale_))]
         return [*layers, *clip(-1.0, 1.0)] if getattr(step, "clip", False) else layers
     raise TypeError(
         f"The step {step!r} has no counterpart in an exported file. Expected StandardScaler, MinMaxScaler, "

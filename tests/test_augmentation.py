@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from skcnn import CNNClassifier, CNNRegressor
+from skcnn.augmentation import augment
 from skcnn.networks import Plain
 from skcnn.training.blueprint import trace_count
 
@@ -113,6 +114,22 @@ def test_mixing_of_regression_targets_and_multilabel(rng):
         (CNNClassifier(Plain((4,)), epochs=2, cutmix=1.0, class_weight=[{0: 1, 1: 3}] * 2), (y > 0).astype(int)),
     ):
         assert np.isfinite(estimator.set_params(random_state=0).fit(X, target).history_["loss"]).all()
+
+
+def test_augment_shows_what_training_sees(few_digits):
+    X, _ = few_digits
+    seen = augment(X, ["rotation", "noise"], strength=0.5, random_state=3)
+    assert seen.dtype == np.float32
+    assert seen.shape == X.shape
+    np.testing.assert_array_equal(seen, augment(X, ["rotation", "noise"], strength=0.5, random_state=3))
+    assert not np.array_equal(seen, augment(X, ["rotation", "noise"], strength=0.5, random_state=4))
+    series = X.reshape(len(X), 64).astype("float64")
+    assert augment(series, "time_warping").shape == series.shape
+    assert augment(series, "time_warping").dtype == np.float64
+    np.testing.assert_array_equal(augment(X, None), X)
+    np.testing.assert_array_equal(augment(X, Blind()), 0)
+    with pytest.raises(ValueError, match="is for images"):
+        augment(series, "flip")
 
 
 def refused(params, error, few_digits):

@@ -15,6 +15,7 @@ from skcnn.preprocessing import NDTransformer
 
 ROOT = Path(__file__).parents[1]
 MODULES = [
+    "skcnn.augmentation",
     "skcnn.datasets",
     "skcnn.diagnosis.check",
     "skcnn.diagnosis.report",
@@ -40,6 +41,7 @@ MODULES = [
     "skcnn.scikeras.conversion",
     "skcnn.scikeras.converted",
     "skcnn.scikeras.wrappers",
+    "skcnn.training.gpus",
     "skcnn.training.pool",
     "skcnn.training.threads",
 ]
@@ -70,8 +72,26 @@ def test_every_parameter_is_documented_with_its_default(estimator):
         assert ast.literal_eval(documented[name]) == default, name
 
 
+@pytest.mark.parametrize("estimator", [CNNClassifier, CNNRegressor])
+def test_readme_lists_every_parameter_once_by_what_it_is_for(estimator):
+    section = (ROOT / "README.md").read_text().partition("## Which parameter for what")[2].partition("\n## ")[0]
+    listed = re.findall(r"`(\w+)`", section)
+    assert len(listed) == len(set(listed))
+    assert set(estimator().get_params()) <= set(listed)
+    assert set(listed) == set(CNNClassifier().get_params()) | set(CNNRegressor().get_params())
+
+
+def test_readme_links_lead_somewhere():
+    readme = (ROOT / "README.md").read_text()
+    headings = {
+        re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in re.findall(r"^## (.*)$", readme, re.M)
+    }
+    for target in re.findall(r"\]\(([^)]+)\)", readme):
+        assert target.removeprefix("#") in headings if target.startswith("#") else (ROOT / target).is_file(), target
+
+
 def test_readme_names_the_commands_that_ci_runs():
     readme, ci = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
     assert "pip install . && python -m skcnn" in readme
-    assert 'pip install -e ".[test]" && pytest' in readme
-    assert 'pip install -e ".[test]" && pytest' in ci
+    assert 'pip install -e ".[test]" && pytest -n auto --dist loadfile' in readme
+    assert 'pip install -e ".[test]" && pytest -n auto --dist loadfile' in ci

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 from skcnn import CNNClassifier, CNNRegressor, export
-from skcnn.networks import Plain
+from skcnn.networks import ImageResNet, Plain
 from skcnn.preprocessing import NDTransformer
 from skcnn.sampling import NDSampler
 
@@ -71,6 +71,19 @@ def of(X, y):
         ),
         "float32, far from 0": (make_pipeline(RobustScaler(), classifier()), far, y, "float64"),
         "multilabel, own network": (classifier(network=own_network), X, np.c_[y > 4, y % 2].astype(int), None),
+        "residual": (
+            classifier(
+                network=ImageResNet(8, filters=4),
+                stochastic_depth=0.2,
+                dropout=0.1,
+                spatial_dropout=0.1,
+                augmentation="noise",
+            ),
+            X,
+            y,
+            None,
+        ),
+        "volumes, float64": (classifier(dtype="float64"), X.reshape(-1, 4, 4, 4, 1), y, None),
         "uint8": (classifier(standardize="position"), (X * 16).astype("uint8"), y, "uint8"),
         "regression": (
             make_pipeline(NDTransformer(StandardScaler(), per="channel"), regressor()),
@@ -225,19 +238,15 @@ def test_other_steps_and_estimators_are_named(few_digits, tmp_path):
         export(LogisticRegression(), tmp_path / "model.keras")
 
 
-class Own(keras.layers.Layer):
-    """A layer of one's own that nobody registered."""
-
-    def call(self, inputs):
-        """Do nothing."""
-        return inputs
-
-
 def with_lambda(input_shape, n_outputs):
     return keras.Sequential([own_network(input_shape, n_outputs), keras.layers.Lambda(lambda z: 2 * z)])
 
 
 def with_own_layer(input_shape, n_outputs):
+    class Own(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs
+
     return keras.Sequential([own_network(input_shape, n_outputs), Own()])
 
 

@@ -71,3 +71,22 @@ with warnings.catch_warnings(record=True) as caught:
 """
     assert run(FIT + code) == ["1", "1", "0", "1", "ThreadsWarning"]
     assert run(FIT + "print(fit(257))") == ["0"]
+
+
+def test_forking_after_tensorflow_has_started_is_an_error_instead_of_a_hang():
+    code = """
+import os
+def in_child(action):
+    child = os.fork()
+    if not child:
+        try:
+            print(action(), flush=True)
+        except RuntimeError as error:
+            print("was_forked" if "was forked" in str(error) else "other", flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+in_child(fit)
+fit()
+in_child(fit)
+"""
+    assert run(FIT + code) == ["1", "was_forked"]

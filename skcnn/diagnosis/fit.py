@@ -162,8 +162,8 @@ class LossFalling(Check):
             raise NotApplicable("there is one epoch")
         fall, left = self._fall(loss)
         text = (
-            f"At the end of {len(loss)} epochs the loss fell by {fall:.1%} of what it was at first in a fifth of the "
-            f"training; {left:.0%} is left."
+            f"When training ended, after {len(loss)} epochs, the loss was falling by {fall:.1%} of its first value per "
+            f"fifth of the training; {left:.0%} of that value was left."
         )
         val = case.parts.history.get("val_loss")
         settled = fall < max(self.least, self.threshold * (1 - left))
@@ -187,8 +187,9 @@ class LossFalling(Check):
 class ValidationTurned(Check):
     """A validation loss that turned long before training ended, with the last weights kept.
 
-    Threshold: the lowest validation loss lies in the first two thirds of training, the last is 20% higher. (Prechelt
-    1998, https://doi.org/10.1007/978-3-642-35289-8_5, compares criteria of 2% to 40%.)
+    Threshold: the lowest validation loss lies in the first two thirds of training, the last is 20% higher, many times
+    the few percent at which rules of early stopping stop (Prechelt 1998,
+    https://doi.org/10.1016/S0893-6080(98)00010-0).
     """
 
     code, cause, severity = "val_turned", "fit", 2
@@ -299,8 +300,9 @@ class FewRows(Check):
     """Too few rows: the simple model still gets much better with more of them.
 
     The simple model, not the network, is trained on all and on half of the training rows, so that nothing long is
-    fitted. Threshold: all rows give surely 0.02 more accuracy out of fold than half of them, by 0.04 at best estimate;
-    or fewer than 10 training rows in the median class.
+    fitted; where the network is surely better on the test rows than the simple model, that says nothing of the network.
+    Threshold: all rows surely give more accuracy out of fold than half of them, by 0.04 at best estimate; or fewer than
+    10 training rows in the median class.
     """
 
     code, cause, severity = "few_rows", "fit", 2
@@ -311,7 +313,6 @@ class FewRows(Check):
     cures = ("regularise", "smaller", "stop_early")
     explains = ("gap", "parameters", "calibration", "baseline", "val_turned", "recall_spread", "saturated")
     threshold = 0.04
-    certain = 0.0
     rows_per_class = 10
     fits_well = 0.97
 
@@ -330,7 +331,7 @@ class FewRows(Check):
             f"Out of fold, {reference.name} has accuracy {whole.mean():.3f} from the {len(codes)} training rows and "
             f"{half.mean():.3f} from half of them."
         )
-        rising = gain.low > self.certain and gain.value >= self.threshold
+        rising = gain.low > 0 and gain.value >= self.threshold and not self._surpassed(case)
         if not rising and median >= self.rows_per_class:
             return text
         if case.has_test and case.score_test.value > self.fits_well:
@@ -340,6 +341,14 @@ class FewRows(Check):
             Evidence("rows of the median class", median),
         ]
         return self.finding(text, evidence)
+
+    @staticmethod
+    def _surpassed(case: Case) -> bool:
+        """Whether the model is surely better than the simple one."""
+        if not case.has_test:
+            return False
+        its_right = case.reference_test == case.codes_test[case.rows_test]
+        return paired_difference(case.right_test[case.rows_test], its_right).low > 0
 
 
 class Baseline(Check):

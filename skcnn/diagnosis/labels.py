@@ -1,6 +1,7 @@
 """Checks of labels, and of whether loss and output fit them."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -208,9 +209,9 @@ class LossMismatch(Check):
 class SquashedTwice(Check):
     """A network whose logits are probabilities already: a sigmoid or softmax before the loss that has its own.
 
-    Threshold: all outputs lie between 0 and 1, on at least 20 rows, and either add up to 1 in each row (a softmax) or
-    vary by 0.1 from row to row. Logits that tell classes apart have both signs; those of a network that has learned
-    nothing may all be positive, but then hardly vary.
+    No threshold but rounding: all outputs lie between 0 and 1, on at least 20 rows, and either add up to 1 in each row,
+    or the network has a sigmoid or softmax among its last three operations. (The logits of a network that has learned
+    little may happen to lie there, too.)
     """
 
     code, cause, severity = "squashed_twice", "labels", 3
@@ -223,7 +224,7 @@ class SquashedTwice(Check):
     do = "End the network with Dense(n_outputs) without activation."
     explains = (*MODEL_FAILS, "class_shares")
     least_rows = 20
-    least_spread = 0.1
+    ENDINGS = ("sigmoid", "softmax")
 
     def look(self, case: Case) -> Finding | str:
         """Look at the range of the outputs."""
@@ -237,8 +238,7 @@ class SquashedTwice(Check):
         logits = np.asarray(case.keras_model(case.inputs_train[rows].astype("float32")))
         text = f"The outputs range from {logits.min():.3g} to {logits.max():.3g}."
         softmax = logits.shape[1] > 1 and np.allclose(logits.sum(axis=1), 1, atol=1e-4)
-        varies = np.ptp(logits, axis=0).max() >= self.least_spread
-        if logits.min() < 0 or logits.max() > 1 or not (softmax or varies):
+        if logits.min() < 0 or logits.max() > 1 or not (softmax or self._squashes(case.keras_model)):
             return text
         return self.finding(
             text,
@@ -247,6 +247,13 @@ class SquashedTwice(Check):
                 Evidence("highest output", float(logits.max()), n=len(rows)),
             ],
         )
+
+    def _squashes(self, model: Any) -> bool:
+        """Whether one of the last operations of a Keras model is a sigmoid or softmax."""
+        last = getattr(model, "operations", getattr(model, "layers", []))[-3:]
+        names = {type(operation).__name__.lower() for operation in last}
+        names |= {getattr(getattr(operation, "activation", None), "__name__", "") for operation in last}
+        return bool(names & set(self.ENDINGS))
 
 
 CHECKS = [LossMismatch, SquashedTwice, NoSignal, SuspiciousLabels]

@@ -7,6 +7,7 @@ environment chose.
 """
 
 import os
+import sys
 import warnings
 from multiprocessing import parent_process
 from numbers import Integral
@@ -25,6 +26,18 @@ LARGE_ROW = 1024
 _lock = Lock()
 _started = False
 _small = False  # whether one thread was chosen for small rows
+_forked = False  # whether TensorFlow ran in the process that this one was forked from
+
+
+def _after_fork() -> None:
+    global _forked, _lock
+    _lock = Lock()
+    tf = sys.modules.get("tensorflow")
+    _forked = _forked or (tf is not None and _runs(tf))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def set_threads(n: int) -> None:
@@ -69,9 +82,15 @@ def start_tensorflow() -> Any:
     Raises
     ------
     RuntimeError
-        If Keras runs on another backend than TensorFlow.
+        If Keras runs on another backend than TensorFlow, or this process was forked from one that uses TensorFlow.
     """
     global _started
+    if _forked:
+        raise RuntimeError(
+            "This process was forked from one in which TensorFlow had started; its threads do not exist here, and it "
+            "would wait for them forever. Use joblib's 'loky' or 'threading' backend, or multiprocessing with "
+            "set_start_method('spawn'), or fork before the first fit."
+        )
     import keras
     import tensorflow as tf
 
@@ -138,7 +157,12 @@ def _runs_in_worker() -> bool:
 
 def _is_chosen(tf: Any) -> bool:
     """Tell whether the number of threads is settled: by the user, by the environment, or because TensorFlow runs."""
+    by_user = tf.config.threading.get_intra_op_parallelism_threads() or os.environ.get("TF_NUM_INTRAOP_THREADS")
+    return bool(by_user) or _runs(tf)
+
+
+def _runs(tf: Any) -> bool:
+    """Tell whether TensorFlow has started its threads."""
     from tensorflow.python.eager import context
 
-    by_user = tf.config.threading.get_intra_op_parallelism_threads() or os.environ.get("TF_NUM_INTRAOP_THREADS")
-    return bool(by_user) or context.context()._context_handle is not None
+    return context.context()._context_handle is not None

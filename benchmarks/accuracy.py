@@ -1,0 +1,271 @@
+"""The networks for series against their published accuracies, and their time against aeon's.
+
+    python benchmarks/accuracy.py --aeon .aeon/bin/python            # all; writes its section of RESULTS.md
+    python benchmarks/accuracy.py --aeon .aeon/bin/python --quick    # times of one set; prints only
+    python benchmarks/accuracy.py --aeon .aeon/bin/python --report   # with what has been fitted so far
+
+The series are those of the UCR archive that come with aeon, which has pins of its own and lives in an environment of
+its own: ``python -m venv .aeon && .aeon/bin/pip install aeon tensorflow``. A fit that is done is kept in
+``benchmarks/.accuracy`` and not done again, so that a run that was stopped goes on; delete the folder to start anew.
+What the regularisers buy on images is ``regularisers.py``.
+
+Published. FCN and ResNet: the five runs on the 128 sets of the archive in the companion repository of Ismail Fawaz et
+al. 2019 (https://doi.org/10.1007/s10618-019-00619-1), https://github.com/hfawaz/dl-4-tsc, results/results-ucr-128.csv;
+the spread beside them is the standard deviation of these runs or, where it is larger, that of the ten runs of the
+paper (results/results-uea-std.csv). Inception: the five single networks in https://github.com/hfawaz/InceptionTime,
+results-inception-128.csv. They train 2000 epochs (FCN) or 1500 (ResNet, Inception) at a learning rate of 0.001 that is
+halved on plateaus of the training loss, and keep the weights of the lowest training loss.
+
+Here. The same training and test parts, series as they come (each of mean 0 and variance 1), Adam; the learning rate
+goes down to 0 along a cosine, so that the last weights are good ones, and takes a fraction of the epochs. Their number
+was chosen by network and set from the training loss and accuracy of a few trial fits.
+
+Time. Fits of the same network, epochs and batches in processes of their own that take turns, with one thread each and
+all that is built, compiled and, by aeon, saved in them; imports are timed for neither. Processor time, because what
+else runs on the machine changes it less than the clock.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import Any
+
+import numpy as np
+from report import in_own_process, markdown_table, write_section
+
+QUESTION = "Do the networks for series reach their published accuracies, and how long do they take?"
+FOLDER = Path(__file__).with_name(".accuracy")
+ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+ONE_POINT = 0.01
+MINUTE = 60.0
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How the networks are trained on one set."""
+
+    epochs: int
+    batch_size: int = 8
+    learning_rate: float = 0.003
+    schedule: str = "cosine"
+
+
+# Residual networks take fewer epochs to learn the training part than FCN.
+SETUPS = {
+    "fcn": {
+        "ItalyPowerDemand": Setup(100),
+        "GunPoint": Setup(300),
+        "ArrowHead": Setup(400, learning_rate=0.01),
+        "OSULeaf": Setup(60),
+        "ACSF1": Setup(60),
+    },
+    "resnet": {
+        "ItalyPowerDemand": Setup(100),
+        "GunPoint": Setup(150),
+        "ArrowHead": Setup(150),
+    },
+    "inception": {
+        "ItalyPowerDemand": Setup(100),
+        "GunPoint": Setup(150),
+        "ArrowHead": Setup(150),
+    },
+}
+
+# Accuracies of the five published runs, and in percent the standard deviation of the paper's ten where it has them.
+PUBLISHED: dict[str, dict[str, tuple[list[float], float]]] = {
+    "fcn": {
+        "ItalyPowerDemand": ([0.9611, 0.9640, 0.9621, 0.9640, 0.9631], 0.3),
+        "GunPoint": ([1.0, 1.0, 1.0, 1.0, 1.0], 0.0),
+        "ArrowHead": ([0.8514, 0.8229, 0.8514, 0.8514, 0.8400], 1.5),
+        "OSULeaf": ([0.9835, 0.9835, 0.9752, 0.9711, 0.9793], 0.9),
+        "ACSF1": ([0.91, 0.90, 0.87, 0.91, 0.90], 0.0),
+    },
+    "resnet": {
+        "ItalyPowerDemand": ([0.9660, 0.9621, 0.9592, 0.9602, 0.9602], 0.4),
+        "GunPoint": ([0.9933, 0.9933, 0.9800, 0.9867, 1.0], 0.7),
+        "ArrowHead": ([0.8629, 0.8229, 0.8286, 0.8629, 0.8114], 1.2),
+    },
+    "inception": {
+        "ItalyPowerDemand": ([0.9553, 0.9689, 0.9650, 0.9621, 0.9699], 0.0),
+        "GunPoint": ([1.0, 1.0, 1.0, 1.0, 1.0], 0.0),
+        "ArrowHead": ([0.8229, 0.8686, 0.8286, 0.8857, 0.8286], 0.0),
+    },
+}
+SEEDS = 5  # three where a fit takes a minute or more
+TIMED = ("ItalyPowerDemand", "GunPoint", "ArrowHead")
+TIMED_EPOCHS, TIMED_BATCH = 20, 16
+ROUNDS = 3
+
+
+def fit_one(data: str, name: str, network: str, seed: int) -> dict[str, Any]:
+    """Fit one network, and return its accuracy, its probabilities and what it took."""
+    from skcnn import CNNClassifier
+
+    parts, setup = np.load(data), SETUPS[network][name]
+    classifier = CNNClassifier(network, random_state=seed, **vars(setup))
+    start, processor = time.perf_counter(), time.process_time()
+    classifier.fit(parts["X_train"], parts["y_train"])
+    seconds, processor = time.perf_counter() - start, time.process_time() - processor
+    probabilities = classifier.predict_proba(parts["X_test"])
+    right = classifier.classes_[probabilities.argmax(axis=1)] == parts["y_test"]
+    return {
+        "setup": vars(setup),
+        "accuracy": float(right.mean()),
+        "loss": classifier.history_["loss"][-1],
+        "seconds": seconds,
+        "processor": processor,
+        "probabilities": probabilities.round(5).tolist(),
+    }
+
+
+# Fits --------------------------------------------------------------------------------------------------------------
+
+
+def kept(name: str, network: str, seed: int) -> dict[str, Any] | None:
+    """Return what is kept of a fit with these settings."""
+    path = FOLDER / f"{name}-{network}-{seed}.json"
+    found = json.loads(path.read_text()) if path.exists() else None
+    return found if found and found["setup"] == vars(SETUPS[network][name]) else None
+
+
+def fits_of(name: str, network: str, *, fit: bool = True) -> list[dict[str, Any]]:
+    """Return the fits of one network on one set, those that are missing fitted now."""
+    found: list[dict[str, Any]] = []
+    for seed in range(SEEDS):
+        if seed >= 3 and found and median(one["seconds"] for one in found) > MINUTE:
+            break
+        one = kept(name, network, seed)
+        if one is None and fit:
+            one = in_own_process(__file__, "--one", name, network, str(seed), environment=ONE_THREAD)
+            (FOLDER / f"{name}-{network}-{seed}.json").write_text(json.dumps(one))
+            print(f"{name}, {network}, seed {seed}: {one['accuracy']:.4f} in {one['seconds']:.0f} s", file=sys.stderr)
+        if one is not None:
+            found.append(one)
+    return found
+
+
+def row_of(name: str, network: str, fits: list[dict[str, Any]]) -> list[str]:
+    """Return a line of the table."""
+    published, percent = PUBLISHED[network][name]
+    spread = max(stdev(published), percent / 100)
+    ours = [one["accuracy"] for one in fits]
+    difference, allowed = mean(ours) - mean(published), max(spread, ONE_POINT)
+    return [
+        name,
+        network,
+        f"{mean(published):.3f} ± {spread:.3f}",
+        f"{mean(ours):.3f}" + (f" ± {stdev(ours):.3f}" if len(ours) > 1 else ""),
+        str(len(ours)),
+        f"{difference:+.3f}",
+        "yes" if difference >= -allowed else "no",
+        str(SETUPS[network][name].epochs),
+        f"{median(one['processor'] for one in fits):.0f}",
+    ]
+
+
+def accuracies(*, fit: bool) -> str:
+    header = [
+        "set",
+        "network",
+        "published",
+        "here",
+        "seeds",
+        "difference",
+        "no more below than the spread or one point",
+        "epochs",
+        "processor seconds a fit",
+    ]
+    rows = []
+    for network, sets in PUBLISHED.items():
+        for name in sets:
+            fits = fits_of(name, network, fit=fit)
+            rows += [row_of(name, network, fits)] if fits else []
+    return markdown_table(header, rows)
+
+
+# Time --------------------------------------------------------------------------------------------------------------
+
+
+def time_ours(data: str, epochs: int, batch_size: int) -> dict[str, float]:
+    """Return the processor seconds of one fit of each network, with all that it builds and compiles."""
+    import tensorflow as tf
+
+    from skcnn import CNNClassifier
+
+    tf.zeros(1)  # starts TensorFlow
+    parts, seconds = np.load(data), {}
+    for network in PUBLISHED:
+        classifier = CNNClassifier(network, epochs=epochs, batch_size=batch_size, random_state=0)
+        start = time.process_time()
+        classifier.fit(parts["X_train"], parts["y_train"])
+        seconds[network] = time.process_time() - start
+    return seconds
+
+
+def time_aeon(python: str, *arguments: str) -> dict[str, float]:
+    """Return the same of aeon, in its environment."""
+    script = str(Path(__file__).with_name("accuracy_aeon.py"))
+    command = [python, "-W", "ignore", script, "time", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | ONE_THREAD, check=False, cwd=FOLDER)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def times(python: str, sets: tuple[str, ...], rounds: int) -> str:
+    """Let both libraries train in turns."""
+    rows = []
+    for name in sets:
+        arguments = (str(FOLDER / f"{name}.npz"), str(TIMED_EPOCHS), str(TIMED_BATCH))
+        ours, theirs = [], []
+        for _ in range(rounds):
+            ours.append(in_own_process(__file__, "--time", *arguments, environment=ONE_THREAD))
+            theirs.append(time_aeon(python, *arguments))
+            print(f"{name}: skcnn {ours[-1]}, aeon {theirs[-1]}", file=sys.stderr, flush=True)
+        for network in PUBLISHED:
+            mine, yours = (median(found[network] for found in one) for one in (ours, theirs))
+            rows.append([name, network, f"{mine:.1f}", f"{yours:.1f}", f"{yours / mine:.1f}"])
+    return markdown_table(["set", "network", "skcnn, s", "aeon, s", "aeon / skcnn"], rows)
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--one"]:
+        name, network, seed = sys.argv[2:]
+        print(json.dumps(fit_one(str(FOLDER / f"{name}.npz"), name, network, int(seed))))
+        return
+    if sys.argv[1:2] == ["--time"]:
+        print(json.dumps(time_ours(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))))
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--aeon", required=True, help="Python of an environment with aeon and TensorFlow")
+    parser.add_argument("--quick", action="store_true", help="times of one set; prints and leaves RESULTS.md as it is")
+    parser.add_argument("--report", action="store_true", help="fit nothing: a table of what is there, and times")
+    arguments = parser.parse_args()
+    FOLDER.mkdir(exist_ok=True)
+    if not all((FOLDER / f"{name}.npz").exists() for name in SETUPS["fcn"]):
+        script = str(Path(__file__).with_name("accuracy_aeon.py"))
+        subprocess.run([arguments.aeon, script, "data", str(FOLDER)], check=True)
+    if arguments.quick:
+        print(times(arguments.aeon, TIMED[:1], 1))
+        return
+    body = "\n\n".join(
+        [
+            "### Accuracy on the test part",
+            accuracies(fit=not arguments.report),
+            "### Time of the same network and number of epochs",
+            f"Processor seconds of {TIMED_EPOCHS} epochs, median of {ROUNDS}; one thread, batches of {TIMED_BATCH}.",
+            times(arguments.aeon, TIMED, ROUNDS),
+        ]
+    )
+    print(body)
+    write_section("accuracy", "Networks for series", QUESTION, body)
+
+
+if __name__ == "__main__":
+    main()

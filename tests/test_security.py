@@ -1,0 +1,178 @@
+"""Files from others run no code, names from others are text on a page, and nothing is written where nobody asked."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from skops.io.exceptions import UntrustedTypesFoundException
+
+import skcnn
+from skcnn import CNNClassifier, export
+from skcnn.__main__ import main
+from skcnn.exceptions import CheckpointWarning
+from skcnn.exporting import _run_keras
+from skcnn.networks import Plain
+from skcnn.persistence import TRUSTED_TYPES
+from skcnn.preprocessing import NDTransformer
+
+EVIL = "<script>alert(1)</script>"
+FOLDER = Path(skcnn.__file__).parent
+# As a user has it: without the settings that conftest.py makes.
+OURS = ("SCIPY_ARRAY_API", "MPLBACKEND", "TF_CPP_MIN_LOG_LEVEL")
+USERS_ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in OURS}
+
+
+class Payload:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def classifier(**parameters):
+    return CNNClassifier(Plain(filters=(2,)), **{"epochs": 1, "random_state": 0} | parameters)
+
+
+# What the code could do ---------------------------------------------------------------------------------------------
+
+RUNS_CODE = {"eval", "exec", "compile", "__import__"}
+LOADS_CODE = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "runpy"}
+UNSAFE_NAMES = {"enable_unsafe_deserialization", "Lambda", "unsafe_load"}
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda path: str(path.relative_to(FOLDER)))
+def test_no_module_runs_or_unpickles_what_it_reads(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            assert getattr(node.func, "id", "") not in RUNS_CODE
+            told = {word.arg: getattr(word.value, "value", "computed") for word in node.keywords}
+            assert told.get("allow_pickle", False) is False
+            assert told.get("safe_mode", True) is True
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [name.name for name in node.names]
+            assert not LOADS_CODE & {module.partition(".")[0] for module in modules}
+        elif isinstance(node, ast.Attribute | ast.Name):
+            assert getattr(node, "attr", getattr(node, "id", "")) not in UNSAFE_NAMES
+
+
+# Crafted files ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["X", "y"])
+def test_a_crafted_npz_is_refused(name, tmp_path, capsys):
+    marker = tmp_path / "marker"
+    arrays = {"X": np.zeros((4, 3)), "y": np.array([0, 1, 0, 1])}
+    arrays[name] = np.array([Payload(marker)] * 4, dtype=object)
+    np.savez(tmp_path / "data.npz", **arrays)
+    assert main([str(tmp_path / "data.npz"), "--out", str(tmp_path / "page.html")]) == 2
+    assert "Python objects, which are not loaded" in capsys.readouterr().err
+    assert not marker.exists()
+
+
+def test_a_crafted_checkpoint_is_left_alone(few_digits, tmp_path):
+    X, y = few_digits
+    marker = tmp_path / "marker"
+    model = classifier(memory=tmp_path / "memory").fit(X, y)
+    (kept,) = (tmp_path / "memory" / "skcnn").glob("*.npz")
+    np.savez(kept, about=np.array([Payload(marker)], dtype=object), allow_pickle=True)
+    with pytest.warns(CheckpointWarning, match="cannot be read"):
+        again = classifier(memory=tmp_path / "memory").fit(X, y)
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    assert not marker.exists()
+
+
+def test_a_crafted_keras_file_runs_nothing(few_digits, tmp_path):
+    X, y = few_digits
+    marker = tmp_path / "marker"
+    path = export(classifier().fit(X, y), tmp_path / "model.keras")
+    place = str(marker)
+    evil = keras.layers.Lambda(lambda x: [__import__("os").makedirs(place, exist_ok=True), x][1])
+    inputs = keras.Input((8, 8, 1))
+    crafted = keras.Model(inputs, evil(inputs))
+    marker.rmdir()  # made while Keras traced the layer
+    crafted.save(tmp_path / "crafted.keras")
+    config = zipfile.ZipFile(tmp_path / "crafted.keras").read("config.json")
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(tmp_path / "evil.keras", "w") as file:
+        for name in whole.namelist():
+            file.writestr(name, config if name == "config.json" else whole.read(name))
+    with pytest.raises(ValueError, match="Lambda"):
+        _run_keras(tmp_path / "evil.keras", X[:2])
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("crafted", [FunctionTransformer(os.mkdir), CNNClassifier(os.mkdir)], ids=["step", "network"])
+def test_a_crafted_skops_file_is_refused(crafted):
+    saved = skops.io.dumps(make_pipeline(NDTransformer(StandardScaler()), crafted))
+    with pytest.raises(UntrustedTypesFoundException, match="mkdir"):
+        skops.io.loads(saved, trusted=TRUSTED_TYPES)
+
+
+# Pages and places ---------------------------------------------------------------------------------------------------
+
+
+def test_names_are_text_in_the_html_of_estimators(rng):
+    X = pd.DataFrame(rng.normal(size=(30, 3)), columns=[EVIL, "<img src=x onerror=alert(1)>", "plain"])
+    y = np.where(X["plain"] > 0, EVIL, "no")
+    model = make_pipeline(NDTransformer(StandardScaler()), classifier(class_weight={EVIL: 2, "no": 1})).fit(X, y)
+    for html in (model._repr_html_(), model[-1]._repr_html_(), skcnn.diagnose(model, X, y, X, y, fast=True).to_html()):
+        assert "<script>alert" not in html
+        assert "<img" not in html
+    assert "&lt;script&gt;alert" in html
+
+
+WATCHED = """
+import json, os, sys
+written = []
+def hook(event, args):
+    if event == "open" and isinstance(args[0], (str, bytes)):
+        mode, flags = args[1], args[2]
+        if (mode and set(mode) & set("wax+")) or (flags or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            written.append(os.fsdecode(args[0]))
+    elif event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate"):
+        written.append(os.fsdecode(args[0]))
+sys.addaudithook(hook)
+from skcnn.__main__ import main
+code = main(sys.argv[1:])
+print(json.dumps(written))
+sys.exit(code)
+"""
+
+
+def test_the_command_writes_nowhere_but_out_and_its_page_is_text(rng, tmp_path):
+    # Keras, and matplotlib which it imports, write their configuration where there is none; temporary files are gone in
+    # the end.
+    places = {"HOME": "home", "KERAS_HOME": "keras", "MPLCONFIGDIR": "matplotlib", "TMPDIR": "temporary"}
+    others = {name: tmp_path / place for name, place in places.items()}
+    for folder in others.values():
+        folder.mkdir()
+    X = pd.DataFrame(rng.normal(size=(60, 4)), columns=[EVIL, "<img src=x onerror=alert(1)>", "a", "b"])
+    name = "<script>alert(1).csv"
+    X.assign(y=np.where(X["a"] > 0, EVIL, "<b>no</b>")).to_csv(tmp_path / name, index=False)
+    arguments = [name, "--out", "page.html", "--epochs", "1", "--jobs", "1", "--grid", '{"cnn__l2": [0.0]}']
+    environment = USERS_ENVIRONMENT | {name: str(folder) for name, folder in others.items()}
+    command = [sys.executable, "-B", "-c", WATCHED, *arguments]
+    job = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert job.returncode == 0, job.stderr
+    written = [Path(path) for path in json.loads(job.stdout.splitlines()[-1])]
+    allowed = {others[name] for name in ("KERAS_HOME", "MPLCONFIGDIR", "TMPDIR")} | {Path("/dev/null")}
+    assert [path for path in written if not allowed & {path, *path.parents}] == [Path("page.html")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "page.html", *places.values()])
+    assert list(others["HOME"].iterdir()) == list(others["TMPDIR"].iterdir()) == []
+    page = (tmp_path / "page.html").read_text()
+    assert "<script>alert" not in page
+    assert "<img" not in page
+    assert "<b>no" not in page
