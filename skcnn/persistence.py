@@ -19,6 +19,7 @@ TRUSTED_TYPES = (
     "skcnn.networks.building.NetworkBuilder",
     "skcnn.preprocessing.NDTransformer",
     "skcnn.sampling.NDSampler",
+    "skcnn.sampling.Pipeline",
     "skcnn.targets.ClassTarget",
     "skcnn.targets.RegressionTarget",
     "skcnn.training.blueprint.Topology",
