@@ -13,6 +13,7 @@ from imblearn.over_sampling import SMOTE
 from imblearn.pipeline import Pipeline
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, make_multilabel_classification
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV, train_test_split
 from sklearn.neural_network import MLPClassifier
@@ -106,6 +107,14 @@ def test_the_same_seed_gives_the_same_diagnosis(rare, diagnosis):
     assert [one.text for one in again.outcomes] == [one.text for one in diagnosis.outcomes]
 
 
+def test_jobs_do_not_change_the_diagnosis_and_reach_the_simple_models(cancer):
+    X, X_test, y, y_test = cancer
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
+    alone, both = (diagnose(model, X, y, X_test, y_test, fast=True, n_jobs=n_jobs) for n_jobs in (None, 2))
+    assert [one.text for one in alone.outcomes] == [one.text for one in both.outcomes]
+    assert both._case.reference.forest.n_jobs == both._case.neighbours.n_jobs == 2
+
+
 def test_parts_are_found_however_they_are_nested(cancer):
     X, _, y, _ = cancer
     inner = make_pipeline(StandardScaler(), LogisticRegression())
@@ -158,6 +167,54 @@ def test_wrong_arguments_say_what_to_do(cancer):
         diagnose(StandardScaler(), X, y)
 
 
+def test_what_cannot_be_diagnosed_is_refused_before_any_check(cancer):
+    X, X_test, y, y_test = cancer
+    model = LogisticRegression(max_iter=5000).fit(X, y)
+    names = np.array(["benign", "malignant"])
+    with pytest.raises(NotFittedError, match="call its fit first"):
+        diagnose(LogisticRegression(), X, y)
+    with pytest.raises(ValueError, match=r"cannot predict rows of X_train, of shape \(5,\)"):
+        diagnose(model, X[:, :5], y)
+    with pytest.raises(ValueError, match=r"shape \(30,\), those of X_test \(5,\)"):
+        diagnose(model, X, y, X_test[:, :5], y_test)
+    with pytest.raises(ValueError, match="X_train has 426 rows, but y_train has 3"):
+        diagnose(model, X, y[:3])
+    with pytest.raises(ValueError, match="but groups_test has 1"):
+        diagnose(model, X, y, X_test, y_test, groups_test=[0])
+    with pytest.raises(ValueError, match="X_test has 0 rows"):
+        diagnose(model, X, y, X_test[:0], y_test[:0])
+    with pytest.raises(ValueError, match="y_test holds 1 values that are not finite"):
+        diagnose(model, X, y, X_test, np.where(np.arange(len(y_test)) == 0, np.nan, y_test))
+    with pytest.raises(ValueError, match="expected labels of one kind"):
+        diagnose(model, X, y, X_test, names[y_test])
+    with pytest.raises(
+        ValueError, match=r"labels \['benign', 'malignant'\], but the estimator was trained on \[0, 1\]"
+    ):
+        diagnose(model, X, names[y])
+    with pytest.raises(ValueError, match="nothing to tell apart"):
+        diagnose(model, X[y == 1], y[y == 1])
+    with pytest.raises(ValueError, match="Seed must be"):
+        diagnose(model, X, y, random_state=-1)
+
+
+def test_string_labels_one_class_and_missing_values_end_in_the_right_state(cancer):
+    X, X_test, y, y_test = cancer
+    names = np.array(["benign", "malignant"])
+    scaled = make_pipeline(StandardScaler(), LogisticRegression())
+    model = scaled.fit(X, names[y])
+    assert diagnose(model, X, names[y], X_test, names[y_test], fast=True, random_state=None).findings == []
+    only = y_test == 1
+    found = diagnose(model, X, names[y], X_test[only], names[y_test[only]], fast=True)
+    assert [finding.code for finding in found.causes] == ["label_shift"]
+    assert failures(found) == {}
+    holes = X_test.copy()
+    holes[0, 0] = np.nan
+    found = diagnose(model, X, names[y], holes, names[y_test], fast=True)
+    assert [finding.code for finding in found.causes] == ["non_finite"]
+    assert failures(found) == {}
+    assert "not finite" in next(one.text for one in found.outcomes if one.check.code == "gap")
+
+
 def test_nothing_is_changed_and_nothing_heavy_imported(cancer):
     X, X_test, y, y_test = cancer
     before = X.copy(), y.copy()
@@ -206,6 +263,7 @@ def test_text_frame_and_repr_agree(diagnosis):
     assert frame["code"].iloc[0] == "class_shares"
     assert (frame["state"] == "finding").sum() == len(diagnosis.findings)
     assert "'class_shares'" in repr(diagnosis)
+    assert re.search(r"44 checks: \d+ findings, \d+ passed", diagnosis.counts)
 
 
 class Page(HTMLParser):
@@ -253,7 +311,7 @@ def test_page_is_whole_escaped_and_needs_nothing_from_outside(rare, tmp_path):
 def test_plot_draws_each_chart(diagnosis):
     figure = diagnosis.plot()
     charts = [finding.chart for finding in diagnosis.findings if finding.chart]
-    assert [axes.get_title() for axes in figure.axes] == [chart.title for chart in charts]
+    assert [axes.get_title() for axes in figure.axes] == list(dict.fromkeys(chart.title for chart in charts))
     bars = [bar.get_height() for bar in figure.axes[0].containers[0]]
     assert bars == pytest.approx(charts[0].series["recall on the test rows"])
 

@@ -284,12 +284,13 @@ def test_confident_errors_by_hand():
 def keras_model():
     import keras
 
-    def make(units, ending, loss, X, y, epochs=1):
+    def make(units, ending, loss, X, y, epochs=0):
         keras.utils.set_random_seed(0)
         layers = [keras.layers.Dense(8, activation="relu"), keras.layers.Dense(units, activation=ending)]
         model = keras.Sequential([keras.Input(X.shape[1:]), *layers])
         model.compile("adam", loss)
-        model.fit(X, y, epochs=epochs, verbose=0)
+        if epochs:
+            model.fit(X, y, epochs=epochs, verbose=0)
         return model
 
     return make
@@ -367,6 +368,17 @@ def test_covariate_shift(data):
     wider[:, :3] *= 3
     fires("covariate_shift", model, X, y, wider, y_test)
     silent("covariate_shift", model, X, y, X_test, y_test)
+
+
+def test_covariate_shift_by_the_features_of_a_network_is_no_overfitting(rng):
+    """A network that has learned noise by heart tells its own rows by their features, but not by what is left."""
+    n = 120
+    X, y = rng.normal(size=(2 * n, 6, 6, 1)).astype("float32"), np.arange(2 * n) % 2
+    cnn = CNNClassifier(Plain((16,)), epochs=40, random_state=0).fit(X[:n], y[:n])
+    assert cnn.score(X[:n], y[:n]) > 0.95
+    silent("covariate_shift", cnn, X[:n], y[:n], X[n:], y[n:])
+    found = fires("covariate_shift", cnn, X[:n], y[:n], X[n:] + np.r_[1, 1, 1, 0, 0, 0].reshape(6, 1, 1), y[n:])
+    assert found.what.startswith("By the network's features")
 
 
 def test_prediction_drift(data):
@@ -449,6 +461,16 @@ def test_loss_curves(data):
         look("loss_falling", LogisticRegression().fit(X, y), X, y)
 
 
+def test_a_loss_that_blew_up(data):
+    X, _, y, _ = data
+    half = Given(lambda X: np.full(len(X), 0.6), {"loss": [5e3, 1.0, 0.9, 0.8, 0.7]})
+    assert fires("loss_blew_up", half, X, y).severity == 3
+    good = LogisticRegression().fit(X, y)
+    good.history_ = {"loss": [5e3, 0.1, 0.05, 0.03, 0.02]}
+    assert fires("loss_blew_up", good, X, y).severity == 2
+    silent("loss_blew_up", Given(lambda X: np.full(len(X), 0.6), {"loss": SETTLED}), X, y)
+
+
 def test_dummy_baseline_underfit(data, rng):
     X, X_test, y, y_test = data
     nonsense = Given(lambda X: (np.abs(X).sum(axis=1) * 1000) % 1)
@@ -484,10 +506,10 @@ def test_gap_memorises_learning_curve_few_rows():
 def test_parameters(rng):
     X, y = rng.normal(size=(60, 5)), np.arange(60) % 2
     X_test, y_test = rng.normal(size=(300, 5)), np.arange(300) % 2
-    large = MLPClassifier((100, 100), max_iter=400, random_state=0).fit(X, y)
+    large = MLPClassifier((1200,), learning_rate_init=0.01, max_iter=400, random_state=0).fit(X, y)
     found = fires("parameters", large, X, y, X_test, y_test)
-    assert found.evidence[0].value == pytest.approx((5 * 100 + 100 * 100 + 100 + 201) / 60)
-    small = MLPClassifier((3,), max_iter=3000, random_state=0).fit(X, y)
+    assert found.evidence[0].value == pytest.approx((5 * 1200 + 1200 + 1201) / 60)
+    small = MLPClassifier((3,), solver="lbfgs", max_iter=3000, random_state=0).fit(X, y)
     silent("parameters", small, X, y, X_test, y_test)
 
 
@@ -566,9 +588,9 @@ def _with(search, fitted):
 def test_estimates_agree_with_independent_computations(rng):
     y, score = rng.integers(0, 2, 200), rng.normal(size=200).round(1)
     assert auc(y == 1, score).value == pytest.approx(roc_auc_score(y, score))
-    draws = [roc_auc_score(y[rows], score[rows]) for rows in rng.integers(0, 200, (2000, 200))]
+    draws = [roc_auc_score(y[rows], score[rows]) for rows in rng.integers(0, 200, (500, 200))]
     found = auc(y == 1, score)
-    assert (found.high - found.low) / 2 / 3.29 == pytest.approx(np.std(draws), rel=0.1)
+    assert (found.high - found.low) / 2 / 3.29 == pytest.approx(np.std(draws), rel=0.12)
     # Newcombe (1998), table II, example (a): 56/70 - 48/80 is 0.2 [0.0524, 0.3339] at 95%.
     from skcnn.diagnosis import statistics
 

@@ -24,9 +24,10 @@ def svg(chart: Chart) -> str:
         What to draw.
     """
     values = [value for series in chart.series.values() for value in series if np.isfinite(value)]
-    low, high = _range(values, from_zero=chart.kind == "bars")
+    ticks = _ticks(*_range(values, from_zero=chart.kind == "bars"))
+    low, high = ticks[0], ticks[-1]
     parts = [f'<text class="title" x="{LEFT}" y="14">{escape(chart.title)}</text>', *_legend(chart)]
-    for tick in np.linspace(low, high, 5):
+    for tick in ticks:
         y = _y(tick, low, high)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:.3g}</text>')
@@ -47,12 +48,24 @@ def _range(values: Sequence[float], from_zero: bool) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
+def _ticks(low: float, high: float, whole: bool = False) -> np.ndarray:
+    """Return four to eight round numbers that reach from below `low` to above `high`."""
+    rough = (high - low) / 5
+    power = 10.0 ** np.floor(np.log10(rough))
+    step = power * min(factor for factor in (1, 2, 5, 10) if factor * power >= 0.999 * rough)
+    step = max(1.0, step) if whole else step
+    first, last = np.floor(low / step + 1e-9), np.ceil(high / step - 1e-9)
+    return step * np.arange(first, last + 1)
+
+
 def _y(value: float, low: float, high: float) -> float:
     return HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
 
 def _legend(chart: Chart) -> list[str]:
     parts, x = [], float(LEFT)
+    if len(chart.series) == 1:  # the title says it
+        return []
     for i, name in enumerate(chart.series):
         parts.append(f'<rect class="s{i % 4}" x="{x:.0f}" y="20" width="10" height="10"/>')
         parts.append(f'<text x="{x + 14:.0f}" y="29">{escape(name)}</text>')
@@ -89,7 +102,10 @@ def _lines(chart: Chart, low: float, high: float) -> list[str]:
             if np.isfinite(value)
         )
         parts.append(f'<polyline class="l{i % 4}" points="{points}"/>')
-    for value in np.linspace(x.min(), x.max(), 5):
+    whole = bool(np.array_equal(x, x.round()))
+    for value in _ticks(float(x.min()), float(x.min()) + span, whole):
+        if not x.min() <= value <= x.max():
+            continue
         place = LEFT + (value - x.min()) / span * (WIDTH - LEFT - RIGHT)
         parts.append(f'<text x="{place:.1f}" y="{HEIGHT - BOTTOM + 14}" text-anchor="middle">{value:.3g}</text>')
     return parts
@@ -122,5 +138,6 @@ def draw(charts: Sequence[Chart]) -> Any:
         if chart.kind == "bars":
             axes.set_xticks(places, [str(label) for label in chart.x])
         axes.set(title=chart.title, xlabel=chart.x_label, ylabel=chart.y_label)
-        axes.legend()
+        if len(chart.series) > 1:
+            axes.legend()
     return figure

@@ -135,6 +135,9 @@ class Outcome:
 class Check:
     """Base class of checks: a subclass sets the texts and writes `look`.
 
+    Its docstring states the thresholds, each with its source. Those without one are what few would accept in their own
+    work; all were tried on the data that benchmarks/diagnosis.py sets aside for it, and judged on others.
+
     Attributes
     ----------
     code : str

@@ -162,8 +162,8 @@ class LossFalling(Check):
             raise NotApplicable("there is one epoch")
         fall, left = self._fall(loss)
         text = (
-            f"At the end of {len(loss)} epochs the loss fell by {fall:.1%} of what it was at first in a fifth of the "
-            f"training; {left:.0%} is left."
+            f"When training ended, after {len(loss)} epochs, the loss was falling by {fall:.1%} of its first value per "
+            f"fifth of the training; {left:.0%} of that value was left."
         )
         val = case.parts.history.get("val_loss")
         settled = fall < max(self.least, self.threshold * (1 - left))
@@ -187,8 +187,9 @@ class LossFalling(Check):
 class ValidationTurned(Check):
     """A validation loss that turned long before training ended, with the last weights kept.
 
-    Threshold: the lowest validation loss lies in the first two thirds of training, the last is 20% higher. (Prechelt
-    1998, https://doi.org/10.1007/978-3-642-35289-8_5, compares criteria of 2% to 40%.)
+    Threshold: the lowest validation loss lies in the first two thirds of training, the last is 20% higher, many times
+    the few percent at which rules of early stopping stop (Prechelt 1998,
+    https://doi.org/10.1016/S0893-6080(98)00010-0).
     """
 
     code, cause, severity = "val_turned", "fit", 2

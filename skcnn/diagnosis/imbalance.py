@@ -45,8 +45,8 @@ class ClassShares(Check):
     Rarity alone is no fault, so that it is a finding only if the recall of the rarest class is lower than that on the
     other rows, by at least 0.1 for certain.
 
-    Threshold: 5 times as many rows in the largest class as in the rarest; He and Garcia (2009, section 2,
-    https://doi.org/10.1109/TKDE.2008.239) speak of imbalance from 2:1 on, benchmarks from 9:1 on.
+    Threshold: 5 times as many rows in the largest class as in the rarest. The repository KEEL counts data as imbalanced
+    from 1.5 times on, as highly imbalanced from 9 times on (https://sci2s.ugr.es/keel/imbalanced.php).
     """
 
     code, cause, severity = "class_shares", "imbalance", 2

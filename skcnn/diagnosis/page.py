@@ -27,10 +27,13 @@ STYLE = """
 .skcnn article { background: var(--panel); border: 1px solid var(--line); border-left: 5px solid var(--mark);
   border-radius: 6px; padding: .8rem 1rem; margin: .8rem 0; }
 .skcnn .high { --mark: var(--high); } .skcnn .medium { --mark: var(--medium); } .skcnn .low { --mark: var(--low); }
-.skcnn .badge { color: var(--mark); font-weight: 600; margin-right: .4rem; }
+.skcnn .badge { color: var(--mark); border: 1px solid; border-radius: 1em; padding: 0 .55em; margin-left: .6em;
+  font-size: .75rem; font-weight: 600; white-space: nowrap; }
 .skcnn table { border-collapse: collapse; margin: .5rem 0; width: 100%; font-size: .92em; color: inherit; }
 .skcnn th, .skcnn td { text-align: left; vertical-align: top; padding: .2rem .6rem .2rem 0;
   border-bottom: 1px solid var(--line); background: none; color: inherit; }
+.skcnn .evidence th:nth-child(2) { width: 14%; } .skcnn .evidence th:nth-child(3) { width: 22%; }
+.skcnn .evidence th:nth-child(4) { width: 9%; }
 .skcnn td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .skcnn svg { max-width: 34rem; width: 100%; height: auto; margin: .4rem 0; }
 .skcnn svg text { fill: var(--ink); font: 11px system-ui, sans-serif; } .skcnn svg .title { font-weight: 600; }
@@ -68,15 +71,12 @@ def body(diagnosis: "Diagnosis") -> str:
     """Return the diagnosis as one element with its style, as notebooks show it."""
     causes = "".join(_article(diagnosis, finding) for finding in diagnosis.causes)
     intervals = "Intervals are at 99.9%, so that all of them hold together at 95%."
-    summary = escape(f"Diagnosis of {diagnosis.subject}. {diagnosis.summary} {intervals}")
+    summary = escape(f"{diagnosis.subject}. {diagnosis.summary} {intervals}")
     return (
-        f'<div class="skcnn"><style>{STYLE}</style><h1>{_first(diagnosis)}</h1><p class="soft">{summary}</p>'
+        f'<div class="skcnn"><style>{STYLE}</style><h1>Diagnosis: {diagnosis.verdict.lower()}</h1>'
+        f'<p class="soft">{summary}</p>'
         f"{causes}{_grid(diagnosis)}{_outcomes(diagnosis)}</div>"
     )
-
-
-def _first(diagnosis: "Diagnosis") -> str:
-    return escape(diagnosis.causes[0].title) if diagnosis.causes else "No finding"
 
 
 def _article(diagnosis: "Diagnosis", finding: Finding) -> str:
@@ -87,11 +87,12 @@ def _article(diagnosis: "Diagnosis", finding: Finding) -> str:
         + f'</td><td class="number">{"" if one.n is None else one.n}</td></tr>'
         for one in finding.evidence
     )
-    table = f"<table><tr><th>evidence</th><th>value</th><th>interval</th><th>n</th></tr>{rows}</table>" if rows else ""
+    header = "<tr><th>evidence</th><th>value</th><th>interval</th><th>n</th></tr>"
+    table = f'<table class="evidence">{header}{rows}</table>' if rows else ""
     after = diagnosis.consequences(finding.code)
     explains = "".join(f"<li>{escape(other.title)}: {escape(other.what)}</li>" for other in after)
     return (
-        f'<article class="{severity}"><h3><span class="badge">{severity}</span>{escape(finding.title)}</h3>'
+        f'<article class="{severity}"><h3>{escape(finding.title)}<span class="badge">{severity}</span></h3>'
         f'<p class="soft"><code>{escape(finding.code)}</code>, {escape(finding.cause)}</p>'
         f"<p>{escape(finding.what)}</p>{table}{'' if finding.chart is None else svg(finding.chart)}"
         f"<p><strong>Why it matters.</strong> {escape(finding.why)}</p>"

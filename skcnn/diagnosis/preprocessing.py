@@ -308,7 +308,7 @@ class SamplerBeforeSplit(Check):
     """Test rows made by a sampler: copies of rows of their class, or rows exactly between two of them (SMOTE).
 
     Threshold: of some class surely 10 percentage points more of the test rows than of another class. See Demircioğlu
-    (2024, https://doi.org/10.1186/s13040-024-00398-y) for what it does to scores.
+    (2024, https://doi.org/10.1038/s41598-024-62585-z) for what it does to scores: up to 0.37 of balanced accuracy.
     """
 
     code, cause, severity = "sampler_before_split", "preprocessing", 3

@@ -82,20 +82,27 @@ class Diagnosis:
 
     @property
     def summary(self) -> str:
-        """Scores and number of causes, in one sentence each."""
+        """Number of causes and scores, in one sentence each."""
         scores = "; ".join(
             f"{name} {score.value:.3f} [{score.low:.3f}, {score.high:.3f}]" for name, score in self.scores.items()
         )
+        return f"{self.verdict}. {scores[:1].upper()}{scores[1:]}." if scores else f"{self.verdict}."
+
+    @property
+    def verdict(self) -> str:
+        """How many causes were found, in words."""
         n = len(self.causes)
-        found = {0: "No finding", 1: "One cause"}.get(n, f"{n} causes")
-        return f"{found}. {scores[:1].upper()}{scores[1:]}." if scores else f"{found}."
+        return {0: "No finding", 1: "One cause"}.get(n, f"{n} causes")
 
     @property
     def counts(self) -> str:
         """How many checks ended in which state."""
         states = Counter(outcome.state for outcome in self.outcomes)
         kinds: tuple[State, ...] = get_args(State)
-        return f"{len(self.outcomes)} checks: " + ", ".join(f"{states[kind]} {kind}" for kind in kinds if states[kind])
+        named = {kind: f"{states[kind]} {kind}" for kind in kinds}
+        if states["finding"] != 1:
+            named["finding"] += "s"
+        return f"{len(self.outcomes)} checks: " + ", ".join(named[kind] for kind in kinds if states[kind])
 
     def suggest(self, max_candidates: int = 12) -> Suggestion:
         """Return the next grid, and the steps to add.
@@ -200,7 +207,8 @@ class Diagnosis:
         """
         from skcnn.diagnosis.charts import draw
 
-        return draw([finding.chart for finding in self.findings if finding.chart is not None])
+        charts = [finding.chart for finding in self.findings if finding.chart is not None]
+        return draw([chart for i, chart in enumerate(charts) if chart not in charts[:i]])
 
 
 def _wrapped(text: str, indent: str) -> list[str]:

@@ -89,7 +89,8 @@ class CovariateShift(Check):
     harm it; of any other estimator the inputs. What the output layer reads of the features is left out: there, and only
     there, a network that knows its training rows by heart tells them from test rows without any shift.
 
-    Threshold: area under the ROC curve of 0.65, and 0.1 beyond the largest of the permutations.
+    Threshold: area under the ROC curve of 0.65, and 0.1 beyond the largest of the permutations
+    (benchmarks/diagnosis.py).
     """
 
     code, cause, severity = "covariate_shift", "shift", 3

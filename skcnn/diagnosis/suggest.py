@@ -61,13 +61,23 @@ class Suggestion:
         return prod(len(values) for values in self.param_grid.values())
 
     def __str__(self) -> str:
-        lines = [f"{name}: {values}  ({', '.join(self.reasons[name])})" for name, values in self.param_grid.items()]
+        lines = [
+            f"{name}: {_readable(values)}  ({', '.join(self.reasons[name])})"
+            for name, values in self.param_grid.items()
+        ]
         lines += [f"add step {step.name!r}: {step.transformer}  ({step.finding})" for step in self.steps]
         if not lines:
             return "Nothing to search: " + ("no finding." if not self.advice else "no parameter answers the findings.")
         if self.scoring:
             lines.append(f"scoring={self.scoring!r}")
         return "\n".join(lines)
+
+
+def _readable(value: Any) -> str:
+    """Return values of a grid as text, numbers to four digits."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_readable, value))}]"
+    return f"{value:.4g}" if isinstance(value, float) else repr(value)
 
 
 # Cures ------------------------------------------------------------------------------------------------------------
