@@ -29,10 +29,9 @@ CHECK_ROWS = 3
 CHECK_TOLERANCE = 1e-4
 
 HINTS = {
-    ".keras": "What was written cannot be loaded again. Register layers of your own with "
+    ".keras": "The network cannot be written so that it can be loaded again. Register layers of your own with "
     "keras.saving.register_keras_serializable, and write a layer in place of a Lambda, or try .onnx.",
-    ".onnx": "What was written cannot be loaded again: the network has an operation that has no counterpart in ONNX; "
-    "try .keras.",
+    ".onnx": "The network has an operation that has no counterpart in ONNX; try .keras.",
 }
 
 
@@ -114,11 +113,15 @@ def export(
     about = _about(estimator, cnn)
     unfinished = path.with_name(f"{path.stem}-{uuid4().hex}{path.suffix}")
     write, run = (_write_keras, _run_keras) if path.suffix == ".keras" else (_write_onnx, _run_onnx)
+
+    def written_and_run(rows: np.ndarray) -> np.ndarray:
+        write(unfinished, flow, about)
+        return run(unfinished, rows)
+
     with building(cnn._topology.dtype):
         flow = _flow(steps, cnn, dtype or cnn._topology.dtype)
         try:
-            write(unfinished, flow, about)
-            _check(unfinished, flow, run)
+            _check(flow, written_and_run, HINTS[path.suffix])
             os.replace(unfinished, path)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -309,15 +312,17 @@ def _run_onnx(path: Path, rows: np.ndarray) -> np.ndarray:
     return np.asarray(session.run(None, {"X": rows})[-1])
 
 
-def _check(path: Path, flow: _Flow, run: Callable[[Path, np.ndarray], np.ndarray]) -> None:
-    """Load what was written and compare it with what is in memory, on a few made-up rows."""
+def _check(flow: _Flow, run: Callable[[np.ndarray], np.ndarray], hint: str) -> None:
+    """Have the file written and run on a few made-up rows, and compare it with what is in memory."""
     rng = np.random.default_rng(0)
-    rows = rng.normal(size=(CHECK_ROWS, *flow.rows.shape[1:])).astype(flow.rows.dtype)
+    rows = rng.uniform(0, 3, size=(CHECK_ROWS, *flow.rows.shape[1:])).astype(flow.rows.dtype)
     expected = flow.model(flow.outputs)(rows).numpy()
     try:
-        found = run(path, rows)
-    except Exception as error:  # whatever Keras, onnxruntime or an own layer raises
-        raise ValueError(f"{HINTS[path.suffix]} It was not kept ({type(error).__name__}: {error}).") from error
+        found = run(rows)
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # whatever Keras, tf2onnx, onnxruntime or an own layer raises
+        raise ValueError(f"{hint} Nothing was kept ({type(error).__name__}: {error}).") from error
     difference = np.abs(found - expected).max() / max(np.abs(expected).max(), np.finfo(expected.dtype).tiny)
     if not difference <= CHECK_TOLERANCE:
         raise ValueError(

@@ -82,7 +82,7 @@ def draw_augmentation() -> Any:
     from matplotlib.figure import Figure
 
     names = [name for name, rank in AUGMENTATIONS.items() if rank in (None, 2) and name not in ("jitter", "scaling")]
-    ways = [None, *names, ["translation", "rotation", "zoom", "noise"]]
+    ways: list[Any] = [None, *names, ["translation", "rotation", "zoom", "noise"]]
     image = load_digits().images[5:6, ..., None] / 16
     figure = Figure(figsize=(12, 4), layout="constrained")
     axes = figure.subplots(3, len(ways))
