@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from sklearn.base import clone
@@ -108,15 +108,25 @@ def _first(*grids: Grid) -> Grid:
 
 
 def regularise(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
-    """Penalise, drop, or prune, whichever the estimator knows."""
+    """Augment, penalise, drop, or prune, whichever the estimator knows."""
     l2 = params.get("l2")
     if isinstance(l2, Real):
-        return {**_numbers(params, "l2", max(0.01, 10 * float(l2))), **_numbers(params, "dropout", 0.5)}
+        grid = {**_numbers(params, "l2", max(0.01, 10 * float(l2))), **_numbers(params, "dropout", 0.5)}
+        return {**_augmentation(params, case), **grid}
     return _first(
         _scaled(params, "alpha", 100, 10_000),
         _scaled(params, "C", 0.1, 0.01),
         _numbers(params, "min_samples_leaf", 5, 20),
     )
+
+
+def _augmentation(params: Mapping[str, Any], case: Case) -> Grid:
+    """Return what leaves the class of most rows as it is, by the kind of rows; columns of a table have no order."""
+    if params.get("augmentation", "") is not None:
+        return {}
+    shape = params.get("input_shape") or case.inputs_train.shape[1:]
+    names = {2: ["time_shift", "scaling", "jitter"], 3: ["translation", "rotation", "zoom"]}
+    return {"augmentation": [None, names.get(len(shape), ["scaling", "noise"])]}
 
 
 def learning_rate(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
@@ -131,8 +141,9 @@ def slower(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> G
 
 
 def longer(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
-    """Train for five times as long."""
-    return _first(_scaled(params, "epochs", 5), _scaled(params, "max_iter", 5))
+    """Train for five times as long, and in steps three times as large."""
+    grid = _first(_scaled(params, "epochs", 5), _scaled(params, "max_iter", 5))
+    return {**grid, **_scaled(params, "learning_rate", 3)}
 
 
 def stop_early(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
@@ -142,15 +153,15 @@ def stop_early(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) 
     )
 
 
-def _filters(params: Mapping[str, Any]) -> tuple[str, tuple[int, ...]] | None:
+def _filters(params: Mapping[str, Any]) -> tuple[str, Any] | None:
+    """Return the parameter that says how wide a network is, and its value: a number, or one for each layer."""
     for name in ("network__filters", "hidden_layer_sizes"):
-        sizes = params.get(name)
-        if sizes is not None:
-            return name, (sizes,) if isinstance(sizes, int) else tuple(sizes)
+        if params.get(name) is not None:
+            return name, params[name]
     if isinstance(params.get("network"), str):
         from skcnn.networks import resolve_network
 
-        return "network__filters", tuple(resolve_network(params["network"]).filters)
+        return "network__filters", resolve_network(params["network"]).filters
     return None
 
 
@@ -159,7 +170,9 @@ def _resized(params: Mapping[str, Any], *factors: float) -> Grid:
     if found is None:
         return {}
     name, sizes = found
-    return {name: [sizes, *(tuple(max(1, round(size * factor)) for size in sizes) for factor in factors)]}
+    if isinstance(sizes, Integral):
+        return {name: [sizes, *(max(1, round(int(sizes) * factor)) for factor in factors)]}
+    return {name: [tuple(sizes), *(tuple(max(1, round(size * factor)) for size in sizes) for factor in factors)]}
 
 
 def larger(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
@@ -175,7 +188,10 @@ def smaller(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> 
 def deeper(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
     """One layer more, twice as wide."""
     found = _filters(params)
-    return {} if found is None else {found[0]: [found[1], (*found[1], 2 * found[1][-1])]}
+    if found is None or isinstance(found[1], Integral):
+        return {}
+    name, sizes = found
+    return {name: [tuple(sizes), (*sizes, 2 * sizes[-1])]}
 
 
 def balance(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
