@@ -56,14 +56,16 @@ class Setup:
     schedule: str = "cosine"
 
 
-# Residual networks take fewer epochs to learn the training part than FCN.
+# Residual networks take fewer epochs to learn the training part than FCN, which in batches of 8 does not learn that of
+# ArrowHead in 800 (loss 0.05, accuracy 0.81), in one batch of all 36 rows in 250 (0.006, 0.85): the statistics of a
+# small batch are noise to it.
 SETUPS = {
     "fcn": {
         "ItalyPowerDemand": Setup(100),
         "GunPoint": Setup(300),
-        "ArrowHead": Setup(800),
-        "OSULeaf": Setup(250),
-        "ACSF1": Setup(250),
+        "ArrowHead": Setup(250, batch_size=64),
+        "OSULeaf": Setup(150, batch_size=64),
+        "ACSF1": Setup(150, batch_size=64),
     },
     "resnet": {
         "ItalyPowerDemand": Setup(100),

@@ -54,7 +54,7 @@ def test_main_job_from_the_command_line(tmp_path):
     assert re.search(r"^1\. A rare class is missed \(class_shares", job.stdout, re.M)
     assert "priors: [None, [0.5, 0.5]]" in job.stdout
     assert str(page) in job.stdout
-    assert "<h1>A rare class is missed</h1>" in page.read_text()
+    assert "<h3>A rare class is missed<span" in page.read_text()
 
 
 def test_the_problem_is_as_described_and_the_test_set_apart():
