@@ -18,7 +18,10 @@ again; nothing changes in the others.
 
 The cure. Cases that a grid can cure are searched twice with as many fits: the grid of ``suggest()``, and as many
 candidates drawn from an uninformed one over learning rate, l2 and dropout. Scores are balanced accuracies on rows that
-neither search nor diagnosis has seen.
+neither search nor diagnosis has seen. On cells and pulses it raised the score in 75% of the cases, hardly ever where
+rows were few, and was surely worse than the uninformed grid where epochs were few; ``suggest()`` was then mended on the
+data that thresholds were set on (augmentation, larger steps), and is judged on other digits ("strokes") and on
+synthetic series ("tones"), which nobody had looked at.
 
 Finished cases are kept in the folder for temporary files, so that an interrupted run goes on where it was. One process
 takes about half an hour.
@@ -51,6 +54,7 @@ from skcnn.networks import Plain
 
 QUESTION = "Does the diagnosis name the cause that was planted, nothing on clean data, and does its grid cure?"
 SET_ON, JUDGED_ON = ("digits", "gratings", "photographs", "series", "shapes"), ("cells", "pulses")
+CURED_ON = ("strokes", "tones")
 N_TRAIN, N_TEST, N_FRESH = 400, 400, 600
 SEEDS, SET_SEEDS = 20, 2
 MOST_CANDIDATES = 4
@@ -142,6 +146,21 @@ def pulses(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
     return channels + rng.normal(scale=0.35, size=channels.shape), y
 
 
+def strokes(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Other ones of scikit-learn's digits."""
+    X, y = load_digits(return_X_y=True)
+    rows = rng.permutation(np.flatnonzero(np.isin(y, (1, 4, 7, 9))))[:n]
+    return (X[rows] / 16).reshape(-1, 8, 8, 1), y[rows]
+
+
+def tones(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """A wave of one of three lengths, of any phase and of changing strength, under noise."""
+    y = rng.integers(0, 3, n)
+    length = np.array([5.0, 7.0, 10.0])[y, None] * rng.uniform(0.92, 1.08, (n, 1))
+    wave = np.sin(2 * np.pi * (np.arange(36) / length + rng.uniform(0, 1, (n, 1)))) * rng.uniform(0.8, 1.5, (n, 1))
+    return (wave + rng.normal(scale=0.5, size=wave.shape))[..., None], y
+
+
 DATA = {
     "digits": digits,
     "gratings": gratings,
@@ -150,6 +169,8 @@ DATA = {
     "cells": cells,
     "shapes": shapes,
     "pulses": pulses,
+    "strokes": strokes,
+    "tones": tones,
 }
 
 
@@ -557,7 +578,7 @@ def answer(frame: pd.DataFrame, cures: pd.DataFrame) -> str:
     parts += [f"### Where thresholds were set: {', '.join(SET_ON)}", bars(of_data["set"]), by_cause(of_data["set"])]
     if len(cures):
         parts += [
-            f"### The cure, on {' and '.join(JUDGED_ON)}",
+            f"### The cure, on {' and '.join(CURED_ON)}",
             cure_bars(cures),
             "Balanced accuracy on rows that nobody has seen; both grids have as many candidates. Bold: the 95% "
             "interval leaves out 0.",
@@ -583,7 +604,7 @@ def main() -> None:
         return
     curable = [name for name, one in CAUSES.items() if one.curable]
     cures = pd.DataFrame(
-        cure(data, name, seed, version) for data in JUDGED_ON for name in curable for seed in range(CURE_SEEDS)
+        cure(data, name, seed, version) for data in CURED_ON for name in curable for seed in range(CURE_SEEDS)
     )
     write_section("diagnosis", "Diagnosis", QUESTION, answer(frame, cures))
 
