@@ -87,9 +87,8 @@ def test_pictures_are_those_of_the_readme(tmp_path):
     kept = sorted(FOLDER.glob("*.png"))
     assert sorted(path.name for path in drawn) == [path.name for path in kept]
     for path in drawn:
-        width, height = Image.open(path).size
-        their_width, their_height = Image.open(FOLDER / path.name).size
-        assert (width, height) == pytest.approx((their_width, their_height), rel=0.1)  # fonts differ
-        assert len(np.unique(np.asarray(Image.open(path).convert("L")))) > 50
+        with Image.open(path) as ours, Image.open(FOLDER / path.name) as theirs:
+            assert ours.size == pytest.approx(theirs.size, rel=0.1)  # fonts differ
+            assert len(np.unique(np.asarray(ours.convert("L")))) > 50
     readme = (FOLDER.parents[1] / "README.md").read_text()
     assert sorted(re.findall(r"\(skcnn/examples/(.*\.png)\)", readme)) == [path.name for path in kept]
