@@ -559,6 +559,28 @@ def test_the_same_with_momentum_and_with_clipped_rmsprop(settings, rows):
     check_agreement(KerasRegressor(regression_model, loss="mse", **settings), *targets(rows), epochs=2)
 
 
+def test_an_optimizer_object_trains_nothing_itself(rows):
+    X, y = targets(rows)
+    optimizer = keras.optimizers.SGD(0.02, momentum=0.9)
+    estimator = KerasRegressor(regression_model, loss="mse", optimizer=optimizer, epochs=2, **QUIET)
+    first = estimator.fit(X, y).predict(X)
+    assert estimator.optimizer is optimizer
+    assert not optimizer.built
+    assert estimator.model_.optimizer.iterations == 4
+    np.testing.assert_array_equal(clone(estimator).fit(X, y).predict(X), first)
+    np.testing.assert_array_equal(estimator.fit(X, y).predict(X), first)  # again, on a new model
+
+
+def test_convert_of_an_estimator_of_scikeras_whose_optimizer_object_has_trained(rows, monkeypatch):
+    for name in {"__reduce__", "__deepcopy__"} & vars(keras.optimizers.Optimizer).keys():
+        monkeypatch.delattr(keras.optimizers.Optimizer, name)  # copied in Keras' own way, as where skcnn imports scikeras
+    X, y = targets(rows)
+    optimizer = keras.optimizers.SGD(0.02, momentum=0.9)
+    fitted = wrappers.KerasRegressor(regression_model, loss="mse", optimizer=optimizer, **QUIET).fit(X, y)
+    assert optimizer.built
+    np.testing.assert_allclose(convert(fitted).predict(X), fitted.predict(X), atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fitted_estimator_converts_to_a_fitted_one(kind, rows):
     estimator, data, _ = KINDS[kind]

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_array, validate_data
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from skcnn.persistence import VersionNote
+from skcnn.scikeras.settings import new_optimizer
 from skcnn.splitting import inner_split, labels_to_stratify
 from skcnn.weights import check_row_weights
 
@@ -81,6 +82,11 @@ class RepairedWrapper(
         self.__dict__.update(getattr(self.feature_encoder_, "get_metadata", dict)())
         self.model_ = self._build_keras_model()
         self._initialize_callbacks()
+
+    def _get_compile_kwargs(self) -> dict[str, Any]:
+        """Let each model train an optimizer of its own: one that has trained fits no other model, and cannot be cloned."""
+        settings = super()._get_compile_kwargs()
+        return settings | {"optimizer": new_optimizer(settings["optimizer"])}
 
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, warm_start: bool, epochs: int, initial_epoch: int, **kwargs: Any

@@ -1,5 +1,6 @@
 """From a scikeras estimator to the skcnn estimator that trains the same network in the same way, on the fast engine."""
 
+import copy
 from typing import Any
 
 import keras
@@ -11,7 +12,7 @@ from sklearn.utils import check_random_state
 
 from skcnn.fitting import Fit
 from skcnn.scikeras.converted import ConvertedClassifier, ConvertedRegressor, ModelFunction, compiled_with
-from skcnn.scikeras.settings import NotCarried, loss_settings, optimizer_settings
+from skcnn.scikeras.settings import NotCarried, loss_settings, new_optimizer, optimizer_settings
 from skcnn.scikeras.wrappers import KerasClassifier, KerasRegressor
 from skcnn.targets import ClassTarget, RegressionTarget
 from skcnn.training.blueprint import building
@@ -92,11 +93,18 @@ def convert(estimator: Any) -> ConvertedClassifier | ConvertedRegressor:
     settings = compiled | _training_settings(estimator)
     if is_classifier:
         settings["class_weight"] = estimator.class_weight
-    network = ModelFunction(clone(estimator), carried=compiled)
+    network = ModelFunction(_unfitted(estimator), carried=compiled)
     converted = (ConvertedClassifier if is_classifier else ConvertedRegressor)(network, **settings)
     if estimator.initialized_:
         _carry_weights(estimator, converted)
     return converted
+
+
+def _unfitted(estimator: Any) -> Any:
+    """Return a clone, also of an estimator whose optimizer object has trained, which Keras cannot copy."""
+    same = copy.copy(estimator)
+    same.optimizer = new_optimizer(estimator.optimizer)
+    return clone(same)
 
 
 # Optimizer and loss --------------------------------------------------------------------------------------------------
@@ -122,10 +130,10 @@ def _model_of(estimator: Any) -> Any:
     """Return the Keras model of an estimator, or None if it cannot be built before data are seen."""
     if estimator.initialized_:
         return estimator.model_
-    function = clone(estimator)._check_model_param()
+    function = _unfitted(estimator)._check_model_param()
     if has_param(function, "meta") or accepts_kwargs(function):
         return None
-    builder = clone(estimator)
+    builder = _unfitted(estimator)
     builder._random_state = None
     return builder._build_keras_model()
 
@@ -165,7 +173,7 @@ def _check_names(params: dict[str, Any]) -> None:
 
 def _early_stopping(estimator: Any, validation_split: float) -> dict[str, Any]:
     """Return what stands for the callbacks and the validation split."""
-    builder = clone(estimator)
+    builder = _unfitted(estimator)
     builder._initialize_callbacks()
     callbacks = [one for given in builder._fit_callbacks for one in (given if isinstance(given, list) else [given])]
     callbacks = [one for one in callbacks if not isinstance(one, keras.callbacks.TerminateOnNaN)]  # skcnn always does

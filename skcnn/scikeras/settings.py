@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from scikeras.utils import loss_name
 
-__all__ = ["NotCarried", "loss_settings", "optimizer_settings", "wanted_ending"]
+__all__ = ["NotCarried", "loss_settings", "new_optimizer", "optimizer_settings", "wanted_ending"]
 
 # What each of skcnn's update rules takes for granted; learning rate, momentum and clipnorm are its parameters.
 _FIXED: dict[str, dict[str, Any]] = {
@@ -37,6 +37,13 @@ class NotCarried(ValueError):
 
     def __init__(self, what: str, why: str) -> None:
         super().__init__(f"{what} cannot be carried: {why}")
+
+
+def new_optimizer(optimizer: Any) -> Any:
+    """Return an optimizer of the same settings that has trained nothing; names and classes as they are."""
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        return optimizer
+    return type(optimizer).from_config(optimizer.get_config())
 
 
 def optimizer_settings(optimizer: Any) -> dict[str, Any]:
