@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from skcnn.command.console import DataError, paragraph, quiet_start
+from skcnn.command.console import DataError, paragraph
+from skcnn.training.greetings import quiet_start
 
 __all__ = ["main"]
 
@@ -178,6 +179,7 @@ def _check_out(out: str) -> None:
 
 
 def _start() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # of TensorFlow's log errors alone, from then on
     with quiet_start():
         import skcnn
 

@@ -3,6 +3,7 @@
 import copy
 import math
 import os
+from contextlib import nullcontext
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skcnn.augmentation import AUGMENTATIONS, check_augmentation, layer_key, listed
-from skcnn.callbacks import CallbackSupportMixin, FitTasks
+from skcnn.callbacks import CallbackSupportMixin, FitTasks, shows_bars
 from skcnn.diagram import DiagramMixin
 from skcnn.fingerprint import object_key
 from skcnn.fitting import Fit, HeldOut
@@ -25,6 +26,7 @@ from skcnn.persistence import VersionNote
 from skcnn.splitting import inner_split, labels_to_stratify
 from skcnn.training.blueprint import Topology, building
 from skcnn.training.checkpoints import memory_folder
+from skcnn.training.greetings import quiet_start
 from skcnn.training.loop import Progress
 from skcnn.training.pool import pool
 from skcnn.training.program import Program
@@ -221,7 +223,8 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, BaseEstimator):
         wanted = self._wanted_shares(target)
         input_shape = resolve_input_shape(self.input_shape, self._row_shape)
         X_rows = as_rows(X, input_shape, self.dtype)
-        start_for(math.prod(input_shape[:-1]))
+        with quiet_start() if shows_bars(self) else nullcontext():  # its greetings would tear the bars
+            start_for(math.prod(input_shape[:-1]))
         seed = self._seed if resume else int(check_random_state(self.random_state).randint(2**31 - 1))
 
         callbacks = copy_callbacks(self.callbacks)
