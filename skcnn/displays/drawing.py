@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-__all__ = ["as_picture", "final_estimator", "label_of", "limits_of", "panels", "row_shape_of", "show_row"]
+__all__ = ["as_picture", "final_estimator", "ink", "label_of", "limits_of", "panels", "row_shape_of", "show_row"]
 
 
 def final_estimator(estimator: Any) -> Any:
@@ -39,10 +39,17 @@ def row_shape_of(X: np.ndarray, input_shape: Any, estimator: Any = None) -> tupl
     return shape
 
 
-def label_of(value: Any) -> str:
+def label_of(value: Any, longest: int = 28) -> str:
     """Return a short label for a class or a parameter value."""
     text = f"{value:.4g}" if isinstance(value, (float, np.floating)) else str(value)
-    return text if len(text) <= 28 else f"{text[:27]}…"
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def ink() -> Any:
+    """Return the colour of text, which stands out from the background, be that light or dark."""
+    from matplotlib import rcParams
+
+    return rcParams["text.color"]
 
 
 def panels(
