@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-__all__ = ["WIDTH", "DataError", "Progress", "duration", "paragraph"]
+__all__ = ["WIDTH", "DataError", "Progress", "duration", "number", "paragraph"]
 
 WIDTH = 100
 
@@ -63,6 +63,11 @@ class Progress:
                 print(f"\r{line:60}", end="", flush=True)
             elif 4 * self._done // self.total > quarter:
                 print(line, flush=True)
+
+
+def number(value: float, sign: str = "") -> str:
+    """Return three decimals of a score, four digits of what is larger; with ``sign="+"`` a sign always."""
+    return f"{value:{sign}z.3f}" if abs(value) < 10 else f"{value:{sign}.4g}"
 
 
 def duration(seconds: float) -> str:

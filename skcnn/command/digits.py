@@ -8,7 +8,7 @@ import joblib
 
 import skcnn
 from skcnn import demo
-from skcnn.command.console import Progress, paragraph
+from skcnn.command.console import Progress, number, paragraph
 
 __all__ = ["print_diagnosis", "print_scores", "run"]
 
@@ -71,11 +71,17 @@ def print_grid(search: Any) -> None:
 
 def print_scores(comparisons: Any, titles: tuple[str, str]) -> None:
     """Print the scores of both ways on the test set, and their difference."""
-    print(f"\n  {'':24}{titles[0]:>22}{titles[1]:>22}{'difference':>24}")
-    for name, (wrong, right, difference) in comparisons.items():
-        cells = [f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]" for one in (wrong, right)]
-        cells.append(f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]")
-        print(f"  {name:24}{cells[0]:>22}{cells[1]:>22}{cells[2]:>26}")
+    rows = [["", *titles, "difference"]]
+    for name, estimates in comparisons.items():
+        cells = [
+            f"{number(one.value, sign)} [{number(one.low, sign)}, {number(one.high, sign)}]"
+            for one, sign in zip(estimates, ("", "", "+"), strict=True)
+        ]
+        rows.append([name, *cells])
+    first, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
+    print()
+    for name, *cells in rows:
+        print(f"  {name:{first}}" + "".join(f"{cell:>{width + 4}}" for cell, width in zip(cells, widths, strict=True)))
 
 
 def print_diagnosis(diagnosis: Any, out: str) -> None:
