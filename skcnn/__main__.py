@@ -190,10 +190,11 @@ def _digits(options: argparse.Namespace) -> int:
     for name in ("target", "groups", "test", "shape", "regression", "scoring", "grid", "epochs"):
         if getattr(options, name):
             raise DataError(f"--{name} needs DATA: python -m skcnn DATA --{name} ... (--help explains)")
-    _start()
     from skcnn.command import digits
 
-    return digits.run(options.seed, options.jobs, options.out)
+    problem = digits.introduce(options.seed)
+    _start()
+    return digits.run(problem, options.seed, options.jobs, options.out)
 
 
 def _own(options: argparse.Namespace) -> int:

@@ -66,6 +66,13 @@ def test_the_problem_is_as_described_and_the_test_set_apart():
     assert set(map(bytes, problem.X_train)) != set(map(bytes, demo.rare_digit(random_state=1).X_train))
 
 
+def test_the_problem_is_told_before_tensorflow_is_waited_for():
+    code = "import sys; from skcnn.command.digits import introduce; introduce(0); print('tensorflow' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "256 images to learn from, 13 of them 8s" in said
+    assert said.endswith("\nFalse\n")
+
+
 @pytest.fixture
 def scored(rng):
     y = np.r_[np.ones(30, int), np.zeros(170, int)]

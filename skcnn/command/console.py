@@ -17,7 +17,7 @@ class DataError(ValueError):
 
 def paragraph(text: str) -> None:
     """Print a paragraph after an empty line."""
-    print("\n" + textwrap.fill(text, WIDTH))
+    print("\n" + textwrap.fill(text, WIDTH), flush=True)
 
 
 class Progress:
