@@ -5,7 +5,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
-from skcnn.displays.drawing import label_of, limits_of, panels, row_shape_of, show_row
+from skcnn.displays.drawing import aspect_of, label_of, limits_of, panels, row_shape_of, show_row
 
 __all__ = ["ErrorsDisplay"]
 
@@ -84,9 +84,7 @@ class ErrorsDisplay:
         """
         n_columns = max(1, min(self.COLUMNS, len(self.X)))
         n_rows = max(1, -(-len(self.X) // n_columns))
-        is_image = self.X.ndim > 3 and len(self.X)
-        aspect = min(2.0, max(0.5, self.X.shape[-3] / self.X.shape[-2])) if is_image else 1.0
-        size = (max(4.0, 1.5 * n_columns), 0.6 + n_rows * (0.5 + 1.35 * aspect))
+        size = (max(4.0, 1.5 * n_columns), 0.6 + n_rows * (0.5 + 1.35 * aspect_of(self.X)))
         self.figure_, axes = panels(type(self).__name__, ax, (n_rows, n_columns), size=size)
         self.ax_ = axes.ravel()
         limits = limits_of(self.X)
