@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skcnn.augmentation import AUGMENTATIONS, check_augmentation, layer_key, listed
+from skcnn.augmentation import AUGMENTATIONS, check_augmentation, check_known, layer_key, listed
 from skcnn.callbacks import CallbackSupportMixin, FitTasks, shows_bars
 from skcnn.diagram import DiagramMixin
 from skcnn.fingerprint import object_key
@@ -31,7 +31,7 @@ from skcnn.training.loop import Progress
 from skcnn.training.pool import pool
 from skcnn.training.program import Program
 from skcnn.training.threads import start_for, start_tensorflow
-from skcnn.validation import as_rows, check_groups, check_X, check_X_y, nearest, resolve_input_shape
+from skcnn.validation import KnownArguments, as_rows, check_groups, check_X, check_X_y, nearest, resolve_input_shape
 from skcnn.weights import check_row_weights
 
 __all__ = ["PENALTY", "RATE", "BaseCNN"]
@@ -40,7 +40,7 @@ RATE = Interval(Real, 0, 1, closed="left")
 PENALTY = Interval(Real, 0, None, closed="left")
 
 
-class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, BaseEstimator):
+class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, BaseEstimator):
     """What classifier and regressor share: checks, the fit, and the outputs of the network."""
 
     # Keras builds the network again from its description when it predicts.
@@ -123,6 +123,14 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, BaseEstimator):
                     f"Invalid parameter {name!r} for {type(self).__name__}{nearest(name, known)} "
                     f"Valid parameters of {head}={type(inner).__name__} are: {known}."
                 )
+
+    def _check_values(self) -> None:
+        """Refuse what the constraints of single parameters let pass, whatever the data: for `fit` and `check_grid`."""
+        check_known(self.augmentation)
+        sampler = getattr(self, "sampler", None)
+        if isinstance(sampler, type):
+            name = sampler.__name__
+            raise TypeError(f"sampler is the class {name}; expected an object made from it, such as {name}().")
 
     # Fit --------------------------------------------------------------------------------------------------------
 
@@ -213,6 +221,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, BaseEstimator):
         tasks: FitTasks | None = None,
     ) -> None:
         """Validate, split, weigh, build, train, record."""
+        self._check_values()
         strengths = self._strengths()
         memory_folder(self.memory)  # refuses a file
         weight = check_row_weights(sample_weight, len(X))

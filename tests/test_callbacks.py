@@ -253,7 +253,7 @@ def test_memory_goes_with_progress_bars_but_not_with_callbacks_that_look(few, tm
     assert "Fit 4 epochs on" in capsys.readouterr().out
     longer.set_callbacks(callback.ProgressBar()).fit(*few)
     output = capsys.readouterr().out
-    assert "Fit 1 epochs after 3 trained earlier" in output
+    assert "Fit 1 epoch after 3 trained earlier" in output
     assert "100%" in output
 
 
