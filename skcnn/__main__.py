@@ -45,8 +45,8 @@ names in a grid:
   cnn__network__... of its network, such as cnn__network__filters: [[16, 32], [32, 64, 128]]
   balance           samplers of imbalanced-learn by name: ["passthrough", "SMOTE", "RandomUnderSampler"]
 
-Targets with fractions are regression (--regression says so for whole numbers). Of two classes 1 of 0 and 1 is
-the one to find, of others the rarer one. Ctrl-C stops and reports the scores so far. Exit codes: 0 done, 2 wrong
+Targets with fractions are regression (--regression says so for whole numbers). Of two classes the rarer one is
+to be found, or 1 if they are 0 and 1. Ctrl-C stops and reports the scores so far. Exit codes: 0 done, 2 wrong
 data or options, 130 interrupted. Nothing is written but the page of the diagnosis, to --out.
 """
 
