@@ -106,7 +106,7 @@ class ReliabilityDisplay:
         label = label_of(self.pos_label, 20)
         curve.set(ylabel="share that is right" if top else f"share of class {label}", ylim=(-0.03, 1.03))
         curve.grid(alpha=0.3)
-        curve.legend(loc="best")
+        curve.legend(loc="best", fontsize="small")
         left, right = self.edges.T
         histogram.bar(left, self.counts, width=right - left, align="edge", edgecolor="white")
         # A bin with one row must still be seen beside one with a thousand.
