@@ -271,6 +271,14 @@ os.system("echo after >&2")
         assert job.stderr == "another thread\nafter\n"
 
 
+def test_without_standard_error_nothing_is_held_back():
+    code = "from skcnn.training.greetings import held_stderr\nwith held_stderr():\n    print('done')"
+    job = subprocess.run(
+        ["sh", "-c", '"$0" -c "$1" 2>&-', sys.executable, code], capture_output=True, text=True, check=True
+    )
+    assert job.stdout == "done\n"
+
+
 def test_help_and_unknown_arguments(capsys):
     with pytest.raises(SystemExit) as done:
         main(["--help"])

@@ -47,6 +47,9 @@ def held_stderr() -> Iterator[None]:
 
     All is shown if the block fails.
     """
+    if sys.stderr is None:  # Python has none in a service or a windowed program
+        yield
+        return
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as held:
