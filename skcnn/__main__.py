@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from skcnn.command.console import DataError, paragraph, quiet_start
+from skcnn.command.console import DataError, paragraph
+from skcnn.training.greetings import quiet_start
 
 __all__ = ["main"]
 
@@ -44,8 +45,8 @@ names in a grid:
   cnn__network__... of its network, such as cnn__network__filters: [[16, 32], [32, 64, 128]]
   balance           samplers of imbalanced-learn by name: ["passthrough", "SMOTE", "RandomUnderSampler"]
 
-Targets with fractions are regression (--regression says so for whole numbers). Of two classes 1 of 0 and 1 is
-the one to find, of others the rarer one. Ctrl-C stops and reports the scores so far. Exit codes: 0 done, 2 wrong
+Targets with fractions are regression (--regression says so for whole numbers). Of two classes the rarer one is
+to be found, or 1 if they are 0 and 1. Ctrl-C stops and reports the scores so far. Exit codes: 0 done, 2 wrong
 data or options, 130 interrupted. Nothing is written but the page of the diagnosis, to --out.
 """
 
@@ -178,6 +179,7 @@ def _check_out(out: str) -> None:
 
 
 def _start() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # of TensorFlow's log errors alone, from then on
     with quiet_start():
         import skcnn
 
@@ -188,10 +190,11 @@ def _digits(options: argparse.Namespace) -> int:
     for name in ("target", "groups", "test", "shape", "regression", "scoring", "grid", "epochs"):
         if getattr(options, name):
             raise DataError(f"--{name} needs DATA: python -m skcnn DATA --{name} ... (--help explains)")
-    _start()
     from skcnn.command import digits
 
-    return digits.run(options.seed, options.jobs, options.out)
+    problem = digits.introduce(options.seed)
+    _start()
+    return digits.run(problem, options.seed, options.jobs, options.out)
 
 
 def _own(options: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from sklearn.utils import check_array, check_random_state
 from skcnn.fingerprint import object_key
 from skcnn.validation import nearest, resolve_input_shape
 
-__all__ = ["AUGMENTATIONS", "augment", "check_augmentation", "layer_key", "listed"]
+__all__ = ["AUGMENTATIONS", "augment", "check_augmentation", "check_known", "layer_key", "listed"]
 
 # Name, and the kind of rows that it is for, by their axes besides the channels; None is any kind.
 AUGMENTATIONS: dict[str, int | None] = {
@@ -103,20 +103,9 @@ def check_augmentation(augmentation: Any, input_shape: Sequence[int]) -> tuple[A
     TypeError
         If something else than names and Keras layers is given.
     """
+    check_known(augmentation)
     for one in listed(augmentation):
-        if not isinstance(one, str):
-            if not _is_layer(one):
-                raise TypeError(
-                    f"augmentation has {one!r}; expected names among {list(AUGMENTATIONS)} and Keras layers such as "
-                    "keras.layers.RandomRotation(0.1)."
-                )
-            continue
-        if one not in AUGMENTATIONS:
-            raise ValueError(
-                f"augmentation has the unknown name {one!r}{nearest(one, AUGMENTATIONS)} Known are "
-                f"{list(AUGMENTATIONS)}."
-            )
-        rank = AUGMENTATIONS[one]
+        rank = AUGMENTATIONS[one] if isinstance(one, str) else None
         if rank is not None and rank != len(input_shape) - 1:
             fitting = [name for name, its in AUGMENTATIONS.items() if its in (None, len(input_shape) - 1)]
             raise ValueError(
@@ -124,6 +113,21 @@ def check_augmentation(augmentation: Any, input_shape: Sequence[int]) -> tuple[A
                 f"some of {fitting}, or set input_shape."
             )
     return listed(augmentation)
+
+
+def check_known(augmentation: Any) -> None:
+    """Raise what `check_augmentation` raises whatever the rows are."""
+    for one in listed(augmentation):
+        if not isinstance(one, str) and not _is_layer(one):
+            raise TypeError(
+                f"augmentation has {one!r}; expected names among {list(AUGMENTATIONS)} and Keras layers such as "
+                "keras.layers.RandomRotation(0.1)."
+            )
+        if isinstance(one, str) and one not in AUGMENTATIONS:
+            raise ValueError(
+                f"augmentation has the unknown name {one!r}{nearest(one, AUGMENTATIONS)} Known are "
+                f"{list(AUGMENTATIONS)}."
+            )
 
 
 def _is_layer(value: Any) -> bool:

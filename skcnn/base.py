@@ -3,6 +3,7 @@
 import copy
 import math
 import os
+from contextlib import nullcontext
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -14,8 +15,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skcnn.augmentation import AUGMENTATIONS, check_augmentation, layer_key, listed
-from skcnn.callbacks import CallbackSupportMixin, FitTasks
+from skcnn.augmentation import AUGMENTATIONS, check_augmentation, check_known, layer_key, listed
+from skcnn.callbacks import CallbackSupportMixin, FitTasks, shows_bars
 from skcnn.diagram import DiagramMixin
 from skcnn.fingerprint import object_key
 from skcnn.fitting import Fit, HeldOut
@@ -25,11 +26,12 @@ from skcnn.persistence import VersionNote
 from skcnn.splitting import inner_split, labels_to_stratify
 from skcnn.training.blueprint import Topology, building
 from skcnn.training.checkpoints import memory_folder
+from skcnn.training.greetings import quiet_start
 from skcnn.training.loop import Progress
 from skcnn.training.pool import pool
 from skcnn.training.program import Program
 from skcnn.training.threads import start_for, start_tensorflow
-from skcnn.validation import as_rows, check_groups, check_X, check_X_y, nearest, resolve_input_shape
+from skcnn.validation import KnownArguments, as_rows, check_groups, check_X, check_X_y, nearest, resolve_input_shape
 from skcnn.weights import check_row_weights
 
 __all__ = ["PENALTY", "RATE", "BaseCNN"]
@@ -38,7 +40,7 @@ RATE = Interval(Real, 0, 1, closed="left")
 PENALTY = Interval(Real, 0, None, closed="left")
 
 
-class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, BaseEstimator):
+class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, BaseEstimator):
     """What classifier and regressor share: checks, the fit, and the outputs of the network."""
 
     # Keras builds the network again from its description when it predicts.
@@ -121,6 +123,14 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, BaseEstimator):
                     f"Invalid parameter {name!r} for {type(self).__name__}{nearest(name, known)} "
                     f"Valid parameters of {head}={type(inner).__name__} are: {known}."
                 )
+
+    def _check_values(self) -> None:
+        """Refuse what the constraints of single parameters let pass, whatever the data: for `fit` and `check_grid`."""
+        check_known(self.augmentation)
+        sampler = getattr(self, "sampler", None)
+        if isinstance(sampler, type):
+            name = sampler.__name__
+            raise TypeError(f"sampler is the class {name}; expected an object made from it, such as {name}().")
 
     # Fit --------------------------------------------------------------------------------------------------------
 
@@ -211,6 +221,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, BaseEstimator):
         tasks: FitTasks | None = None,
     ) -> None:
         """Validate, split, weigh, build, train, record."""
+        self._check_values()
         strengths = self._strengths()
         memory_folder(self.memory)  # refuses a file
         weight = check_row_weights(sample_weight, len(X))
@@ -221,7 +232,8 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, BaseEstimator):
         wanted = self._wanted_shares(target)
         input_shape = resolve_input_shape(self.input_shape, self._row_shape)
         X_rows = as_rows(X, input_shape, self.dtype)
-        start_for(math.prod(input_shape[:-1]))
+        with quiet_start() if shows_bars(self) else nullcontext():  # its greetings would tear the bars
+            start_for(math.prod(input_shape[:-1]))
         seed = self._seed if resume else int(check_random_state(self.random_state).randint(2**31 - 1))
 
         callbacks = copy_callbacks(self.callbacks)

@@ -20,17 +20,26 @@ except ImportError:  # scikit-learn before 1.9 has no callbacks
         """Nothing to support."""
 
 
-__all__ = ["CallbackSupportMixin", "EpochTasks", "FitTasks", "fit_task", "follows_epochs"]
+__all__ = ["CallbackSupportMixin", "EpochTasks", "FitTasks", "fit_task", "follows_epochs", "shows_bars"]
 
 
 def follows_epochs(estimator: Any) -> bool:
     """Tell whether an estimator has callbacks that may look at, or stop after, any epoch; progress bars do not."""
+    return any(not bar for bar in _are_bars(estimator))
+
+
+def shows_bars(estimator: Any) -> bool:
+    """Tell whether a progress bar is set on an estimator, or on a search or pipeline around it."""
+    return any(_are_bars(estimator))
+
+
+def _are_bars(estimator: Any) -> list[bool]:
     callbacks = getattr(estimator, "_skl_callbacks", [])
     if not callbacks:
-        return False
+        return []
     from sklearn.callback import ProgressBar
 
-    return any(type(callback) is not ProgressBar for callback in callbacks)
+    return [type(callback) is ProgressBar for callback in callbacks]
 
 
 @contextmanager

@@ -127,4 +127,9 @@ def _refusals(part: Any) -> list[str]:
             validate_parameter_constraints(part._parameter_constraints, {name: value}, type(part).__name__)
         except InvalidParameterError as error:
             found.append(str(error))
+    if not found and hasattr(part, "_check_values"):  # what skcnn's own know beyond that
+        try:
+            part._check_values()
+        except (ValueError, TypeError) as error:
+            found.append(str(error))
     return found

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from skcnn.base import BaseCNN
-from skcnn.displays.drawing import label_of, limits_of, panels, show_row
+from skcnn.displays.drawing import aspect_of, label_of, limits_of, panels, show_row
 from skcnn.pipelines import fitted_steps
 from skcnn.targets import ClassTarget
 from skcnn.training.threads import start_tensorflow
@@ -14,6 +14,7 @@ from skcnn.validation import as_rows, check_X
 
 __all__ = ["SaliencyDisplay", "grad_cam", "saliency"]
 
+WIDTH = 20  # letters above a picture
 ROWS_AT_ONCE = 64  # of which all activations are kept for the gradient
 
 
@@ -193,7 +194,8 @@ class SaliencyDisplay:
         self : SaliencyDisplay
         """
         n = len(self.X)
-        self.figure_, self.ax_ = panels(type(self).__name__, ax, (2, n), size=(max(3.2, 1.5 * n), 3.4))
+        size = (max(3.2, 1.5 * n), 0.5 + 2.9 * aspect_of(self.X))
+        self.figure_, self.ax_ = panels(type(self).__name__, ax, (2, n), size=size)
         limits = limits_of(self.X)
         for (above, below), row, heat, title in zip(self.ax_.T, self.X, self.maps, self.titles, strict=True):
             show_row(above, row, limits)
@@ -373,20 +375,25 @@ def _resized(maps: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def _titles(predicted: np.ndarray, target: Any) -> list[str]:
     """Return what was predicted for each row and, if it was asked for, what the map is for."""
-    shown = [label_of(value) if np.ndim(value) == 0 else str(value) for value in predicted]
+    shown = [label_of(value if np.ndim(value) == 0 else str(value), WIDTH) for value in predicted]
     if target is None:
         return shown
     asked = np.broadcast_to(np.asarray(target), len(shown))
-    return [f"{text}\nmap of {label_of(one)}" for text, one in zip(shown, asked, strict=True)]
+    return [f"{text}\nmap of {label_of(one, WIDTH - 7)}" for text, one in zip(shown, asked, strict=True)]
 
 
 def _show_heat(ax: Any, heat: np.ndarray, row: np.ndarray) -> None:
     """Lay a map over a drawn row: over its middle slice for volumes, behind the lines for series."""
+    from matplotlib.colors import LinearSegmentedColormap
+
     heat = heat / (heat.max() or 1.0)
     if heat.ndim == 1:
         low, high = ax.get_ylim()
         extent = (-0.5, len(heat) - 0.5, low, high)
-        ax.imshow(heat[None], cmap="Reds", vmin=0, vmax=1, aspect="auto", extent=extent, zorder=0)
+        red = LinearSegmentedColormap.from_list(
+            "heat", [(0.85, 0, 0, 0), (0.85, 0, 0, 1)]
+        )  # clear where nothing counts
+        ax.imshow(heat[None], cmap=red, vmin=0, vmax=1, aspect="auto", extent=extent, zorder=0)
         return
     heat = heat[len(row) // 2] if heat.ndim == 3 else heat
     ax.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.65)

@@ -43,7 +43,8 @@ class Printer:
     def finish(self, progress: Progress) -> None:
         """Print how training went."""
         earlier = f" after {self._first} trained earlier" if self._first else ""
+        n_epochs = progress.epoch - self._first
         print(
-            f"Fit {progress.epoch - self._first} epochs{earlier} on {self.n_rows} rows in "
+            f"Fit {n_epochs} epoch{'s' if n_epochs != 1 else ''}{earlier} on {self.n_rows} rows in "
             f"{perf_counter() - self._start:.3f} s, best epoch: {progress.best_epoch}"
         )

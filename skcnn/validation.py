@@ -1,13 +1,15 @@
 """Checks of X, y and what comes with them, before any work is done; statistics of the training rows."""
 
+import inspect
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils.validation import validate_data
 
 __all__ = [
+    "KnownArguments",
     "as_rows",
     "check_X",
     "check_X_y",
@@ -60,6 +62,20 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     """Return "; did you mean ...?" with the valid name that is most like `name`, or a full stop if none is."""
     close = get_close_matches(name, list(valid), n=1)
     return f"; did you mean {close[0]!r}?" if close else "."
+
+
+class KnownArguments:
+    """Has an argument of ``__init__`` that does not exist refused with the nearest that does, as in `set_params`.
+
+    Python itself does so from 3.13 on.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: D102 - not for users to call
+        known = inspect.signature(cls.__init__).parameters
+        unknown = [name for name in kwargs if name not in known]
+        if unknown and not any(one.kind is one.VAR_KEYWORD for one in known.values()):
+            raise TypeError(f"{cls.__name__} got an unexpected argument {unknown[0]!r}{nearest(unknown[0], known)}")
+        return super().__new__(cls)
 
 
 def resolve_input_shape(input_shape: Any, row_shape: tuple[int, ...]) -> tuple[int, ...]:

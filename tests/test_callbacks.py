@@ -1,6 +1,9 @@
 """scikit-learn's callbacks on a network: what they hear and see, and how they stop it."""
 
+import os
 import pickle
+import subprocess
+import sys
 
 import joblib
 import numpy as np
@@ -250,5 +253,18 @@ def test_memory_goes_with_progress_bars_but_not_with_callbacks_that_look(few, tm
     assert "Fit 4 epochs on" in capsys.readouterr().out
     longer.set_callbacks(callback.ProgressBar()).fit(*few)
     output = capsys.readouterr().out
-    assert "Fit 1 epochs after 3 trained earlier" in output
+    assert "Fit 1 epoch after 3 trained earlier" in output
     assert "100%" in output
+
+
+def test_greetings_of_tensorflow_do_not_tear_the_bars():
+    code = """
+import numpy as np
+from sklearn.callback import ProgressBar
+from skcnn import CNNClassifier
+CNNClassifier(epochs=1, random_state=0).set_callbacks(ProgressBar()).fit(np.zeros((4, 6)), [0, 1, 0, 1])
+"""
+    talkative = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    job = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=talkative, check=True)
+    assert "CNNClassifier - fit" in job.stdout
+    assert job.stderr == ""

@@ -16,6 +16,7 @@ from sklearn.model_selection import ParameterGrid
 
 from skcnn.__main__ import main
 from skcnn.command.console import DataError
+from skcnn.command.digits import print_scores
 from skcnn.command.own import describe
 from skcnn.command.reading import Data, read
 from skcnn.command.searching import (
@@ -32,6 +33,7 @@ from skcnn.command.searching import (
     read_grid,
     scorers_of,
 )
+from skcnn.demo import Comparison, Estimate
 from skcnn.sampling import NDSampler
 
 # Reading ------------------------------------------------------------------------------------------------------------
@@ -149,8 +151,8 @@ def test_a_test_table_is_put_into_the_order_of_the_columns(table):
         ("a,a,y\n1,2,3\n", {}, ["several columns 'a'"]),
         ("a,b\n1,2\n", {}, ["no column 'y'; --target NAME says which column to predict. It has a, b."]),
         ("a,y,label\n1,2,3\n", {}, ["several columns that could be it (y, label); --target NAME"]),
-        ("a,y\n1,2\n", {"target": "z"}, ["has no column 'z'; it has a, y."]),
-        ("a,y\n1,2\n", {"groups": "z"}, ["has no column 'z'"]),
+        ("a,y\n1,2\n", {"target": "z"}, ["has no column 'z'. It has a, y."]),
+        ("a,patient,y\n1,2,3\n", {"groups": "pateint"}, ["no column 'pateint'; did you mean 'patient'? It has a,"]),
         ("y\n1\n", {}, ["no columns besides 'y' to predict from"]),
         ("a,y\n1,2\n3\n", {}, ["line 3 has 1 cells, the header 2"]),
         (
@@ -316,7 +318,7 @@ def test_sizes_and_words_follow_from_the_shape(shape, blocks, words):
     data = Data(np.zeros((8, *shape)), np.array(["a", "b"] * 4), np.arange(8))
     text = describe("x.npz", data, make_task(data, data, False, 0))
     assert text.startswith(f"x.npz: 8 {words} to learn from, 8 held out, in 8 and 8 groups. 2 classes: a 50.0%")
-    assert text.endswith("The one to find, 1 below, is a.")
+    assert text.endswith("The one to find is a, called 1 below.")
 
 
 def test_a_fit_takes_about_as_many_steps_whatever_the_rows():
@@ -448,6 +450,21 @@ def test_groups_are_resampled_whole():
     assert widths[1] > 2 * widths[0]
 
 
+def test_scores_stand_below_each_other_whatever_their_size(capsys):
+    small, large = Estimate(0.5, -0.0001, 0.75), Estimate(-148.7162, -254.8, -43.669)
+    print_scores(
+        {"r2": Comparison(small, small, small), "long_name_of_a_score": Comparison(large, large, large)}, ("a", "b")
+    )
+    empty, title, *rows = capsys.readouterr().out.splitlines()
+    cells = "0.500 [0.000, 0.750]", "0.500 [0.000, 0.750]", "+0.500 [+0.000, +0.750]"
+    assert rows == [
+        "  r2                  " + "".join(f"{cell:>27}" for cell in cells),
+        "  long_name_of_a_score" + 3 * "    -148.7 [-254.8, -43.67]",
+    ]
+    assert not empty
+    assert len({len(line) for line in (title, *rows)}) == 1
+
+
 def test_what_failed_is_read_from_the_tracebacks():
     text = "3 fits failed\nTraceback (most recent call last):\n  x\nFloatingPointError: The loss is nan.\n\nmore"
     assert failures([text, text, "nothing"]) == ["FloatingPointError: The loss is nan."]
@@ -492,6 +509,14 @@ def test_a_search_on_own_data(images, tmp_path, capsys, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 
 
+def test_it_is_said_if_no_cure_was_chosen(images, tmp_path, capsys):
+    page = ["--out", str(tmp_path / "page.html")]
+    assert main([images, *page, "--epochs", "1", "--grid", '{"cnn__l2": [0.0], "cnn__dropout": [0.0]}']) == 0
+    out = capsys.readouterr().out
+    assert "The search with cures chose none of them." in out
+    assert "That the cures help" not in out
+
+
 @pytest.mark.parametrize(("after", "n_done", "of_plain"), [(2, 1, False), (14, 3, True)])
 def test_an_interrupt_reports_what_is_done(images, tmp_path, capsys, monkeypatch, after, n_done, of_plain):
     ticks = 0
@@ -510,7 +535,7 @@ def test_an_interrupt_reports_what_is_done(images, tmp_path, capsys, monkeypatch
     total = 13 if of_plain else 10
     assert f"Interrupted after {n_done + (after == 14)} of {total} fits. Scores so far:" in out
     assert "of 3 folds" in out
-    assert ("The best without cures" in out) == of_plain
+    assert ("The best without cures, filters (" in out) == of_plain
     assert not (tmp_path / "page.html").exists()
 
 

@@ -23,7 +23,10 @@ from sklearn.preprocessing import StandardScaler
 import skcnn
 from skcnn import CNNClassifier, CNNRegressor, diagnose
 from skcnn.diagnosis import Check, NotApplicable
+from skcnn.diagnosis.case import Case
 from skcnn.diagnosis.parts import take_apart
+from skcnn.diagnosis.preprocessing import InputScale
+from skcnn.diagnosis.suggest import regularise, scale
 from skcnn.networks import Plain
 from skcnn.preprocessing import NDTransformer
 
@@ -355,6 +358,29 @@ def test_a_sampler_moves_into_the_estimator(rare):
     assert suggestion.param_grid["balance"] == ["passthrough"]
     assert isinstance(suggestion.param_grid["cnn__sampler"][0], SMOTE)
     GridSearchCV(suggestion.estimator, suggestion.param_grid, cv=2, error_score="raise").fit(flat, y)
+
+
+def test_columns_of_a_table_are_not_taken_for_steps_of_a_series(rng):
+    X, y = rng.normal(size=(40, 16)), np.arange(40) % 2
+    X[y == 1, :4] += 2
+    cases = {
+        "table": (CNNClassifier(epochs=1, random_state=0), X),
+        "series": (make_pipeline(StandardScaler(), CNNClassifier(input_shape=(16, 1), epochs=1, random_state=0)), X),
+        "images": (CNNClassifier(epochs=1, random_state=0), X.reshape(-1, 4, 4, 1)),
+    }
+    found = {}
+    for name, (model, rows) in cases.items():
+        case = Case(model.fit(rows, y), rows, y, fast=True)
+        params = CNNClassifier().get_params()
+        found[name] = regularise(params, {}, case)["augmentation"][1], scale(params, {}, case)
+    assert found == {
+        "table": (["scaling", "noise"], {}),
+        "series": (["time_shift", "scaling", "jitter"], {"standardize": ["channel"]}),
+        "images": (["translation", "rotation", "zoom"], {"standardize": ["channel"]}),
+    }
+    uneven = X * np.geomspace(0.01, 10, 16)
+    finding = InputScale().look(Case(cases["table"][0].fit(uneven, y), uneven, y, fast=True))
+    assert "scales of its columns differ" in finding.what
 
 
 def test_nothing_is_suggested_without_findings(cancer):

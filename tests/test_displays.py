@@ -1,3 +1,4 @@
+import itertools
 import subprocess
 import sys
 
@@ -337,6 +338,72 @@ def test_search_refuses_what_is_not_there(grid):
 
 
 # All ----------------------------------------------------------------------------------------------------------------
+
+
+# What is looked at ---------------------------------------------------------------------------------------------------
+
+
+def results_of(params, mean):
+    """Results of a search as scikit-learn has them; ``mean`` holds a score per candidate and fold."""
+    scores = np.asarray(mean, float)
+    columns = {f"param_{name}": [one[name] for one in params] for name in params[0]}
+    splits = {f"split{i}_test_score": column for i, column in enumerate(scores.T)}
+    return {"params": params, "mean_test_score": scores.mean(axis=1), **columns, **splits}
+
+
+PAIRS = [{"a": a, "b": b} for a in (1, 2) for b in (3, 4)]
+
+
+def assert_apart(texts, renderer):
+    boxes = [text.get_window_extent(renderer) for text in texts]
+    assert not any(one.overlaps(other) for one, other in itertools.pairwise(boxes))
+
+
+def test_everything_stands_out_from_a_dark_background(flat, logistic):
+    X, y = flat
+    with plt.style.context("dark_background"):
+        history = HistoryDisplay([{"loss": [2.0, 1.0]}], best_iters=[2]).plot()
+        reliability = ReliabilityDisplay.from_estimator(logistic, X[200:], y[200:])
+        classes = ClassScoresDisplay.from_estimator(logistic, X[200:], y[200:])
+        scores = SearchDisplay.from_cv_results(results_of(PAIRS, [[0.5, 0.6], [np.nan, 0.5], [0.7, 0.7], [0.6, 0.6]]))
+    lines = [*history.ax_[0].lines, *reliability.ax_[0].lines, *classes.ax_.lines]
+    assert len(lines) > 10
+    missing = [text for text in scores.ax_.texts if text.get_text() == "no score"]
+    assert len(missing) == 1
+    for drawn in [*lines, *missing]:
+        assert max(plt.matplotlib.colors.to_rgb(drawn.get_color())) > 0.5, drawn
+
+
+def test_long_labels_do_not_run_into_each_other(rng):
+    labels = np.array(["a cat that sleeps on the sofa", "a bird of paradise, male"])
+    display = ErrorsDisplay.from_predictions(rng.random((8, 6, 9, 3)), labels[[0, 1] * 4], labels[[1, 0] * 4], range(8))
+    display.figure_.canvas.draw()
+    assert_apart([panel.title for panel in display.ax_[:6]], display.figure_.canvas.get_renderer())
+    assert display.ax_[0].get_title() == "a bird of paradise,…\nnot a cat that slee…\n7 (row 7)"
+
+    filters = [(16, 32), (32, 64, 128, 256), (8, 8, 16, 16, 32, 32), (64, 64, 128, 128)]
+    params = [{"filters": one} for one in filters]
+    display = SearchDisplay.from_cv_results(results_of(params, rng.random((4, 3))))
+    assert {label.get_rotation() for label in display.ax_.get_xticklabels()} == {20}
+    short = SearchDisplay.from_cv_results(results_of(PAIRS, rng.random((4, 3))))
+    assert {label.get_rotation() for label in short.ax_.get_xticklabels()} == {0}
+
+    proba = rng.random(50)
+    display = ReliabilityDisplay.from_predictions(labels[[0, 1] * 25], proba, pos_label=labels[0])
+    assert display.ax_[0].get_ylabel() == "share of class a cat that sleeps o…"
+
+
+def test_one_fold_one_epoch_and_candidates_without_a_score(rng):
+    one = SearchDisplay.from_cv_results(results_of(PAIRS, rng.random((4, 1))))
+    assert one.ax_.get_title().startswith("one fold\n")
+    assert not any("nan" in text.get_text() or "±" in text.get_text() for text in one.ax_.texts)
+    scattered = [{"a": float(x), "b": float(y)} for x, y in rng.random((9, 2))]
+    points = SearchDisplay.from_cv_results(results_of(scattered, [[np.nan]] + [[0.5]] * 8))
+    cross = next(line for line in points.ax_.lines if line.get_label() == "no score")
+    assert cross.get_xydata().tolist() == [list(scattered[0].values())]
+    epoch = HistoryDisplay([{"loss": [1.0]}], best_iters=[1]).plot()
+    assert epoch.ax_[0].get_xticks().tolist() == [1]
+    assert epoch.ax_[0].lines[0].get_marker() == "."
 
 
 def test_displays_draw_within_the_bounds_of_axes(flat, logistic, folds, grid):

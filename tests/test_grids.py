@@ -1,3 +1,4 @@
+import inspect
 import re
 
 import numpy as np
@@ -11,8 +12,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from skcnn import CNNClassifier, check_grid
-from skcnn.networks import Network, Plain
+from skcnn import CNNClassifier, CNNRegressor, check_grid
+from skcnn.networks import FCN, ImageResNet, Inception, Network, Plain, ResNet
 from skcnn.preprocessing import NDTransformer
 
 PIPE = Pipeline([("scale", NDTransformer(StandardScaler())), ("cnn", CNNClassifier())])
@@ -47,6 +48,28 @@ def problems(search):
 def test_an_unknown_parameter_suggests_the_nearest(estimator, name, meant):
     with pytest.raises(ValueError, match=f"^Invalid parameter .* for CNNClassifier; did you mean '{meant}'\\?"):
         estimator.set_params(**{name: 1})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "meant"),
+    [(CNNClassifier, "droput", "dropout"), (CNNRegressor, "learn_rate", "learning_rate"), (Plain, "filter", "filters"),
+     (Wide, "unit", "units")],
+)  # fmt: skip
+def test_an_unknown_argument_suggests_the_nearest(kind, name, meant):
+    message = f"^{kind.__name__} got an unexpected argument '{name}'; did you mean '{meant}'"
+    with pytest.raises(TypeError, match=message):
+        kind(**{name: 1})
+    with pytest.raises(TypeError, match=r"unexpected argument 'qqq'\.$"):
+        kind(qqq=1)
+    assert meant in inspect.signature(kind).parameters
+
+
+def test_networks_may_take_any_argument():
+    class Free(Network):
+        def __init__(self, **settings):
+            self.settings = settings
+
+    assert Free(anything=3).settings == {"anything": 3}
 
 
 def test_parameters_of_what_has_none():
@@ -133,6 +156,34 @@ def test_parameters_belong_to_the_network_of_their_own_candidate():
     lines = problems(GridSearchCV(CNNClassifier(), {"network": [Wide(), "plain"], "network__units": [4]}))
     assert len(lines) == 1
     assert "'network__units': no such parameter" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("grid", "problem"),
+    [
+        (
+            {"network__filters": [(8,), (8, -1)]},
+            "network: The 'filters' parameter of Plain must be a sequence of positive",
+        ),
+        ({"network": [FCN()], "network__kernel_sizes": [(3,)]}, "'kernel_sizes' parameter of FCN must have 3 entries"),
+        ({"network": [ImageResNet()], "network__depth": [9]}, "Got 9; the nearest are 8 and 14"),
+        ({"network": [ResNet(), Inception()], "network__kernel_sizes": [(0, 3)]}, "must be a sequence of positive"),
+        ({"augmentation": [None, ["zoom", "rotate"]]}, "unknown name 'rotate'; did you mean 'rotation'?"),
+        ({"sampler": [SMOTE]}, "sampler is the class SMOTE; expected an object made from it, such as SMOTE()."),
+    ],
+)
+def test_values_are_looked_into(grid, problem):
+    lines = problems(GridSearchCV(CNNClassifier(), grid))
+    assert any(problem in line for line in lines)
+    assert len(lines) == len(grid.get("network", [1]))
+
+
+def test_fit_says_the_same_as_check_grid():
+    X, y = np.zeros((4, 8)), [0, 1, 0, 1]
+    with pytest.raises(TypeError, match="sampler is the class SMOTE; expected an object"):
+        CNNClassifier(sampler=SMOTE).fit(X, y)
+    with pytest.raises(ValueError, match="'filters' parameter of Plain must be a sequence of positive integers"):
+        CNNClassifier(Plain(filters=(8, -1))).fit(X, y)
 
 
 def test_nothing_is_trained_and_samplers_are_looked_at():

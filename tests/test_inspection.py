@@ -165,6 +165,14 @@ def test_grad_cam_of_the_first_convolution_through_the_networks_own_units(three)
     assert expected.max() > 0
     assert np.allclose(found, expected, rtol=1e-5, atol=1e-8)
 
+    def logit_of_maps(z):
+        for layer in inner.layers[inner.layers.index(before_pooling) + 1 :]:
+            z = layer(z)
+        return np.asarray(z)[:, 0]
+
+    by_differences = differences(logit_of_maps, maps.numpy()).mean(axis=(1, 2))
+    assert np.allclose(alpha, by_differences, rtol=1e-5, atol=1e-8)
+
 
 def test_maps_are_interpolated_to_the_borders_of_the_input():
     X, y = rows_of((8, 8, 1))

@@ -66,6 +66,13 @@ def test_the_problem_is_as_described_and_the_test_set_apart():
     assert set(map(bytes, problem.X_train)) != set(map(bytes, demo.rare_digit(random_state=1).X_train))
 
 
+def test_the_problem_is_told_before_tensorflow_is_waited_for():
+    code = "import sys; from skcnn.command.digits import introduce; introduce(0); print('tensorflow' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "256 images to learn from, 13 of them 8s" in said
+    assert said.endswith("\nFalse\n")
+
+
 @pytest.fixture
 def scored(rng):
     y = np.r_[np.ones(30, int), np.zeros(170, int)]
@@ -244,22 +251,32 @@ def test_times_are_said_in_words():
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_what_compiled_code_says_is_shown_only_with_an_error(fails):
+def test_greetings_of_compiled_code_are_shown_only_with_an_error(fails):
     code = f"""
 import os
-from skcnn.command.console import held_stderr
+from skcnn.training.greetings import held_stderr
 with held_stderr():
-    os.system("echo chatter >&2")
+    os.system("echo 'I0000 00:00:1795645668.433285   14739 port.cc:153] welcome' >&2; echo another thread >&2")
+    os.system("echo '2024-11-25 01:02:03.4: I tensorflow/core/util/port.cc:153] welcome' >&2")
     {"raise RuntimeError('real')" if fails else ""}
 os.system("echo after >&2")
 """
     job = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert job.returncode == fails
-    assert ("chatter" in job.stderr, "RuntimeError: real" in job.stderr, "after" in job.stderr) == (
-        fails,
-        fails,
-        not fails,
+    if fails:
+        assert job.stderr.count("welcome") == 2
+        assert "another thread" in job.stderr
+        assert "RuntimeError: real" in job.stderr
+    else:
+        assert job.stderr == "another thread\nafter\n"
+
+
+def test_without_standard_error_nothing_is_held_back():
+    code = "from skcnn.training.greetings import held_stderr\nwith held_stderr():\n    print('done')"
+    job = subprocess.run(
+        ["sh", "-c", '"$0" -c "$1" 2>&-', sys.executable, code], capture_output=True, text=True, check=True
     )
+    assert job.stdout == "done\n"
 
 
 def test_help_and_unknown_arguments(capsys):

@@ -1,15 +1,12 @@
-"""What is shown while a search runs: paragraphs, progress, and TensorFlow's greetings held back."""
+"""What is shown while a search runs: paragraphs and progress."""
 
-import os
 import sys
-import tempfile
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-__all__ = ["WIDTH", "DataError", "Progress", "duration", "held_stderr", "paragraph", "quiet_start"]
+__all__ = ["WIDTH", "DataError", "Progress", "duration", "number", "paragraph"]
 
 WIDTH = 100
 
@@ -20,7 +17,7 @@ class DataError(ValueError):
 
 def paragraph(text: str) -> None:
     """Print a paragraph after an empty line."""
-    print("\n" + textwrap.fill(text, WIDTH))
+    print("\n" + textwrap.fill(text, WIDTH), flush=True)
 
 
 class Progress:
@@ -68,42 +65,14 @@ class Progress:
                 print(line, flush=True)
 
 
+def number(value: float, sign: str = "") -> str:
+    """Return three decimals of a score, four digits of what is larger; with ``sign="+"`` a sign always."""
+    return f"{value:{sign}z.3f}" if abs(value) < 10 else f"{value:{sign}.4g}"
+
+
 def duration(seconds: float) -> str:
     """Return a time as one says it: seconds up to two minutes, then minutes, then hours."""
     if seconds < 119.5:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
-
-
-@contextmanager
-def quiet_start() -> Iterator[None]:
-    """Start TensorFlow without its greetings, which its C++ part writes to standard error.
-
-    If that fails, all that was written is shown.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # later errors are shown
-    with held_stderr():
-        yield
-        import tensorflow as tf
-
-        tf.constant(0)  # starts the runtime, which has greetings of its own
-
-
-@contextmanager
-def held_stderr() -> Iterator[None]:
-    """Hold back what is written to file descriptor 2, by compiled code too, and show it only if the block fails."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except Exception:
-            held.seek(0)
-            os.write(kept, held.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)

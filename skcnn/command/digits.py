@@ -8,20 +8,25 @@ import joblib
 
 import skcnn
 from skcnn import demo
-from skcnn.command.console import Progress, paragraph
+from skcnn.command.console import Progress, number, paragraph
 
-__all__ = ["print_diagnosis", "print_scores", "run"]
+__all__ = ["introduce", "print_diagnosis", "print_scores", "run"]
 
 
-def run(seed: int, jobs: int, out: str) -> int:
-    """Search both ways, print grid, test scores and verdict, and diagnose the wrong way; return the exit code."""
-    start = time.perf_counter()
+def introduce(seed: int) -> demo.Problem:
+    """Draw the problem and say what it is, which takes no TensorFlow and so no waiting."""
     problem = demo.rare_digit(random_state=seed)
     n_rare, n_test_rare = int(problem.y_train.sum()), int(problem.y_test.sum())
     paragraph(
         f"scikit-learn's digits, 8x8 pixels: is it an 8? {len(problem.y_train)} images to learn from, {n_rare} of them "
         f"8s; {len(problem.y_test)} held out, {n_test_rare} of them 8s."
     )
+    return problem
+
+
+def run(problem: demo.Problem, seed: int, jobs: int, out: str) -> int:
+    """Search both ways, print grid, test scores and verdict, and diagnose the wrong way; return the exit code."""
+    start = time.perf_counter()
     wrong_fits, right_fits = demo.fit_counts()
     with joblib.parallel_config("threading", n_jobs=jobs):
         with Progress("The wrong way: no weights, no regularisation, chosen by accuracy", wrong_fits) as tick:
@@ -42,7 +47,7 @@ def run(seed: int, jobs: int, out: str) -> int:
     comparisons = demo.compare(problem.y_test, of_wrong, of_right, random_state=seed)
     paragraph("On the held-out images, with 95% bootstrap intervals (stratified, the same resamples for both):")
     print_scores(comparisons, ("wrong way", "right way"))
-    paragraph(demo.verdict(comparisons, demo.effects(right), n_test_rare, len(problem.y_test)))
+    paragraph(demo.verdict(comparisons, demo.effects(right), int(problem.y_test.sum()), len(problem.y_test)))
     paragraph(
         "The intervals are for the choice of test images alone. --seed N thins, splits and trains anew, which differs "
         "more: try some."
@@ -71,11 +76,17 @@ def print_grid(search: Any) -> None:
 
 def print_scores(comparisons: Any, titles: tuple[str, str]) -> None:
     """Print the scores of both ways on the test set, and their difference."""
-    print(f"\n  {'':24}{titles[0]:>22}{titles[1]:>22}{'difference':>24}")
-    for name, (wrong, right, difference) in comparisons.items():
-        cells = [f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]" for one in (wrong, right)]
-        cells.append(f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]")
-        print(f"  {name:24}{cells[0]:>22}{cells[1]:>22}{cells[2]:>26}")
+    rows = [["", *titles, "difference"]]
+    for name, estimates in comparisons.items():
+        cells = [
+            f"{number(one.value, sign)} [{number(one.low, sign)}, {number(one.high, sign)}]"
+            for one, sign in zip(estimates, ("", "", "+"), strict=True)
+        ]
+        rows.append([name, *cells])
+    first, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
+    print()
+    for name, *cells in rows:
+        print(f"  {name:{first}}" + "".join(f"{cell:>{width + 4}}" for cell, width in zip(cells, widths, strict=True)))
 
 
 def print_diagnosis(diagnosis: Any, out: str) -> None:

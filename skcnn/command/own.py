@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 
 import skcnn
-from skcnn.command.console import DataError, Progress, duration, paragraph
+from skcnn.command.console import DataError, Progress, duration, number, paragraph
 from skcnn.command.digits import print_diagnosis, print_scores
 from skcnn.command.reading import Data
 from skcnn.command.searching import (
@@ -42,7 +42,7 @@ def describe(name: str, data: Data, task: Task) -> str:
     named = ", ".join(f"{label} {n / len(data.y):.1%}" for label, n in counts[:MAX_NAMED])
     more = f" and {len(counts) - MAX_NAMED} more" if len(counts) > MAX_NAMED else ""
     text += f". {len(counts)} classes: {named}{more}."
-    return text if task.to_find is None else f"{text} The one to find, 1 below, is {task.to_find}."
+    return text if task.to_find is None else f"{text} The one to find is {task.to_find}, called 1 below."
 
 
 def _rows(shape: tuple[int, ...]) -> str:
@@ -90,14 +90,15 @@ def run(
             plain = _searched(task, record, title, epochs, seed)
             print_grid(record, plain)
             record = Record(make_grid(plain.best_params_["cnn__network__filters"]), scorers)
-            cured = _searched(task, record, "With cures, for that size: is there a better one?", epochs, seed)
+            cured = _searched(task, record, "With cures: is that better?", epochs, seed)
             print_grid(record, cured)
     except KeyboardInterrupt:
         return _interrupted(record, plain, task, scorers)
     paragraph("On the held-out rows, with 95% bootstrap intervals (the same resamples for both):")
     comparisons = compare(task, plain, cured, scorers, seed)
     print_scores(comparisons, ("as they come", "with cures"))
-    paragraph(_verdict(score, comparisons[score]))
+    chose_none = repr(cured.best_estimator_) == repr(plain.best_estimator_)
+    paragraph("The search with cures chose none of them." if chose_none else _verdict(score, comparisons[score]))
     paragraph("What is left to mend? skcnn.diagnose(search, X, y, X_test, y_test) of the search with cures says:")
     diagnosis = skcnn.diagnose(
         cured,
@@ -175,17 +176,12 @@ def settings_of(params: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def number(value: float) -> str:
-    """Return three decimals of a score, four digits of what is larger."""
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}"
-
-
 def _verdict(score: str, comparison: Comparison) -> str:
-    value, low, high = comparison.difference
+    value, low, high = (number(one, "+") for one in comparison.difference)
     says = {1: "The cures help", 0: "That the cures help, or harm, is not shown", -1: "The cures harm"}
     return (
-        f"{says[comparison.difference.sign]}: {score} differs by {value:+.3f} [{low:+.3f}, {high:+.3f}]. The interval "
-        "is for the choice of test rows alone; --seed N splits and trains anew, which differs more."
+        f"{says[comparison.difference.sign]}: {score} differs by {value} [{low}, {high}]. The interval is for the "
+        "choice of test rows alone; --seed N splits and trains anew, which differs more."
     )
 
 
@@ -198,5 +194,6 @@ def _interrupted(record: Record, plain: Any, task: Task, scorers: Mapping[str, A
     if plain is not None:
         known = {name: number(scorer(plain, task.X_test, task.y_test)) for name, scorer in scorers.items()}
         listed = ", ".join(f"{name} {value}" for name, value in known.items())
-        paragraph(f"The best without cures, {plain.best_params_}, on the held-out rows: {listed}.")
+        chosen = ", ".join(f"{name} {value}" for name, value in settings_of(plain.best_params_).items())
+        paragraph(f"The best without cures, {chosen}, on the held-out rows: {listed}.")
     return 130

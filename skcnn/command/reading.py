@@ -13,6 +13,7 @@ import numpy as np
 
 from skcnn.command.console import DataError
 from skcnn.datasets import SizesDiffer, load_image_folder
+from skcnn.validation import nearest
 
 __all__ = ["Data", "read"]
 
@@ -177,7 +178,7 @@ def _read_csv(path: Path, target: str | None, groups: str | None, like: Data | N
     target = target or _target_of(header, path)
     for name in [target, *([groups] if groups else []), *(like.columns or [] if like else [])]:
         if name not in header:
-            raise DataError(f"{path} has no column {name!r}; it has {_listed(header)}.")
+            raise DataError(f"{path} has no column {name!r}{nearest(name, header)} It has {_listed(header)}.")
     columns = (like.columns if like else None) or [name for name in header if name not in (target, groups)]
     if not columns:
         raise DataError(f"{path} has no columns besides {target!r} to predict from.")

@@ -247,12 +247,21 @@ class Case:
 
     def at_network(self, X: Any) -> np.ndarray:
         """Return rows after all transformers of the pipeline, in the shape in which the final step sees them."""
+        X = self._handed_on(X)
+        shape = getattr(self.parts.final, "input_shape_", None)
+        return X if shape is None else X.reshape(len(X), *shape)
+
+    def _handed_on(self, X: Any) -> np.ndarray:
         for _, step in self.parts.steps:
             if hasattr(step, "transform"):
                 X = step.transform(X)
-        X = X.toarray() if hasattr(X, "toarray") else np.asarray(X)
-        shape = getattr(self.parts.final, "input_shape_", None)
-        return X if shape is None else X.reshape(len(X), *shape)
+        return X.toarray() if hasattr(X, "toarray") else np.asarray(X)
+
+    @cached_property
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape of a row as its owner has it: one number for a table, which a network takes for series all the same."""
+        asked = getattr(self.parts.final, "input_shape", None)
+        return tuple(asked or self._handed_on(_safe_indexing(self.X_train, [0])).shape[1:])
 
     @cached_property
     def inputs_train(self) -> np.ndarray:

@@ -136,7 +136,7 @@ class InputScale(Check):
         rms = float(np.sqrt(np.mean(X**2)))
         scales = X.std(axis=0)
         scales = scales[scales > 0]
-        flat_rows = case.inputs_train.ndim == 2
+        flat_rows = len(case.row_shape) == 1
         spread = float(np.quantile(scales, 0.95) / np.quantile(scales, 0.05)) if flat_rows and len(scales) > 1 else 1.0
         text = f"The root mean square of the inputs is {rms:.3g}."
         far = rms > self.threshold or rms < self.small

@@ -124,9 +124,8 @@ def _augmentation(params: Mapping[str, Any], case: Case) -> Grid:
     """Return what leaves the class of most rows as it is, by the kind of rows; columns of a table have no order."""
     if params.get("augmentation", "") is not None:
         return {}
-    shape = params.get("input_shape") or case.inputs_train.shape[1:]
     names = {2: ["time_shift", "scaling", "jitter"], 3: ["translation", "rotation", "zoom"]}
-    return {"augmentation": [None, names.get(len(shape), ["scaling", "noise"])]}
+    return {"augmentation": [None, names.get(len(case.row_shape), ["scaling", "noise"])]}
 
 
 def learning_rate(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
@@ -224,7 +223,7 @@ def smooth_labels(params: Mapping[str, Any], facts: Mapping[str, Any], case: Cas
 
 def scale(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
     """Standardise in the graph, where the rows are images; tables get a step of the pipeline."""
-    return {"standardize": ["channel"]} if "standardize" in params and case.inputs_train.ndim > 2 else {}
+    return {"standardize": ["channel"]} if "standardize" in params and len(case.row_shape) > 1 else {}
 
 
 CURES: dict[str, Cure] = {

@@ -5,7 +5,17 @@ from typing import Any
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-__all__ = ["as_picture", "final_estimator", "label_of", "limits_of", "panels", "row_shape_of", "show_row"]
+__all__ = [
+    "as_picture",
+    "aspect_of",
+    "final_estimator",
+    "ink",
+    "label_of",
+    "limits_of",
+    "panels",
+    "row_shape_of",
+    "show_row",
+]
 
 
 def final_estimator(estimator: Any) -> Any:
@@ -39,10 +49,17 @@ def row_shape_of(X: np.ndarray, input_shape: Any, estimator: Any = None) -> tupl
     return shape
 
 
-def label_of(value: Any) -> str:
+def label_of(value: Any, longest: int = 28) -> str:
     """Return a short label for a class or a parameter value."""
     text = f"{value:.4g}" if isinstance(value, (float, np.floating)) else str(value)
-    return text if len(text) <= 28 else f"{text[:27]}…"
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def ink() -> Any:
+    """Return the colour of text, which stands out from the background, be that light or dark."""
+    from matplotlib import rcParams
+
+    return rcParams["text.color"]
 
 
 def panels(
@@ -134,6 +151,11 @@ def as_picture(row: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     low, high = (0.0, 255.0) if row.dtype == np.uint8 else limits
     image = np.clip((image.astype(np.float64) - low) / ((high - low) or 1.0), 0, 1)
     return image if image.shape[-1] == 3 else image.mean(axis=-1)
+
+
+def aspect_of(rows: np.ndarray) -> float:
+    """Return height by width of a panel for one of these rows; series are drawn in squares."""
+    return min(2.0, max(0.5, rows.shape[-3] / rows.shape[-2])) if rows.ndim > 3 else 1.0
 
 
 def limits_of(rows: np.ndarray) -> tuple[float, float]:

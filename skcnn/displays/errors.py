@@ -5,9 +5,11 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
-from skcnn.displays.drawing import label_of, limits_of, panels, row_shape_of, show_row
+from skcnn.displays.drawing import aspect_of, label_of, limits_of, panels, row_shape_of, show_row
 
 __all__ = ["ErrorsDisplay"]
+
+WIDTH = 20  # letters above a picture
 
 
 class ErrorsDisplay:
@@ -82,7 +84,7 @@ class ErrorsDisplay:
         """
         n_columns = max(1, min(self.COLUMNS, len(self.X)))
         n_rows = max(1, -(-len(self.X) // n_columns))
-        size = (max(4.0, 1.5 * n_columns), 0.6 + 1.8 * n_rows)
+        size = (max(4.0, 1.5 * n_columns), 0.6 + n_rows * (0.5 + 1.35 * aspect_of(self.X)))
         self.figure_, axes = panels(type(self).__name__, ax, (n_rows, n_columns), size=size)
         self.ax_ = axes.ravel()
         limits = limits_of(self.X)
@@ -92,7 +94,7 @@ class ErrorsDisplay:
             self.ax_, self.X, self.y_true, self.y_pred, self.confidence, self.indices, strict=False
         ):
             show_row(panel, row, limits)
-            panel.set_title(f"{label_of(true)}, not {label_of(predicted)}\n{sure:.3g} (row {index})", fontsize=8)
+            panel.set_title(f"{_mistake(true, predicted)}\n{sure:.3g} (row {index})", fontsize=8)
         shown = "none" if not len(self.X) else f"the {len(self.X)} most confident"
         caption = f"{self.n_errors} errors in {self.n_rows} rows; {shown}"
         if ax is None:
@@ -211,6 +213,12 @@ class ErrorsDisplay:
         predicted = estimator.predict(X)
         confidence = _confidence(estimator, X, predicted)
         return cls.from_predictions(X, y, predicted, confidence, n_shown=n_shown, input_shape=shape, ax=ax)
+
+
+def _mistake(true: Any, predicted: Any) -> str:
+    """Name the true and the predicted label, on two lines if one would reach into the next picture."""
+    text = f"{label_of(true)}, not {label_of(predicted)}"
+    return text if len(text) <= WIDTH else f"{label_of(true, WIDTH)}\nnot {label_of(predicted, WIDTH - 4)}"
 
 
 def _confidence(estimator: Any, X: Any, predicted: np.ndarray) -> np.ndarray:

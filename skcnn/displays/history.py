@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from skcnn.displays.drawing import final_estimator, panels
+from skcnn.displays.drawing import final_estimator, ink, panels
 
 __all__ = ["HistoryDisplay"]
 
@@ -103,6 +103,8 @@ class HistoryDisplay:
             panel.legend(loc="best")
         self.ax_[-1].set_xlabel("epoch")
         self.ax_[-1].xaxis.get_major_locator().set_params(integer=True)
+        if all(len(values) < 2 for history in self.histories for values in history.values()):
+            self.ax_[-1].set_xticks([1])  # the locator has whole numbers from two on alone
         return self
 
     def _draw(self, panel: Any, name: str) -> None:
@@ -111,6 +113,8 @@ class HistoryDisplay:
         label = f"validation {name[4:]}" if validation else f"training {name}"
         series = [history[name] for history in self.histories if name in history]
         several = len(series) > 1
+        if max(map(len, series)) == 1:
+            style["marker"] = "."  # a line needs two points
         for values in series:
             thin = {"linewidth": 0.8, "alpha": 0.5} if several else {"label": label}
             panel.plot(np.arange(1, len(values) + 1), values, **style, **thin)
@@ -124,7 +128,7 @@ class HistoryDisplay:
         for history, best in zip(self.histories, self.best_iters or [], strict=False):
             values = history.get(name, ())
             if 1 <= best <= len(values):
-                panel.plot(best, values[best - 1], "o", color="k", markersize=5, label=label, zorder=3)
+                panel.plot(best, values[best - 1], "o", color=ink(), markersize=5, label=label, zorder=3)
                 label = "_"  # one entry in the legend
 
     @classmethod

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
-from skcnn.displays.drawing import panels
+from skcnn.displays.drawing import ink, label_of, panels
 from skcnn.displays.intervals import wilson_interval
 
 __all__ = ["ReliabilityDisplay"]
@@ -91,7 +91,7 @@ class ReliabilityDisplay:
         curve, histogram = self.ax_ = axes[:, 0]
         # Rounding may put a bound on the wrong side of a share of 0 or 1.
         reach = np.maximum(0, [self.prob_true - self.lower, self.upper - self.prob_true])
-        curve.plot([0, 1], [0, 1], "k:", label="perfectly calibrated")
+        curve.plot([0, 1], [0, 1], ":", color=ink(), label="perfectly calibrated")
         curve.errorbar(
             self.prob_pred,
             self.prob_true,
@@ -103,14 +103,15 @@ class ReliabilityDisplay:
             label=f"observed, {self.level:.0%} interval (n = {self.counts.sum()})",
         )
         top = self.pos_label is None
-        curve.set(ylabel="share that is right" if top else f"share of class {self.pos_label}", ylim=(-0.03, 1.03))
+        label = label_of(self.pos_label, 20)
+        curve.set(ylabel="share that is right" if top else f"share of class {label}", ylim=(-0.03, 1.03))
         curve.grid(alpha=0.3)
-        curve.legend(loc="best")
+        curve.legend(loc="best", fontsize="small")
         left, right = self.edges.T
         histogram.bar(left, self.counts, width=right - left, align="edge", edgecolor="white")
         # A bin with one row must still be seen beside one with a thousand.
         histogram.set(yscale="log", ylim=(0.7, 2 * max(self.counts)), ylabel="rows", xlim=(-0.03, 1.03))
-        kind = "probability of the predicted class" if top else f"predicted probability of class {self.pos_label}"
+        kind = "probability of the predicted class" if top else f"predicted probability of class {label}"
         histogram.set_xlabel(kind)
         return self
 

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.metrics import multilabel_confusion_matrix
 from sklearn.utils.multiclass import unique_labels
 
-from skcnn.displays.drawing import label_of, panels
+from skcnn.displays.drawing import ink, label_of, panels
 from skcnn.displays.intervals import wilson_interval
 
 __all__ = ["ClassScoresDisplay"]
@@ -104,7 +104,7 @@ class ClassScoresDisplay:
         self.ax_.set(xlim=(-0.02, 1.02), ylim=(n - 0.5, -0.5), xlabel=f"score with {self.level:.0%} interval")
         self.ax_.grid(axis="x", alpha=0.3)
         for height in np.arange(n - 1) + 0.5:
-            self.ax_.axhline(height, color="0.9", linewidth=0.8)
+            self.ax_.axhline(height, color=ink(), alpha=0.15, linewidth=0.8)
         self.ax_.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(self.NAMES), frameon=False)
         return self
 

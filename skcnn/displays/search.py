@@ -6,9 +6,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from skcnn.displays.drawing import label_of, panels
+from skcnn.displays.drawing import ink, label_of, panels
 
 __all__ = ["SearchDisplay"]
+
+LETTER = 0.085  # inches that one takes below an axis
 
 
 class SearchDisplay:
@@ -99,7 +101,8 @@ class SearchDisplay:
             self._draw_points(axis)
         shown, others = len(self.values), self.n_candidates - len(self.values)
         note = f"{shown} candidates" if not others else f"best of {self.n_candidates} candidates for each of {shown}"
-        self.ax_.set_title(f"mean ± standard error of {self.n_folds} folds\n{note}", fontsize=9)
+        what = f"mean ± standard error of {self.n_folds} folds" if self.n_folds > 1 else "one fold"
+        self.ax_.set_title(f"{what}\n{note}", fontsize=9)
         self.ax_.set_xlabel(self.params[0])
         return self
 
@@ -115,7 +118,7 @@ class SearchDisplay:
             capsize=3,
         )
         self._mark_best(places[order[self._best]], self.mean[self._best])
-        self.ax_.set_xticks(places, [label_of(value) for value in values])
+        self._label_x(places, values)
         self.ax_.minorticks_off()
         self.ax_.set_ylabel(self.score_name)
         self.ax_.grid(alpha=0.3)
@@ -131,13 +134,14 @@ class SearchDisplay:
         for i, ((y, x), mean, error) in enumerate(zip(cells, self.mean, self.error, strict=True)):
             dark = np.isfinite(mean) and image.norm(mean) < 0.6
             weight = "bold" if i == self._best else "normal"
-            text = f"{mean:.3g}\n±{error:.2g}"
-            self.ax_.text(x, y, text, ha="center", va="center", color="w" if dark else "k", weight=weight, fontsize=8.5)
+            color = ("w" if dark else "k") if np.isfinite(mean) else ink()
+            text = self._score_text(mean, error)
+            self.ax_.text(x, y, text, ha="center", va="center", color=color, weight=weight, fontsize=8.5)
         y, x = cells[self._best]
         self.ax_.plot(
             [x - 0.46, x + 0.46, x + 0.46, x - 0.46, x - 0.46], [y - 0.46, y - 0.46, y + 0.46, y + 0.46, y - 0.46], "r-"
         )
-        self.ax_.set_xticks(range(len(axis[0])), [label_of(value) for value in axis[0]])
+        self._label_x(range(len(axis[0])), axis[0])
         self.ax_.set_yticks(range(len(axis[1])), [label_of(value) for value in axis[1]])
         self.ax_.set_ylabel(self.params[1])
 
@@ -149,13 +153,33 @@ class SearchDisplay:
         points = self.ax_.scatter(
             x, y, c=self.mean, cmap="viridis", vmin=low, vmax=high, s=60, edgecolor="k", linewidth=0.5
         )
-        self.figure_.colorbar(points, ax=self.ax_, label=f"{self.score_name} (± {np.nanmedian(self.error):.2g})")
+        errors = self.error[np.isfinite(self.error)]
+        spread = f" (± {np.median(errors):.2g})" if len(errors) else ""
+        self.figure_.colorbar(points, ax=self.ax_, label=f"{self.score_name}{spread}")
+        failed = np.isnan(self.mean)
+        if failed.any():
+            self.ax_.plot(np.asarray(x)[failed], np.asarray(y)[failed], "x", color=ink(), label="no score")
         self._mark_best(x[self._best], y[self._best])
         for values, ticks, place in zip(axis, places, (self.ax_.set_xticks, self.ax_.set_yticks), strict=True):
             if ticks != values:
                 place(ticks, [label_of(value) for value in values])
         self.ax_.set_ylabel(self.params[1])
         self.ax_.grid(alpha=0.3)
+
+    @staticmethod
+    def _score_text(mean: float, error: float) -> str:
+        if np.isnan(mean):
+            return "no score"
+        return f"{mean:.3g}\n±{error:.2g}" if np.isfinite(error) else f"{mean:.3g}"
+
+    def _label_x(self, places: Sequence[float], values: list[Any]) -> None:
+        """Write values below the axis, askew if they would run into each other."""
+        labels = [label_of(value) for value in values]
+        width = self.ax_.get_window_extent().width / self.figure_.dpi
+        askew: dict[str, Any] = {}
+        if len(labels) * max(map(len, labels)) * LETTER > width:
+            askew = {"rotation": 20, "ha": "right", "rotation_mode": "anchor"}
+        self.ax_.set_xticks(places, labels, **askew)
 
     def _color_limits(self) -> tuple[float, float]:
         """Return a range of at least four standard errors, so that noise does not look like a difference."""

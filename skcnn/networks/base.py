@@ -6,11 +6,12 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 from skcnn.diagram import DiagramMixin
+from skcnn.validation import KnownArguments
 
 __all__ = ["Network"]
 
 
-class Network(DiagramMixin, BaseEstimator):
+class Network(DiagramMixin, KnownArguments, BaseEstimator):
     """Base class of networks: a subclass writes `features`, the rest is the same for all.
 
     The arguments of ``__init__`` become tunable parameters (``network__...``). A network is also a function
@@ -30,6 +31,10 @@ class Network(DiagramMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict[str, list[Any]] = {}
+
+    def _check_values(self) -> None:
+        """Refuse parameters that no network of this kind can have: `features` begins so, and `check_grid` asks, too."""
+        self._validate_params()
 
     def features(self, x: Any) -> Any:
         """Lay the layers from the input to the features; the output layer is added by `build`.

@@ -63,13 +63,16 @@ class FCN(Network):
         self.activation = activation
         self.normalization = normalization
 
+    def _check_values(self) -> None:
+        super()._check_values()
+        check_sizes(self, "filters")
+        check_sizes(self, "kernel_sizes", len(self.filters))
+
     def features(self, x: Any) -> Any:
         """Lay the convolutions and the pooling, see the class."""
         from skcnn.layers import spatial_dropout
 
-        self._validate_params()
-        check_sizes(self, "filters")
-        check_sizes(self, "kernel_sizes", len(self.filters))
+        self._check_values()
         block = Block(self, x)
         for filters, kernel_size in zip(self.filters, self.kernel_sizes, strict=True):
             x = block.activate(block.normalize(block.convolve(x, filters, kernel_size)))

@@ -83,12 +83,15 @@ class Inception(Network):
         self.activation = activation
         self.normalization = normalization
 
+    def _check_values(self) -> None:
+        super()._check_values()
+        check_sizes(self, "kernel_sizes")
+
     def features(self, x: Any) -> Any:
         """Lay the modules and the pooling, see the class."""
         from skcnn.layers import spatial_dropout
 
-        self._validate_params()
-        check_sizes(self, "kernel_sizes")
+        self._check_values()
         block = Block(self, x, ranks=(1,), why="Its kernels are meant for series: for others take ImageResNet().")
         start = x
         for number in range(1, self.depth + 1):

@@ -69,15 +69,18 @@ class Plain(Network):
         self.activation = activation
         self.normalization = normalization
 
+    def _check_values(self) -> None:
+        super()._check_values()
+        check_sizes(self, "filters")
+        check_sizes(self, "dense_units")
+
     def features(self, x: Any) -> Any:
         """Lay the blocks, the pooling and the dense layers, see the class."""
         from keras import layers
 
         from skcnn.layers import spatial_dropout
 
-        self._validate_params()
-        check_sizes(self, "filters")
-        check_sizes(self, "dense_units")
+        self._check_values()
         block = Block(self, x)
         for filters in self.filters:
             x = block.activate(block.normalize(block.convolve(x, filters, self.kernel_size)))

@@ -65,13 +65,16 @@ class ResNet(Network):
         self.activation = activation
         self.normalization = normalization
 
+    def _check_values(self) -> None:
+        super()._check_values()
+        check_sizes(self, "filters")
+        check_sizes(self, "kernel_sizes")
+
     def features(self, x: Any) -> Any:
         """Lay the blocks and the pooling, see the class."""
         from skcnn.layers import spatial_dropout
 
-        self._validate_params()
-        check_sizes(self, "filters")
-        check_sizes(self, "kernel_sizes")
+        self._check_values()
         block = Block(self, x, ranks=(1,), why="Its kernels are meant for series: for others take ImageResNet().")
         for number, filters in enumerate(self.filters, 1):
             shortcut = x if x.shape[-1] == filters else block.convolve(x, filters, 1)
@@ -143,17 +146,20 @@ class ImageResNet(Network):
         self.activation = activation
         self.normalization = normalization
 
-    def features(self, x: Any) -> Any:
-        """Lay the stages and the pooling, see the class."""
-        from skcnn.layers import spatial_dropout
-
-        self._validate_params()
+    def _check_values(self) -> None:
+        super()._check_values()
         if self.depth % 6 != 2:
             below = self.depth - (self.depth - 2) % 6
             raise ValueError(
                 f"The 'depth' parameter of ImageResNet must be 6 n + 2 (one layer, three stages of n blocks of two "
                 f"layers, the output). Got {self.depth}; the nearest are {below} and {below + 6}."
             )
+
+    def features(self, x: Any) -> Any:
+        """Lay the stages and the pooling, see the class."""
+        from skcnn.layers import spatial_dropout
+
+        self._check_values()
         block = Block(self, x)
         x = block.activate(block.normalize(block.convolve(x, self.filters, self.kernel_size)))
         n_blocks = (self.depth - 2) // 6
