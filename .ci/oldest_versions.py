@@ -6,9 +6,8 @@ from pathlib import Path
 TOOLS = ("mypy", "pytest-xdist", "ruff")  # which tests do not import
 
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-extras = project["optional-dependencies"]
-declared = [*project["dependencies"], *extras["export"], *extras["test"]]
-for requirement in declared:
+extras = {name: declared for name, declared in project["optional-dependencies"].items() if name != "bench"}
+for requirement in sorted({*project["dependencies"], *(one for declared in extras.values() for one in declared)}):
     name, _, version = requirement.partition(">=")
     if name not in TOOLS and not name.startswith("skcnn["):
         print(f"{name}=={version}")

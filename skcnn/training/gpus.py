@@ -1,6 +1,6 @@
 """How TensorFlow uses graphics cards; chosen by the user alone, never on import."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -19,13 +19,13 @@ def set_gpus(
     Parameters
     ----------
     memory_limit : int, default=None
-        Most memory in MiB that this process may take of each card. With w workers on a card, its memory divided by w,
-        less some 500 MiB that each process needs besides.
+        Memory in MiB that this process takes of each card, at once and for good. With w workers on a card, its memory
+        divided by w, less some 500 MiB that each process needs besides. None to take memory as it is needed.
     devices : sequence of int, default=None
         Numbers of the cards to use, counted from 0; None for all, an empty sequence for none.
     deterministic : bool, default=False
         Whether the same fit gives the same bits again. TensorFlow then uses slower kernels throughout this process, and
-        raises for an operation that has no such kernel.
+        raises for an operation that has no such kernel. A later call does not undo it.
 
     Returns
     -------
@@ -37,11 +37,13 @@ def set_gpus(
     ValueError, TypeError
         If an argument is no such number, or there is no card of that number.
     RuntimeError
-        If TensorFlow has already started: it takes memory when it does.
+        If TensorFlow has already started: it takes memory when it does. Or if an earlier call has set a limit, and this
+        one sets none: TensorFlow does not take one back, and would then take the whole memory of the cards without.
 
     Notes
     -----
-    The logic is tested against made-up cards; it has not run on real ones.
+    Tested against made-up lists of cards, down to the options that TensorFlow would start with; it has not run on real
+    cards. Each process calls it for itself: on a dask cluster, a worker plugin does, also in workers that start later.
 
     Examples
     --------
@@ -52,12 +54,21 @@ def set_gpus(
     """
     if memory_limit is not None and (not _is_integer(memory_limit) or memory_limit < 1):
         raise ValueError(f"memory_limit={memory_limit!r}; expected a number of MiB, an integer of at least 1, or None.")
+    if devices is not None and not isinstance(devices, Iterable):
+        raise TypeError(f"devices={devices!r}; expected a list of numbers of cards, such as [0], or None for all.")
+    if not isinstance(deterministic, bool):
+        raise TypeError(f"deterministic={deterministic!r}; expected True or False.")
     import tensorflow as tf
 
     cards = tf.config.list_physical_devices("GPU")
-    chosen = cards if devices is None else [_card(cards, number) for number in devices]
+    chosen = cards if devices is None else [_card(cards, number) for number in dict.fromkeys(devices)]
     if not cards:
         return []
+    if memory_limit is None and any(map(tf.config.get_logical_device_configuration, cards)):
+        raise RuntimeError(
+            "An earlier call has limited the memory of cards in this process, which TensorFlow does not take back. "
+            "Give this call a memory_limit, too, or start Python anew."
+        )
     try:
         tf.config.set_visible_devices(chosen, "GPU")
         for card in chosen:

@@ -134,7 +134,7 @@ def start_for(positions: int) -> None:
 
 
 def _threads_of_worker() -> int:
-    """One thread, or in a process of its own as many as joblib grants (its ``inner_max_num_threads``)."""
+    """One thread, or in a process of its own as many as joblib (``inner_max_num_threads``) or dask's nanny grants."""
     granted = os.environ.get("OMP_NUM_THREADS", "") if parent_process() is not None else ""
     return int(granted) if granted.isdecimal() and int(granted) else 1
 
@@ -152,7 +152,19 @@ def _runs_in_worker() -> bool:
     from joblib.parallel import get_active_backend
 
     backend, _ = get_active_backend()
-    return bool(getattr(backend, "nesting_level", 0))
+    return bool(getattr(backend, "nesting_level", 0)) or _runs_in_dask()
+
+
+def _runs_in_dask() -> bool:
+    """Tell whether this is a task of a dask worker, which joblib does not count as a level of nesting."""
+    distributed = sys.modules.get("distributed")  # imported wherever a worker runs
+    if distributed is None:
+        return False
+    try:
+        distributed.get_worker()
+    except ValueError:
+        return False
+    return True
 
 
 def _is_chosen(tf: Any) -> bool:
