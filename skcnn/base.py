@@ -28,6 +28,7 @@ from skcnn.training.blueprint import Topology, building
 from skcnn.training.checkpoints import memory_folder
 from skcnn.training.greetings import quiet_start
 from skcnn.training.loop import Progress
+from skcnn.training.memory import Need
 from skcnn.training.pool import pool
 from skcnn.training.program import Program
 from skcnn.training.threads import start_for, start_tensorflow
@@ -174,6 +175,8 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
             If a parameter or the data do not fit, before any training.
         FloatingPointError
             If the loss is no longer finite.
+        MemoryError
+            If memory runs out, or would for certain; it says what would fit.
         KeyboardInterrupt
             If interrupted; the estimator is then fitted with the best weights so far.
         """
@@ -190,18 +193,21 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         stop_early = self._stops_early(len(X), held_out is not None)
         trainings = 2 if self.refit_full and stop_early and held_out is None else 1
         tasks = FitTasks(self, given, y, sample_weight, self.epochs, trainings)
-        self._fit(
-            X,
-            y,
-            sample_weight,
-            groups,
-            held_out,
-            epochs=self.epochs,
-            stop_early=stop_early,
-            resume=resume,
-            keep_optimizer=self.warm_start,
-            tasks=tasks,
-        )
+        need = self._need("fit", X)
+        with need.explained():
+            self._fit(
+                X,
+                y,
+                sample_weight,
+                groups,
+                held_out,
+                need,
+                epochs=self.epochs,
+                stop_early=stop_early,
+                resume=resume,
+                keep_optimizer=self.warm_start,
+                tasks=tasks,
+            )
         tasks.end()
         return self
 
@@ -212,6 +218,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         sample_weight: Any,
         groups: np.ndarray | None,
         held_out: HeldOut | None,
+        need: Need,
         *,
         epochs: int,
         stop_early: bool,
@@ -222,6 +229,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
     ) -> None:
         """Validate, split, weigh, build, train, record."""
         self._check_values()
+        need.check_rows()
         strengths = self._strengths()
         memory_folder(self.memory)  # refuses a file
         weight = check_row_weights(sample_weight, len(X))
@@ -235,9 +243,6 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         with quiet_start() if shows_bars(self) else nullcontext():  # its greetings would tear the bars
             start_for(math.prod(input_shape[:-1]))
         seed = self._seed if resume else int(check_random_state(self.random_state).randint(2**31 - 1))
-
-        callbacks = copy_callbacks(self.callbacks)
-
         rows, splits = kept, stop_early and held_out is None
         if splits:
             rows, val = self._inner_split(X_rows, target.encode(y), kept, groups, seed)
@@ -245,23 +250,43 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
 
         topology = self._topology_for(target, input_shape, strengths)
         resumed = self._progress if resume else None
-        fit = Fit(self, target, topology, strengths, seed, wanted, resumed, tasks, callbacks)
+        fit = Fit(self, target, topology, strengths, seed, wanted, resumed, tasks, copy_callbacks(self.callbacks), need)
         fit.set_rows(X_rows, y, weight, rows)
-        progress, interrupt = fit.train(epochs, stop_early, held_out)
-        if splits and self.refit_full and interrupt is None:
+        try:
+            fit.train(epochs, stop_early, held_out)
+            self._take(fit, keep_optimizer)
+        except KeyboardInterrupt:
+            if fit.reached.weights:
+                self._take(fit, keep_optimizer)
+            raise
+        if splits and self.refit_full:  # an interrupt of it leaves what the first training has come to
             fit.set_rows(X_rows, y, weight, kept)
-            progress, interrupt = fit.train_again(progress, epochs)
+            fit.train_again(epochs)
+            try:
+                self._take(fit, keep_optimizer)
+            except KeyboardInterrupt:
+                self._take(fit, keep_optimizer)
+                raise
+
+    def _take(self, fit: Fit, keep_optimizer: bool) -> None:
+        """Become what a fit has come to; may be done again."""
         fit.become(self)
-        self._record(progress, keep_optimizer=keep_optimizer)
-        self.callbacks_ = callbacks
-        if interrupt is not None:
-            raise interrupt
+        self._record(fit.reached, keep_optimizer=keep_optimizer)
+        self.callbacks_ = list(fit.callbacks)
 
     def _fit_one_epoch(self, X: np.ndarray, y: np.ndarray, weight: Any, resume: bool, classes: Any = None) -> Self:
-        self._fit(
-            X, y, weight, None, None, epochs=1, stop_early=False, resume=resume, keep_optimizer=True, classes=classes
-        )
+        need = self._need("fit", X)
+        how = {"epochs": 1, "stop_early": False, "resume": resume, "keep_optimizer": True, "classes": classes}
+        with need.explained():
+            self._fit(X, y, weight, None, None, need, **how)
         return self
+
+    def _need(self, what: str, X: np.ndarray) -> Need:
+        """Return what memory a fit on these rows, or a prediction for them, takes as far as it is known yet."""
+        dtype = np.dtype(np.uint8 if X.dtype == np.uint8 else self.dtype)
+        sent = math.prod(X.shape[1:]) * dtype.itemsize
+        batch_size = int(self.batch_size) if what == "fit" else 0
+        return Need(what, len(X), sent, 0 if X.dtype == dtype else sent, batch_size)
 
     def _check_one_epoch(self) -> None:
         if self.early_stopping is True:
@@ -384,14 +409,16 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         lent: Program | None = self.__dict__.get("_lent")
         if lent is None:
             check_is_fitted(self)
-        rows = as_rows(check_X(self, X), self.input_shape_, self._topology.dtype)
-        if lent is not None:  # a scorer predicts while training runs
-            return lent.predict(rows).astype(np.float64) - self._shift
-        with pool.lend(self._topology, owner=self._weights) as program:
-            if program.owner is not self._weights:
-                program.load_weights(self._weights)
-                program.owner = self._weights
-            return program.predict(rows).astype(np.float64) - self._shift
+        X = check_X(self, X)
+        with self._need("prediction", X).explained():
+            rows = as_rows(X, self.input_shape_, self._topology.dtype)
+            if lent is not None:  # a scorer predicts while training runs
+                return lent.predict(rows).astype(np.float64) - self._shift
+            with pool.lend(self._topology, owner=self._weights) as program:
+                if program.owner is not self._weights:
+                    program.load_weights(self._weights)
+                    program.owner = self._weights
+                return program.predict(rows).astype(np.float64) - self._shift
 
     def to_keras(self) -> Any:
         """Return the fitted network as a Keras model of its own.

@@ -19,8 +19,10 @@ from skcnn.targets import ClassTarget
 from skcnn.training.blueprint import Topology
 from skcnn.training.checkpoints import Checkpoints, memory_folder, surroundings
 from skcnn.training.loop import Plan, Progress, Watcher, train
+from skcnn.training.memory import Need
 from skcnn.training.pool import pool
 from skcnn.training.program import Program
+from skcnn.training.threads import start_tensorflow
 from skcnn.validation import as_rows, standard_units
 from skcnn.weights import class_shares, prior_shift, row_weights
 
@@ -52,6 +54,7 @@ class Fit:
         resumed: Progress | None,
         tasks: FitTasks | None = None,
         callbacks: Sequence[Any] = (),
+        need: Need | None = None,
     ) -> None:
         self.estimator = estimator
         self.target = target
@@ -60,8 +63,10 @@ class Fit:
         self.seed = seed
         self.wanted = wanted
         self.resumed = resumed
+        self.need = need or Need("fit", 0, 0)
         self.tasks = tasks
         self.callbacks = callbacks
+        self.reached = Progress()  # where the last training has come to; no weights before it has begun
         self._first: str | None = None  # fingerprint of the first of two trainings
 
     def set_rows(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray | None, rows: np.ndarray) -> None:
@@ -88,23 +93,21 @@ class Fit:
         per_class = self.estimator._class_weights(self.target, y[order], seen)
         return row_weights(y, per_class, weight, order).astype(self.topology.dtype)
 
-    def train(
-        self, epochs: int, stop_early: bool, held_out: HeldOut | None
-    ) -> tuple[Progress, KeyboardInterrupt | None]:
-        """Train up to `epochs` more, and return the state at the end and an interrupt, if there was one."""
+    def train(self, epochs: int, stop_early: bool, held_out: HeldOut | None) -> None:
+        """Train up to `epochs` more."""
         progress = Progress() if self.resumed is None else self.resumed.resumed()
-        return self._train(self._plan(progress.epoch + epochs, stop_early), progress, held_out)
+        self._train(self._plan(progress.epoch + epochs, stop_early), progress, held_out)
 
-    def train_again(self, chosen: Progress, epochs: int) -> tuple[Progress, KeyboardInterrupt | None]:
-        """Train from the start for as long as was best in `chosen`, at the learning rates that it had."""
+    def train_again(self, epochs: int) -> None:
+        """Train from the start for as long as was best, at the learning rates of then."""
+        chosen = self.reached
         plan = self._plan(chosen.best_epoch, False)
         plan.horizon = int(epochs)
         if plan.schedule == "plateau" or self.callbacks:  # both lower the rate of whole epochs, on top of the warm-up
             rates = enumerate(chosen.history["learning_rate"])
             plan.rate_factors = [rate / plan.learning_rate if i >= plan.warmup_epochs else 1.0 for i, rate in rates]
-        progress, interrupt = self._train(plan, Progress(), None)
-        progress.history = chosen.history
-        return progress, interrupt
+        self._train(plan, Progress(), None)
+        self.reached.history = chosen.history
 
     def _plan(self, epochs: int, stop_early: bool) -> Plan:
         """Return how to train, from the parameters of the estimator."""
@@ -122,9 +125,7 @@ class Fit:
             stop_early=stop_early,
         )
 
-    def _train(
-        self, plan: Plan, progress: Progress, held_out: HeldOut | None
-    ) -> tuple[Progress, KeyboardInterrupt | None]:
+    def _train(self, plan: Plan, progress: Progress, held_out: HeldOut | None) -> None:
         """Train on a program from the pool, from `progress` or from the furthest checkpoint of this run."""
         with pool.lend(self.topology) as program:
             program.reset(self.seed)
@@ -137,7 +138,16 @@ class Fit:
             _load(program, progress)
             validate = None if held_out is None else self._validator(held_out)
             watchers = self._watchers(plan, program, progress)
-            return progress, train(program, self.batches, plan, progress, validate, watchers, checkpoints)
+            self.reached = progress
+            self._know_step(program)
+            with self.need.step():
+                train(program, self.batches, plan, progress, validate, watchers, checkpoints)
+
+    def _know_step(self, program: Program) -> None:
+        tf, _ = start_tensorflow()
+        if not tf.config.list_logical_devices("GPU"):  # a card has memory of its own, and raises by itself
+            self.need.step_row_bytes = program.blueprint.step_row_bytes
+            self.need.gradient_bytes = program.blueprint.gradient_bytes
 
     def _watchers(self, plan: Plan, program: Program, progress: Progress) -> list[Watcher]:
         """Return who is told of the epochs; Keras callbacks are not told of training again."""

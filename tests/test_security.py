@@ -1,18 +1,24 @@
 """Files from others run no code, names from others are text on a page, and nothing is written where nobody asked."""
 
 import ast
+import io
 import json
 import os
 import subprocess
 import sys
 import zipfile
+from html import escape
+from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import skops.io
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from skops.io.exceptions import UntrustedTypesFoundException
@@ -20,6 +26,9 @@ from skops.io.exceptions import UntrustedTypesFoundException
 import skcnn
 from skcnn import CNNClassifier, export
 from skcnn.__main__ import main
+from skcnn.diagnosis.charts import svg
+from skcnn.diagnosis.check import Chart
+from skcnn.displays import ClassScoresDisplay, ErrorsDisplay
 from skcnn.exceptions import CheckpointWarning
 from skcnn.exporting import _run_keras
 from skcnn.networks import Plain
@@ -132,6 +141,63 @@ def test_names_are_text_in_the_html_of_estimators(rng):
         assert "<script>alert" not in html
         assert "<img" not in html
     assert "&lt;script&gt;alert" in html
+
+
+class Tags(HTMLParser):
+    """Collects the elements of a page, and attributes that run something."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.names, self.running = set(), []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.names.add(tag)
+        self.running += [name for name, value in attrs if name.startswith("on") or "javascript:" in (value or "")]
+
+
+EVIL_NAMES = [EVIL, "<img src=x onerror=alert(1)>", '"><iframe src="javascript:alert(1)">', "'><b onclick='x'>"]
+
+
+def test_a_report_with_findings_has_no_element_of_a_name(rng):
+    """Classes, columns and groups with such names, and faults in all of them, so that findings and charts name them."""
+    y = np.repeat(EVIL_NAMES[:3], [120, 100, 8])
+    X = pd.DataFrame(rng.normal(size=(len(y), 4)), columns=EVIL_NAMES)
+    X[EVIL_NAMES[0]] += 2 * np.searchsorted(np.unique(y), y)
+    test, y_test = X + rng.normal(size=X.shape), rng.permutation(y)
+    test[EVIL_NAMES[1]] = 100 * test[EVIL_NAMES[1]] + 7
+    model = LogisticRegression(max_iter=1000).fit(X, y)
+    report = skcnn.diagnose(model, X, y, test, y_test, groups_train=y, groups_test=y_test, fast=True)
+    assert len(report.findings) > 2
+    for page in (report.to_html(), report._repr_html_()):
+        assert all(escape(name) in page for name in EVIL_NAMES[:3])
+        tags = Tags(page)
+        assert not tags.running
+        assert not tags.names & {"script", "img", "iframe", "b"}
+
+
+def test_a_chart_has_no_element_of_a_name():
+    chart = Chart("lines", EVIL, [0.0, 1.0], {name: [0.0, 1.0] for name in EVIL_NAMES}, EVIL_NAMES[2], EVIL)
+    bars = Chart("bars", EVIL_NAMES[3], EVIL_NAMES, {EVIL: [1.0] * 4}, *EVIL_NAMES[:2])
+    for tags in (Tags(svg(chart)), Tags(svg(bars))):
+        assert not tags.running
+        assert tags.names <= {"svg", "text", "line", "polyline", "rect", "title", "g", "circle"}
+
+
+def test_names_are_text_in_the_pictures_of_displays(rng):
+    y = rng.choice(EVIL_NAMES[:2], 60)
+    drawn = [
+        ClassScoresDisplay.from_predictions(y, rng.permutation(y)),
+        ErrorsDisplay.from_predictions(rng.normal(size=(60, 4, 4, 1)), y, y[::-1], np.ones(60), n_shown=4),
+    ]
+    for display in drawn:
+        picture = io.BytesIO()
+        with plt.rc_context({"svg.fonttype": "none"}):  # letters, not their outlines
+            display.figure_.savefig(picture, format="svg")
+        plt.close(display.figure_)
+        elements = [element.tag.rpartition("}")[2] for element in ElementTree.fromstring(picture.getvalue()).iter()]
+        assert not {"script", "img", "iframe", "b"} & set(elements)
+        assert b"&lt;script&gt;" in picture.getvalue()
 
 
 WATCHED = """

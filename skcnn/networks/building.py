@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from skcnn.training.memory import is_out_of_memory
+
 __all__ = ["NetworkBuilder", "build_model"]
 
 
@@ -39,6 +41,8 @@ def build_model(
     try:
         model = network.build(input_shape, n_outputs, **rates) if rates else network(input_shape, n_outputs)
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise ValueError(
             f"The network {name} could not be built for input_shape={input_shape} and n_outputs={n_outputs}: {error} "
             "Change the network, or the input_shape of the estimator (channels last)."

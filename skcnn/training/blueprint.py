@@ -1,6 +1,7 @@
 """What programs of one topology share: the Keras network and the graphs traced from it."""
 
 import itertools
+import math
 import random
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -82,8 +83,8 @@ def building(dtype: str) -> Iterator[None]:
     Keras draws unset seeds from Python's ``random`` module. They are redrawn from the fit's own seed wherever Keras
     lets us reach them; the fixed seed here makes the others repeatable.
     """
-    _, keras = start_tensorflow()
-    with BUILDING:
+    tf, keras = start_tensorflow()
+    with BUILDING, tf.variable_creator_scope(_under_one_name):
         policy, state = keras.config.dtype_policy(), random.getstate()
         keras.config.set_dtype_policy(dtype)
         random.seed(0)
@@ -92,6 +93,14 @@ def building(dtype: str) -> Iterator[None]:
         finally:
             random.setstate(state)
             keras.config.set_dtype_policy(policy)
+
+
+def _under_one_name(create: Callable[..., Any], **settings: Any) -> Any:
+    """Create a variable under a name that all share; Keras has its own names beside TensorFlow's.
+
+    For each name that is new, as those of Keras' numbered layers are, TensorFlow keeps 35 KiB until the process ends.
+    """
+    return create(**settings | {"name": "variable/"})  # the slash leaves the scopes of the layers
 
 
 class Graph:
@@ -148,6 +157,9 @@ class Blueprint:
         Weights that an initialiser without a seed draws, by their index.
     seeds : list of (list of int or None)
         For each seed generator its first state, if the user gave its seed.
+    largest_activation, step_row_bytes, gradient_bytes : int
+        Bytes of the largest that a layer puts out for one row, of what a training step takes for each of its rows, and
+        of the gradient.
     """
 
     def __init__(self, topology: Topology) -> None:
@@ -192,7 +204,10 @@ class Blueprint:
             for i, variable in enumerate(self.variables)
         ]
         self.dtype = tf.as_dtype(topology.dtype)
-        self.largest_activation = max(int(np.prod(shape)) for shape in _activation_shapes(self.model)) * self.dtype.size
+        sizes = [math.prod(topology.input_shape), *map(_output_size, self.model.layers)]
+        self.largest_activation = max(sizes) * self.dtype.size
+        self.step_row_bytes = max(_held_for_gradient(self.model), 2 * max(sizes)) * self.dtype.size
+        self.gradient_bytes = sum(math.prod(weight.shape) for weight in self._trained) * self.dtype.size
 
     def copy_of_variables(self) -> list[Any]:
         """Return variables of the same types and shapes for one more program."""
@@ -380,13 +395,16 @@ def _layers_with_rate(model: Any) -> list[Any]:
     return [layer for layer in _layers(model) if hasattr(layer, "stream")]
 
 
-def _activation_shapes(model: Any) -> Iterator[tuple[int, ...]]:
-    """Shapes of what each layer of the model puts out for one row, as far as Keras knows them."""
-    yield tuple(size or 1 for size in model.input_shape[1:])
-    for layer in model.layers:
-        shape = getattr(getattr(layer, "output", None), "shape", None) if layer._inbound_nodes else None
-        if shape:
-            yield tuple(size or 1 for size in shape[1:])
+def _output_size(layer: Any) -> int:
+    """Values that a layer puts out for one row, as far as Keras knows."""
+    shape = getattr(getattr(layer, "output", None), "shape", None) if layer._inbound_nodes else None
+    return math.prod(size or 1 for size in shape[1:]) if shape else 0
+
+
+def _held_for_gradient(model: Any) -> int:
+    """Values for one row that a step keeps for the gradient: what all layers put out from the first trained one on."""
+    layers = itertools.dropwhile(lambda layer: not layer.trainable_variables, model.layers)
+    return sum(map(_output_size, layers))
 
 
 def _random_weights(model: Any) -> list[tuple[int, Any]]:

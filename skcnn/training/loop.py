@@ -183,6 +183,12 @@ class Progress:
             recorded = self.history.setdefault(name, [])
             recorded += [np.nan] * (self.epoch - 1 - len(recorded)) + [values.get(name, np.nan)]
 
+    def settle(self) -> None:
+        """Forget an epoch that an interrupt has left half recorded."""
+        n = min(map(len, self.history.values()), default=0)
+        self.epoch = min(self.epoch, n)
+        self.history = {name: values[:n] for name, values in self.history.items()}
+
     def judge(self, score: float, tol: float, patience: int, plateau: bool) -> bool:
         """Take note of an epoch's score and return whether it is the best so far.
 
@@ -195,10 +201,7 @@ class Progress:
         if plateau and self.rate_stalled >= max(1, patience // 2):
             self.rate_factor *= PLATEAU_FACTOR
             self.rate_stalled = 0
-        best = score > self.best_score
-        if best:
-            self.best_score, self.best_epoch = score, self.epoch
-        return best
+        return score > self.best_score
 
 
 def train(
@@ -209,8 +212,8 @@ def train(
     validate: Callable[[Program], dict[str, float]] | None = None,
     watchers: Sequence[Watcher] = (),
     checkpoints: Keeper | None = None,
-) -> KeyboardInterrupt | None:
-    """Train; `progress` ends with the weights to keep, also after an interrupt, which is returned, not raised.
+) -> None:
+    """Train; `progress` ends with the weights to keep, also when an interrupt is raised.
 
     Parameters
     ----------
@@ -234,12 +237,21 @@ def train(
     ------
     FloatingPointError
         If the loss is no longer finite.
+    KeyboardInterrupt
+        If interrupted.
     """
-    interrupt = None
+    left = list(watchers)
     try:
         _train(program, data, plan, progress, validate, watchers, checkpoints)
-    except KeyboardInterrupt as caught:
-        interrupt = caught
+        _finish(program, plan, progress, left)
+    except KeyboardInterrupt:
+        _finish(program, plan, progress, left)
+        raise
+
+
+def _finish(program: Program, plan: Plan, progress: Progress, left: list[Watcher]) -> None:
+    """Take what is to be kept out of the program, and tell the watchers that are left; may be done again."""
+    progress.settle()
     progress.optimizer_state = program.optimizer_state()
     if progress.best_weights is not None and plan.stop_early:
         progress.weights = progress.best_weights
@@ -249,9 +261,9 @@ def train(
         progress.best_epoch = progress.epoch
     if not all(np.isfinite(weight).all() for weight in progress.weights):  # the last step can overflow unseen
         _check_finite(np.nan, "weights", plan.learning_rate, progress)
-    for watcher in watchers:
-        watcher.finish(progress)
-    return interrupt
+    while left:
+        left[0].finish(progress)
+        del left[0]
 
 
 def _train(
@@ -287,9 +299,10 @@ def _train(
             progress.record(**values)
             score = values["val_score"] if "val_score" in values else -values.get("val_loss", loss)
             plateau = plan.schedule == "plateau" and progress.epoch > plan.warmup_epochs
-            best = progress.judge(score, plan.tol, plan.patience, plateau)
-            if best and plan.stop_early:
-                progress.best_weights = program.weights()
+            if progress.judge(score, plan.tol, plan.patience, plateau):
+                weights = program.weights() if plan.stop_early else None
+                # Together, for an interrupt comes between two calls.
+                progress.best_score, progress.best_epoch, progress.best_weights = score, progress.epoch, weights
         stops = [watcher.end(progress) for watcher in watchers]  # all of them hear of the epoch
         ended = any(stops) or progress.ended(plan)
         if checkpoints is not None and checkpoints.is_due(ended):
