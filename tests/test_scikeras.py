@@ -573,7 +573,7 @@ def test_an_optimizer_object_trains_nothing_itself(rows):
 
 def test_convert_of_an_estimator_of_scikeras_whose_optimizer_object_has_trained(rows, monkeypatch):
     for name in {"__reduce__", "__deepcopy__"} & vars(keras.optimizers.Optimizer).keys():
-        monkeypatch.delattr(keras.optimizers.Optimizer, name)  # copied in Keras' own way, as where skcnn imports scikeras
+        monkeypatch.delattr(keras.optimizers.Optimizer, name)  # Keras copies it, as where skcnn imports scikeras
     X, y = targets(rows)
     optimizer = keras.optimizers.SGD(0.02, momentum=0.9)
     fitted = wrappers.KerasRegressor(regression_model, loss="mse", optimizer=optimizer, **QUIET).fit(X, y)
