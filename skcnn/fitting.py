@@ -21,7 +21,7 @@ from skcnn.training.checkpoints import Checkpoints, memory_folder, surroundings
 from skcnn.training.loop import Plan, Progress, Watcher, train
 from skcnn.training.pool import pool
 from skcnn.training.program import Program
-from skcnn.validation import as_rows, standard_units
+from skcnn.validation import as_rows, naming, standard_units
 from skcnn.weights import class_shares, prior_shift, row_weights
 
 __all__ = ["Fit", "HeldOut"]
@@ -216,11 +216,13 @@ class Fit:
     def _validator(self, held_out: HeldOut) -> Callable[[Program], dict[str, float]]:
         """Return the function that judges the network on the validation rows after each epoch."""
         estimator = self.estimator
-        encoded = _cast(self.target.encode(held_out.y, "y_val"), estimator.dtype)
+        with naming("y_val"):
+            encoded = _cast(self.target.encode(held_out.y, "y_val"), estimator.dtype)
         rows = as_rows(held_out.X, self.topology.input_shape, estimator.dtype, "X_val")
         view = self.become(copy.copy(estimator))  # what scorers see: this estimator with the weights of the moment
         vars(view).pop("feature_names_in_", None)  # checked rows have no names any more
-        scorer = None if estimator.scoring == "loss" else check_scoring(estimator, estimator.scoring)
+        with naming("scoring", theirs=True):
+            scorer = None if estimator.scoring == "loss" else check_scoring(estimator, estimator.scoring)
         weights = {} if held_out.weight is None else {"sample_weight": held_out.weight}
 
         def validate(program: Program) -> dict[str, float]:
@@ -228,7 +230,8 @@ class Fit:
             values = {"val_loss": _mean_loss(self.topology, encoded, z, held_out.weight)}
             if scorer is not None:
                 view._lent = program
-                values["val_score"] = float(scorer(view, held_out.X, held_out.y, **weights))
+                with naming("scoring", theirs=True):
+                    values["val_score"] = float(scorer(view, held_out.X, held_out.y, **weights))
             return values
 
         return validate
