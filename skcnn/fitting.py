@@ -72,7 +72,9 @@ class Fit:
         self.batches = Batches(
             X, encoded, weight, rows, self._weigh, self.seed, **self.estimator._sampling(self.target)
         )
-        self.units = standard_units(X, rows, weight, self.topology.standardize) if self.topology.standardize else None
+        per, self.units = self.topology.standardize, None
+        if per is not None:
+            self.units = standard_units(X, rows, weight, per, self.topology.dtype)
         # What is taken from the logits to predict for the class shares of the training rows, and for those wanted.
         self.to_train = self.to_wanted = np.zeros(self.topology.n_outputs)
         if isinstance(self.target, ClassTarget):

@@ -28,8 +28,14 @@ class ClassTarget:
     @classmethod
     def of(cls, y: np.ndarray, classes: Any = None) -> "ClassTarget":
         """Tell what kind of classification `y` is; `classes` are all labels, if they are known beforehand."""
-        check_classification_targets(y)
         kind = type_of_target(y, input_name="y")
+        if kind == "unknown" and y.dtype.kind == "O":
+            found = sorted({type(label).__name__ for label in y.flat})
+            raise ValueError(
+                f"Unknown label type: y holds objects of the types {found}; expected labels that are numbers or texts, "
+                "such as y.astype(int) or y.astype(str)."
+            )
+        check_classification_targets(y)
         if kind == "multilabel-indicator":
             return cls("multilabel", np.arange(y.shape[1]))
         if kind == "multiclass-multioutput":

@@ -62,8 +62,8 @@ def check_X(estimator: Any, X: Any, *, reset: bool = False, name: str = "X") -> 
                 f"{name} has shape {rows.shape} without any values; expected (n, ..., channels) with at least one "
                 "position and one channel. Drop the empty axis."
             )
-        _check_row_shape(estimator, rows, reset=reset, name=name)
         validate_data(estimator, X if is_frame(X) else rows, reset=reset, skip_check_array=True)
+        _check_row_shape(estimator, rows, reset=reset, name=name)
     return rows
 
 
@@ -233,7 +233,7 @@ def check_groups(groups: Any, n_rows: int) -> np.ndarray | None:
 
 
 def standard_units(
-    X: np.ndarray, rows: np.ndarray, weight: np.ndarray | None, per: str
+    X: np.ndarray, rows: np.ndarray, weight: np.ndarray | None, per: str, dtype: str = "float64"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and scale of some rows of X, as scikit-learn's `StandardScaler` would, without copying them all.
 
@@ -247,6 +247,13 @@ def standard_units(
         Weights of all rows.
     per : {"channel", "position"}
         Shape of the results: (channels,) or (..., channels).
+    dtype : {"float32", "float64"}, default="float64"
+        Type in which rows are divided by the scale: one that it has in part alone, a denormal, is taken for 0.
+
+    Raises
+    ------
+    ValueError
+        If the squares of values are beyond float64.
     """
     shape = X.shape[1:] if per == "position" else X.shape[-1:]
     size = max(1, STATISTICS_BYTES // max(1, 8 * X[:1].size))
@@ -262,6 +269,9 @@ def standard_units(
         return total / (count * (1 if per == "position" else X[0].size // X.shape[-1]))
 
     mean = mean_of(lambda x: x)
-    scale = np.sqrt(mean_of(lambda x: (x - mean) ** 2))
-    constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scale = np.sqrt(mean_of(lambda x: (x - mean) ** 2))
+    if not np.isfinite(scale).all():
+        raise ValueError(f"X holds values too large to standardize (largest magnitude {np.abs(X).max():g}). Scale X.")
+    constant = scale <= np.maximum(10 * np.finfo(np.float64).eps * np.abs(mean), np.finfo(dtype).tiny)
     return mean, np.where(constant, 1.0, scale)

@@ -128,11 +128,11 @@ def read_only(array):
 
 
 def of_type(values, dtype):
-    if dtype == "structured":
-        array = np.zeros(values.shape, [("a", "f4"), ("b", "i4")])
-        array["a"] = values
-        return array
     with np.errstate(all="ignore"):
+        if dtype == "structured":
+            array = np.zeros(values.shape, [("a", "f4"), ("b", "i4")])
+            array["a"] = values
+            return array
         if dtype in ("U", "S", "V4", "M8[s]", "m8[s]"):
             whole = np.nan_to_num(values, posinf=0, neginf=0).clip(-1e6, 1e6).astype("i4")
             return whole.astype("U") if dtype == "U" else whole.view("V4") if dtype == "V4" else whole.astype(dtype)
