@@ -13,6 +13,8 @@ __all__ = ["main"]
 
 USAGE_ERROR, INTERRUPTED = 2, 130
 MAX_JOBS = 4  # by default; each keeps its own compiled network
+MOST_JOBS = 1024
+LARGEST_SEED = 2**32 - 1  # as in NumPy
 TEST_SHARE = 0.25
 
 DESCRIPTION = """\
@@ -132,12 +134,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--jobs",
         metavar="N",
-        type=_positive,
+        type=_jobs,
         default=min(MAX_JOBS, n_cores),
         help="networks to train at a time, one thread each; does not change the result (default: %(default)s)",
     )
     parser.add_argument(
-        "--seed", metavar="N", type=int, default=0, help="seed of split, folds, samplers and networks (default: 0)"
+        "--seed", metavar="N", type=_seed, default=0, help="seed of split, folds, samplers and networks (default: 0)"
     )
     parser.add_argument(
         "--out",
@@ -151,6 +153,18 @@ def make_parser() -> argparse.ArgumentParser:
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number from 1 on")
+    return int(text)
+
+
+def _jobs(text: str) -> int:
+    if _positive(text) > MOST_JOBS:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected at most {MOST_JOBS}, each of which is a thread")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) > LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number from 0 to {LARGEST_SEED}")
     return int(text)
 
 
@@ -174,8 +188,13 @@ def _share_or_path(text: str) -> float | str:
 def _check_out(out: str) -> None:
     """Refuse a place that cannot be written to before the search, not after it."""
     folder = Path(out).parent
-    if Path(out).is_dir() or not folder.is_dir() or not os.access(Path(out) if Path(out).exists() else folder, os.W_OK):
-        raise DataError(f"--out {out} cannot be written; expected a file in a folder that is there.")
+    try:
+        place = Path(out) if Path(out).exists() else folder
+        fits = folder.is_dir() and not Path(out).is_dir() and os.access(place, os.W_OK) and "\0" not in out
+    except OSError:  # such as a name that is too long
+        fits = False
+    if not fits:
+        raise DataError(f"--out {out!r} cannot be written; expected a file in a folder that is there.")
 
 
 def _start() -> None:
@@ -218,7 +237,7 @@ def _own(options: argparse.Namespace) -> int:
     data = read(options.data, groups=options.groups, **names)
     test = options.test or TEST_SHARE
     if isinstance(test, str):
-        groups = None if Path(test).is_dir() else options.groups
+        groups = None if os.path.isdir(test) else options.groups
         test = read(test, groups=groups, like=data, **names)
     task = make_task(data, test, options.regression, options.seed)
     scorers = scorers_of(options.scoring, task)

@@ -32,13 +32,25 @@ from skcnn.training.memory import Need
 from skcnn.training.pool import pool
 from skcnn.training.program import Program
 from skcnn.training.threads import start_for, start_tensorflow
-from skcnn.validation import KnownArguments, as_rows, check_groups, check_X, check_X_y, nearest, resolve_input_shape
+from skcnn.validation import (
+    KnownArguments,
+    as_rows,
+    check_groups,
+    check_X,
+    check_X_y,
+    naming,
+    nearest,
+    resolve_input_shape,
+)
 from skcnn.weights import check_row_weights
 
 __all__ = ["PENALTY", "RATE", "BaseCNN"]
 
+# Numbers go to the device as float32, or are counted in 64 bits.
+LARGEST, MANY = float(np.finfo(np.float32).max), 2**63 - 1
 RATE = Interval(Real, 0, 1, closed="left")
-PENALTY = Interval(Real, 0, None, closed="left")
+PENALTY = Interval(Real, 0, LARGEST, closed="both")
+COUNT = Interval(Integral, 1, MANY, closed="both")
 
 
 class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, BaseEstimator):
@@ -66,21 +78,21 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         "augmentation": [StrOptions(set(AUGMENTATIONS)), list, tuple, HasMethods(["call", "get_config"]), None],
         "augmentation_strength": [PENALTY],
         "optimizer": [StrOptions({"adam", "sgd", "rmsprop"})],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate": [Interval(Real, 0, LARGEST, closed="right")],
         "momentum": [RATE],
         "nesterovs_momentum": ["boolean"],
         "schedule": [StrOptions({"constant", "cosine", "one_cycle", "plateau"})],
         "warmup_epochs": [PENALTY],
-        "clipnorm": [Interval(Real, 0, None, closed="neither"), None],
+        "clipnorm": [Interval(Real, 0, LARGEST, closed="right"), None],
         "ema_momentum": [RATE],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [COUNT],
+        "epochs": [COUNT],
         "early_stopping": ["boolean", StrOptions({"auto"})],
         "scoring": [StrOptions({"loss", *get_scorer_names()}), callable],
         "refit_full": ["boolean"],
         "standardize": [StrOptions({"channel", "position"}), None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "n_iter_no_change": [COUNT],
         "tol": [PENALTY],
         "warm_start": ["boolean"],
         "dtype": [StrOptions({"float32", "float64"})],
@@ -234,8 +246,9 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         memory_folder(self.memory)  # refuses a file
         weight = check_row_weights(sample_weight, len(X))
         kept = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
-        target = self._target if resume else self._make_target(y, weight, classes)
-        target.encode(y)  # refuses what does not fit, such as other labels than at first
+        with naming("y"):
+            target = self._target if resume else self._make_target(y, weight, classes)
+            target.encode(y)  # refuses what does not fit, such as other labels than at first
         self._check_balancing(target)
         wanted = self._wanted_shares(target)
         input_shape = resolve_input_shape(self.input_shape, self._row_shape)
@@ -310,7 +323,9 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
                 "X_val and y_val are given with early_stopping=False, which would not use them. Set early_stopping to "
                 "'auto' or True, or leave them out."
             )
-        X_val, y_val = check_X_y(self, X_val, y_val, reset=False, numeric=self._numeric_target)
+        X_val, y_val = check_X_y(
+            self, X_val, y_val, reset=False, numeric=self._numeric_target, names=("X_val", "y_val")
+        )
         return HeldOut(X_val, y_val, check_row_weights(sample_weight_val, len(X_val), "sample_weight_val"))
 
     def _stops_early(self, n_rows: int, validation_given: bool) -> bool:
@@ -418,7 +433,13 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
                 if program.owner is not self._weights:
                     program.load_weights(self._weights)
                     program.owner = self._weights
-                return program.predict(rows).astype(np.float64) - self._shift
+                outputs = program.predict(rows)
+        if not np.isfinite(outputs).all():
+            raise ValueError(
+                f"X holds values up to {np.abs(rows).max():g}, at which the network overflows. Expected rows scaled as "
+                "those that it was fitted on."
+            )
+        return outputs.astype(np.float64) - self._shift
 
     def to_keras(self) -> Any:
         """Return the fitted network as a Keras model of its own.

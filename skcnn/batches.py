@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
+from skcnn.validation import naming
+
 __all__ = ["Batches", "balanced_order", "row_digests"]
 
 
@@ -83,15 +85,16 @@ class Batches:
 
         assert self.classes is not None
         X, codes = self.X[self.rows], _codes(self.y[self.rows])
-        sampler = clone(self.sampler.sampler if isinstance(self.sampler, NDSampler) else self.sampler)
-        seed = int(np.random.SeedSequence([self.seed, draw]).generate_state(1)[0] >> 1)
-        unseeded = {
-            name: seed
-            for name, value in sampler.get_params().items()
-            if name.split("__")[-1] == "random_state" and (self.every_epoch or value is None)
-        }
-        resampling = NDSampler(sampler.set_params(**unseeded))
-        made, made_labels = resampling.fit_resample(X, self.classes[codes])
+        with naming("sampler", theirs=True):
+            sampler = clone(self.sampler.sampler if isinstance(self.sampler, NDSampler) else self.sampler)
+            seed = int(np.random.SeedSequence([self.seed, draw]).generate_state(1)[0] >> 1)
+            unseeded = {
+                name: seed
+                for name, value in sampler.get_params().items()
+                if name.split("__")[-1] == "random_state" and (self.every_epoch or value is None)
+            }
+            resampling = NDSampler(sampler.set_params(**unseeded))
+            made, made_labels = resampling.fit_resample(X, self.classes[codes])
         if selects_rows(resampling.sampler_):
             return self.X, self.y, self.weight, self.rows[resampling.sample_indices_]
         made_codes = np.searchsorted(self.classes, made_labels)
@@ -106,6 +109,7 @@ def balanced_order(codes: np.ndarray, share: int, rng: np.random.Generator) -> n
     Every row occurs; rows of the smaller classes come again, each as often as the others of its class but for one.
     """
     members = [np.flatnonzero(codes == code) for code in np.unique(codes)]
+    share = min(share, max(map(len, members)))  # one batch of all rows, however large batches may be
     n_batches = -(-max(map(len, members)) // share)
     columns = []
     for rows in members:

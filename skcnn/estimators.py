@@ -15,7 +15,7 @@ from skcnn.base import PENALTY, RATE, BaseCNN
 from skcnn.exceptions import DoubleBalancingWarning
 from skcnn.networks import Network
 from skcnn.targets import ClassTarget, RegressionTarget
-from skcnn.validation import check_X_y
+from skcnn.validation import check_X_y, naming
 from skcnn.weights import check_priors, class_weights
 
 __all__ = ["CNNClassifier", "CNNRegressor"]
@@ -316,7 +316,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
                 "dict."
             )
         self._check_one_epoch()
-        first = _check_partial_fit_first_call(self, classes)
+        with naming("classes"):
+            first = _check_partial_fit_first_call(self, classes)
         resume = self.__sklearn_is_fitted__() and not first
         X, y = check_X_y(self, X, y, reset=not resume, numeric=False)
         return self._fit_one_epoch(X, y, sample_weight, resume, classes=self.classes_)

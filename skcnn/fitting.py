@@ -23,7 +23,7 @@ from skcnn.training.memory import Need
 from skcnn.training.pool import pool
 from skcnn.training.program import Program
 from skcnn.training.threads import start_tensorflow
-from skcnn.validation import as_rows, standard_units
+from skcnn.validation import as_rows, naming, standard_units
 from skcnn.weights import class_shares, prior_shift, row_weights
 
 __all__ = ["Fit", "HeldOut"]
@@ -77,7 +77,9 @@ class Fit:
         self.batches = Batches(
             X, encoded, weight, rows, self._weigh, self.seed, **self.estimator._sampling(self.target)
         )
-        self.units = standard_units(X, rows, weight, self.topology.standardize) if self.topology.standardize else None
+        per, self.units = self.topology.standardize, None
+        if per is not None:
+            self.units = standard_units(X, rows, weight, per, self.topology.dtype)
         # What is taken from the logits to predict for the class shares of the training rows, and for those wanted.
         self.to_train = self.to_wanted = np.zeros(self.topology.n_outputs)
         if isinstance(self.target, ClassTarget):
@@ -226,11 +228,13 @@ class Fit:
     def _validator(self, held_out: HeldOut) -> Callable[[Program], dict[str, float]]:
         """Return the function that judges the network on the validation rows after each epoch."""
         estimator = self.estimator
-        encoded = _cast(self.target.encode(held_out.y, "y_val"), estimator.dtype)
+        with naming("y_val"):
+            encoded = _cast(self.target.encode(held_out.y, "y_val"), estimator.dtype)
         rows = as_rows(held_out.X, self.topology.input_shape, estimator.dtype, "X_val")
         view = self.become(copy.copy(estimator))  # what scorers see: this estimator with the weights of the moment
         vars(view).pop("feature_names_in_", None)  # checked rows have no names any more
-        scorer = None if estimator.scoring == "loss" else check_scoring(estimator, estimator.scoring)
+        with naming("scoring", theirs=True):
+            scorer = None if estimator.scoring == "loss" else check_scoring(estimator, estimator.scoring)
         weights = {} if held_out.weight is None else {"sample_weight": held_out.weight}
 
         def validate(program: Program) -> dict[str, float]:
@@ -238,7 +242,8 @@ class Fit:
             values = {"val_loss": _mean_loss(self.topology, encoded, z, held_out.weight)}
             if scorer is not None:
                 view._lent = program
-                values["val_score"] = float(scorer(view, held_out.X, held_out.y, **weights))
+                with naming("scoring", theirs=True):
+                    values["val_score"] = float(scorer(view, held_out.X, held_out.y, **weights))
             return values
 
         return validate

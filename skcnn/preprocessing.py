@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 from skcnn.callbacks import CallbackSupportMixin, fit_task
 from skcnn.diagram import DiagramMixin
 from skcnn.persistence import VersionNote
+from skcnn.validation import is_frame, naming, plain_array
 
 __all__ = ["NDTransformer"]
 
@@ -50,9 +51,15 @@ def check_nd_array(
     TypeError
         If ``X`` is sparse.
     """
-    array: NDArray[Any] = check_array(
-        X, dtype=dtype, allow_nd=True, ensure_all_finite=finite, estimator=estimator, input_name="X"
-    )
+    with naming("X"):
+        array: NDArray[Any] = check_array(
+            plain_array(X, "X"),
+            dtype=dtype,
+            allow_nd=True,
+            ensure_all_finite=finite,
+            estimator=estimator,
+            input_name="X",
+        )
     if 0 in array.shape:
         raise ValueError(
             f"Found array X of shape {array.shape} without any values. {type(estimator).__name__} expects shape "
@@ -176,7 +183,8 @@ class NDTransformer(
         """
         with fit_task(self):
             table, y, params = self._training_table(X, y, params, method="fit")
-            self.transformer_ = clone(self.transformer).fit(table, y, **params)
+            with naming("transformer", theirs=True):
+                self.transformer_ = clone(self.transformer).fit(table, y, **params)
         return self
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -207,7 +215,8 @@ class NDTransformer(
         with fit_task(self):
             table, y, params = self._training_table(X, y, params, method="fit_transform")
             transformer = clone(self.transformer)
-            output = transformer.fit_transform(table, y, **params)
+            with naming("transformer", theirs=True):
+                output = transformer.fit_transform(table, y, **params)
             self.transformer_ = transformer
             return self._restore(output, table)
 
@@ -236,7 +245,9 @@ class NDTransformer(
         """
         check_is_fitted(self)
         table = self._table(X, reset=False)
-        return self._restore(self.transformer_.transform(table), table)
+        with naming("transformer", theirs=True):
+            output = self.transformer_.transform(table)
+        return self._restore(output, table)
 
     @available_if(_transformer_has("inverse_transform"))
     def inverse_transform(self, X: ArrayLike) -> Any:
@@ -259,7 +270,8 @@ class NDTransformer(
         """
         check_is_fitted(self)
         if len(self.row_shape_) == 1:
-            return self.transformer_.inverse_transform(X)
+            with naming("transformer", theirs=True):
+                return self.transformer_.inverse_transform(X)
         rows = check_nd_array(X, self)
         if self.per == "channel":
             fits = rows.shape[1:-1] == self.row_shape_[:-1]
@@ -271,7 +283,9 @@ class NDTransformer(
                 f"shape {self.row_shape_}: pass an array of the shape that transform returned for such rows."
             )
         table = rows.reshape(-1, self._n_columns(rows.shape[1:]))
-        return self._restore(self.transformer_.inverse_transform(table), table)
+        with naming("transformer", theirs=True):
+            output = self.transformer_.inverse_transform(table)
+        return self._restore(output, table)
 
     @available_if(_transformer_has("get_feature_names_out"))
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
@@ -344,8 +358,7 @@ class NDTransformer(
     def _table(self, X: ArrayLike, *, reset: bool) -> Any:
         """Check ``X`` and lay it out as the table that the transformer works on: a view where memory allows it."""
         # The transformer alone knows what to do with the names and dtypes of a data frame's columns.
-        is_frame = hasattr(X, "columns")
-        rows: Any = X if is_frame else check_nd_array(X, self)
+        rows: Any = X if is_frame(X) else check_nd_array(X, self)
         row_shape = tuple(rows.shape[1:])
         if reset:
             self.row_shape_ = row_shape
@@ -355,8 +368,9 @@ class NDTransformer(
                 f"X has rows of shape {row_shape}, but {type(self).__name__} was fitted on rows of shape "
                 f"{self.row_shape_}: pass an array of shape {expected}, or fit again."
             )
-        validate_data(self, X=rows, reset=reset, skip_check_array=True)  # names and number of features
-        return rows if is_frame else rows.reshape(-1, self._n_columns(row_shape))
+        with naming("X"):
+            validate_data(self, X=rows, reset=reset, skip_check_array=True)  # names and number of features
+        return rows if is_frame(X) else rows.reshape(-1, self._n_columns(row_shape))
 
     def _training_table(
         self, X: ArrayLike, y: ArrayLike | None, params: dict[str, Any], *, method: str
@@ -368,10 +382,12 @@ class NDTransformer(
         n_positions = prod(self.row_shape_[:-1]) if self.per == "channel" else 1
         if n_positions == 1:
             return table, y, params
-        check_consistent_length(X, y, params.get("sample_weight"))
+        with naming("X, y and sample_weight"):
+            check_consistent_length(X, y, params.get("sample_weight"))
         n_rows = len(table) // n_positions
         if y is not None:
-            y = np.repeat(np.asarray(y), n_positions, axis=0)
+            with naming("y"):
+                y = np.repeat(np.asarray(plain_array(y, "y")), n_positions, axis=0)
         params = {
             name: np.repeat(np.asarray(value), n_positions, axis=0) if _one_per_row(value, n_rows) else value
             for name, value in params.items()

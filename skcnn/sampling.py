@@ -10,7 +10,7 @@ from imblearn.pipeline import Pipeline as SamplingPipeline
 from imblearn.under_sampling import RandomUnderSampler
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone
-from sklearn.utils import get_tags
+from sklearn.utils import check_array, get_tags
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
@@ -19,6 +19,7 @@ from skcnn.callbacks import fit_task
 from skcnn.diagram import DiagramMixin
 from skcnn.persistence import VersionNote
 from skcnn.preprocessing import check_nd_array
+from skcnn.validation import naming, plain_array
 
 __all__ = ["NDSampler", "Pipeline"]
 
@@ -125,12 +126,14 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
         ValueError, TypeError
             As `fit_resample` does.
         """
-        sampler = clone(self.sampler)
+        with naming("sampler", theirs=True):
+            sampler = clone(self.sampler)
         params = self._routed("fit", params)
         rows = self._check_rows(X, y)
         if not _is_frame(rows):
             rows = _table_for(sampler, rows)
-        self.sampler_ = sampler.fit(rows, y, **params)
+        with naming("sampler", theirs=True):
+            self.sampler_ = sampler.fit(rows, y, **params)
         return self
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -161,11 +164,13 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
         TypeError
             If `X` is sparse, or `sampler` is a class or not an estimator.
         """
-        sampler = clone(self.sampler)
+        with naming("sampler", theirs=True):
+            sampler = clone(self.sampler)
         params = self._routed("fit_resample", params)
         rows = self._check_rows(X, y)
         resample = self._resample_frame if _is_frame(rows) else self._fit_resample
-        X_resampled, y_resampled = resample(rows, y, sampler, **params)
+        with naming("sampler", theirs=True):
+            X_resampled, y_resampled = resample(rows, y, sampler, **params)
         self.sampler_ = sampler
         return X_resampled.tolist() if isinstance(X, list) else X_resampled, y_resampled
 
@@ -225,13 +230,17 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
         return process_routing(self, method, **params).sampler[method] if _routing_enabled() else params
 
     def _check_rows(self, X: ArrayLike, y: ArrayLike) -> Any:
-        """Check ``X``, and its length against that of ``y``; labels are the sampler's to check."""
+        """Check ``X``, and that ``y`` is an array as long; what its labels are is the sampler's to check."""
         rows: Any = X
         if not _is_frame(X):
             takes = get_tags(self).input_tags
             rows = check_nd_array(X, self, dtype=None if takes.string else "numeric", finite=not takes.allow_nan)
-        validate_data(self, X=rows, reset=True, skip_check_array=True)  # names and number of features
-        check_consistent_length(rows, y)
+        with naming("X"):
+            validate_data(self, X=rows, reset=True, skip_check_array=True)  # names and number of features
+        if y is not None:  # which the sampler refuses
+            with naming("y"):
+                check_array(plain_array(y, "y"), dtype=None, ensure_2d=False, estimator=self, input_name="y")
+                check_consistent_length(rows, y)
         self.row_shape_ = tuple(rows.shape[1:])
         return rows
 
@@ -247,6 +256,11 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
 
     def _resample_frame(self, X: Any, y: ArrayLike, sampler: BaseEstimator, /, **params: Any) -> tuple[Any, Any]:
         """Resample a data frame, which the sampler restores itself, except that it truncates new values to integers."""
+        if any(dtype.name == "category" for dtype in X.dtypes) and _interpolates(sampler):
+            raise ValueError(
+                f"X has columns of categories, between which {type(sampler).__name__} would interpolate. Encode them "
+                "first, e.g. with OneHotEncoder, or take SMOTENC or a sampler that selects rows."
+            )
         dtypes = {} if selects_rows(sampler) else {i: dtype for i, dtype in enumerate(X.dtypes) if _is_integer(dtype)}
         widened = X.copy(deep=False)
         for i, dtype in dtypes.items():
@@ -343,6 +357,11 @@ def _has_sample_indices(sampler: BaseEstimator) -> bool:
 def selects_rows(sampler: BaseEstimator) -> bool:
     """Whether each row that comes back is a row of ``X``, which a smoothed bootstrap only draws around."""
     return _has_sample_indices(sampler) and getattr(sampler, "shrinkage", None) is None
+
+
+def _interpolates(sampler: BaseEstimator) -> bool:
+    # SMOTENC and SMOTEN know categories; of a pipeline nothing is known.
+    return not (selects_rows(sampler) or hasattr(sampler, "categorical_encoder") or hasattr(sampler, "steps"))
 
 
 def _looks_at_labels_alone(sampler: BaseEstimator) -> bool:

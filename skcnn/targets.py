@@ -28,8 +28,14 @@ class ClassTarget:
     @classmethod
     def of(cls, y: np.ndarray, classes: Any = None) -> "ClassTarget":
         """Tell what kind of classification `y` is; `classes` are all labels, if they are known beforehand."""
-        check_classification_targets(y)
         kind = type_of_target(y, input_name="y")
+        if kind == "unknown" and y.dtype.kind == "O":
+            found = sorted({type(label).__name__ for label in y.flat})
+            raise ValueError(
+                f"Unknown label type: y holds objects of the types {found}; expected labels that are numbers or texts, "
+                "such as y.astype(int) or y.astype(str)."
+            )
+        check_classification_targets(y)
         if kind == "multilabel-indicator":
             return cls("multilabel", np.arange(y.shape[1]))
         if kind == "multiclass-multioutput":
@@ -122,10 +128,20 @@ class RegressionTarget:
     @classmethod
     def of(cls, y: np.ndarray, weight: np.ndarray | None = None) -> "RegressionTarget":
         """Take mean and scale from the training targets."""
-        columns = y.reshape(len(y), -1)
-        mean = np.average(columns, axis=0, weights=weight)
-        scale = np.sqrt(np.average((columns - mean) ** 2, axis=0, weights=weight))
-        tiny = 10 * np.finfo(np.float64).eps * np.maximum(np.abs(mean), 1.0)
+        columns = y.reshape(len(y), -1).astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = np.average(columns, axis=0, weights=weight)
+            deviations = columns - mean
+        if not np.isfinite(deviations).all():
+            raise ValueError(
+                f"y holds values too large to take their mean (largest magnitude {np.abs(y).max():g}). Scale y, e.g. "
+                "with TransformedTargetRegressor."
+            )
+        # In units of the largest deviation, whose square may be no number of float64 any more.
+        unit = np.abs(deviations).max(axis=0)
+        unit = np.where(unit > 0, unit, 1.0)
+        scale = unit * np.sqrt(np.average((deviations / unit) ** 2, axis=0, weights=weight))
+        tiny = 10 * np.finfo(np.float64).eps * np.abs(mean)
         return cls(mean, np.where(scale > tiny, scale, 1.0), y.ndim == 1)
 
     @property

@@ -1,14 +1,20 @@
 """Row weights: class weights times sample weights, and what they do to the class shares that a network sees."""
 
+import sys
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.class_weight import compute_class_weight
 
 from skcnn.targets import ClassTarget
+from skcnn.validation import REAL, naming, plain_array
 
 __all__ = ["check_priors", "check_row_weights", "class_shares", "class_weights", "prior_shift", "row_weights"]
+
+WEIGHT = Interval(Real, 0, sys.float_info.max, closed="both")
 
 
 def check_row_weights(weight: Any, n_rows: int, name: str = "sample_weight") -> np.ndarray | None:
@@ -23,7 +29,11 @@ def check_row_weights(weight: Any, n_rows: int, name: str = "sample_weight") -> 
         return None
     if isinstance(weight, (int, float, np.number)):
         weight = np.full(n_rows, weight)
-    checked = np.array(weight, dtype=np.float64)
+    with naming(name):
+        checked = np.asarray(plain_array(weight, name))
+        if checked.dtype.kind not in REAL + "O":
+            raise TypeError(f"{name} holds {checked.dtype}; expected real numbers.")
+        checked = np.array(checked, dtype=np.float64)
     if checked.shape != (n_rows,):
         raise ValueError(
             f"{name}.shape == {checked.shape}, expected ({n_rows},): one weight per row of X. A sampler in an earlier "
@@ -37,6 +47,9 @@ def check_row_weights(weight: Any, n_rows: int, name: str = "sample_weight") -> 
         )
     if not checked.any():
         raise ValueError(f"All entries of {name} are zero: no row is left to train on. Expected at least one above 0.")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(checked.sum()):
+            raise ValueError(f"{name} holds {checked.max():g}; the sum over the rows overflows. Scale {name}.")
     return checked
 
 
@@ -101,7 +114,7 @@ def _of_one(class_weight: Any, classes: np.ndarray, codes: np.ndarray, weight: n
             f"class_weight has weights for the classes {unknown}, which are not in y; its classes are {labels}."
         )
     for label, value in class_weight.items():
-        if not np.isfinite(value) or value < 0:
+        if not WEIGHT.is_satisfied_by(value):
             raise ValueError(f"class_weight[{label!r}] is {value!r}; expected a finite weight of at least 0.")
         weights[labels.index(label)] = value
     if not weights[present].any():
@@ -123,7 +136,14 @@ def row_weights(
     elif per_class is not None:
         codes = y if y.ndim == 1 else y[:, 0].astype(np.int32)
         rows *= per_class[codes][:, None]
-    return rows / rows[order].mean()
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = rows[order].mean()
+    if not 0 < mean < np.inf:
+        raise ValueError(
+            f"class_weight times sample_weight has mean {mean:g} over the training rows; expected a mean above 0 that "
+            "is finite. Scale the weights, and give some rows a weight above 0."
+        )
+    return rows / mean
 
 
 def class_shares(target: ClassTarget, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray:

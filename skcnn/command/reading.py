@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -73,9 +74,9 @@ def read(
         If anything is not as expected.
     """
     place = Path(path)
-    if not place.exists():
-        raise DataError(f"There is no {path!r}. Expected an .npz, a CSV, or a folder that has a folder per class.")
     try:
+        if not place.exists():
+            raise DataError(f"There is no {path!r}. Expected an .npz, a CSV, or a folder that has a folder per class.")
         if place.is_dir():
             data = _read_folder(place, target, groups, shape, like)
         elif place.suffix.lower() == ".npz":
@@ -115,6 +116,9 @@ def _reshaped(data: Data, shape: tuple[int, ...] | None, path: str) -> Data:
 
 
 def _read_npz(path: Path, target: str, groups: str | None) -> Data:
+    for option, name in (("--target", target), ("--groups", groups)):
+        if name == "X":
+            raise DataError(f"{option} X: X holds the rows; expected the name of another array.")
     wanted = ["X", target, *([groups] if groups else [])]
     try:
         if not zipfile.is_zipfile(path):
@@ -139,6 +143,8 @@ def _read_npz(path: Path, target: str, groups: str | None) -> Data:
             arrays[name] = array = array[:, 0]
         if name != "X" and array.shape != (len(X),):
             raise DataError(f"{path}: {name} has shape {array.shape}, expected ({len(X)},): one for each row of X.")
+        if name != "X" and array.dtype.kind not in "biufU":
+            raise DataError(f"{path}: {name} holds {array.dtype}; expected real numbers or texts.")
     _check_finite(X, f"{path}: X")
     y = arrays[target]
     if y.dtype.kind == "f":
@@ -192,7 +198,9 @@ def _read_csv(path: Path, target: str | None, groups: str | None, like: Data | N
     faults.tell()
     if not X:
         raise DataError(f"{path} has a header and no rows.")
-    return Data(np.array(X), _typed(y), np.array(kinds) if groups else None, columns)
+    labels = _typed(y)
+    _check_finite(labels, f"{path}: {target!r}")
+    return Data(np.array(X), labels, np.array(kinds) if groups else None, columns)
 
 
 def _cells(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
@@ -302,6 +310,8 @@ def _read_folder(
     if shape is not None and len(shape) not in (2, 3):
         raise DataError(f"--shape {'x'.join(map(str, shape))}: expected height x width of images, such as 64x64.")
     if like is not None:
+        if like.X.ndim != 4:
+            raise DataError(f"{path} is a folder of images, but the data to learn from are rows of {like.X.shape[1:]}.")
         shape = shape or like.X.shape[1:]
     channels = like.X.shape[3] if like is not None else shape[2] if shape and len(shape) == 3 else None
     try:
@@ -319,7 +329,7 @@ def _read_folder(
 
 def _groups_of(files: list[str], path: str) -> np.ndarray:
     """Return the group of each file from a CSV with the columns ``file`` and ``group``."""
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise DataError(f"--groups {path}: for images expected a CSV with the columns 'file' and 'group'.")
     header, rows = _cells(Path(path))
     if not {"file", "group"} <= set(header):

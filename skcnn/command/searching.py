@@ -117,7 +117,9 @@ def make_task(data: Data, test: Data | float, regression: bool, seed: int) -> Ta
 
 def _whole(data: Data) -> Data:
     """Return data whose targets are integers if they are whole numbers."""
-    y = data.y.astype(int) if data.y.dtype.kind in "bf" and (data.y == np.trunc(data.y)).all() else data.y
+    y = data.y.astype(np.float64) if data.y.dtype.kind == "f" else data.y
+    if y.dtype.kind == "b" or (y.dtype.kind == "f" and (y == np.trunc(y)).all() and np.abs(y).max() < 2**53):
+        y = y.astype(int)
     return Data(data.X, y, data.groups, data.columns)
 
 
@@ -256,7 +258,7 @@ def read_grid(text: str, task: Task, seed: int) -> Grid:
     if not text.lstrip().startswith(("{", "[")):
         try:
             text = Path(text).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise DataError(f"--grid {text}: neither JSON nor a file that can be read.") from error
     try:
         given = json.loads(text)
@@ -264,6 +266,8 @@ def read_grid(text: str, task: Task, seed: int) -> Grid:
         raise DataError(
             f'--grid is no JSON: {error.msg} at character {error.pos}. Expected such as {{"cnn__l2": [0, 0.01]}}.'
         ) from error
+    except RecursionError as error:
+        raise DataError("--grid: lists too deep within each other.") from error
     parts = given if isinstance(given, list) else [given]
     if not parts or not all(isinstance(part, dict) and part for part in parts):
         raise DataError('--grid: expected names and lists of values, such as {"cnn__l2": [0, 0.01]}.')

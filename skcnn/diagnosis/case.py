@@ -15,6 +15,7 @@ from skcnn.diagnosis.parts import KerasModel, Parts, is_keras_model, take_apart,
 from skcnn.diagnosis.reference import Reference
 from skcnn.diagnosis.statistics import Estimate, balanced_accuracy, bootstrap, proportion
 from skcnn.diagnosis.validation import check_data, check_labels, check_predicts, seed_of
+from skcnn.validation import is_frame, naming
 
 __all__ = ["Case"]
 
@@ -70,15 +71,17 @@ class Case:
         self.y_test: Any = None if y_test is None else _labels(y_test, one_hot)
         self.parts: Parts = take_apart(estimator, self.y_train)
         self.estimator = self.parts.whole
-        self.X_train = X_train
-        self.X_test = X_test
+        self.X_train = X_train if is_frame(X_train) else np.asarray(X_train)
+        self.X_test = X_test if X_test is None or is_frame(X_test) else np.asarray(X_test)
         self.groups_train, self.groups_test = _array(groups_train), _array(groups_test)
         self.times_train, self.times_test = _array(times_train), _array(times_test)
         self.fast = fast
         self.seed = seed_of(random_state)
         self.n_jobs = n_jobs
-        check_labels(self.y_train, self.y_test, self.classes if self.kind in ("binary", "multiclass") else None)
-        check_predicts(estimator, X_train)
+        with naming("y_train"):
+            classes = self.classes if self.kind in ("binary", "multiclass") else None
+        check_labels(self.y_train, self.y_test, classes)
+        check_predicts(estimator, self.X_train)
 
     # What kind of case it is --------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from skcnn.diagnosis import capacity, fit, imbalance, labels, preprocessing, pro
 from skcnn.diagnosis.case import Case
 from skcnn.diagnosis.check import Check, Outcome, run_check
 from skcnn.diagnosis.report import Diagnosis
+from skcnn.validation import naming
 
 __all__ = ["CHECKS", "diagnose"]
 
@@ -107,8 +108,10 @@ def diagnose(
     >>> [finding.title for finding in diagnose(model, X_train, y_train, 16 * X_test, y_test, fast=True).findings][:1]
     ['Test rows are scaled differently']
     """
-    every = [kind() for kind in CHECKS] + _checked(checks)
-    ignored = _ignored(ignore, every)
+    with naming("checks"):
+        every = [kind() for kind in CHECKS] + _checked(checks)
+    with naming("ignore"):
+        ignored = _ignored(ignore, every)
     case = Case(
         estimator,
         X_train,

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import _safe_indexing, check_random_state
-from sklearn.utils.validation import _num_samples
+
+from skcnn.validation import naming, plain_array
 
 __all__ = ["check_data", "check_labels", "check_predicts", "seed_of"]
 
@@ -29,25 +31,38 @@ def check_data(X_train: Any, y_train: Any, X_test: Any, y_test: Any, beside: Map
     if (X_test is None) != (y_test is None):
         missing, given = ("y_test", "X_test") if y_test is None else ("X_test", "y_test")
         raise ValueError(f"{given} is given without {missing}; give both, or none of them.")
+    shapes = []
     for side, X, y, least in (("train", X_train, y_train, 2), ("test", X_test, y_test, 1)):
         if X is None and side == "test":
             continue
         if X is None or y is None:
             raise ValueError(f"{'X' if X is None else 'y'}_{side} is None; expected the rows that it was trained on.")
-        n = _num_samples(X)
-        if n < least:
-            raise ValueError(f"X_{side} has {n} rows; expected {least} at least.")
+        rows = _array(X, f"X_{side}")
+        if len(rows) < least:
+            raise ValueError(f"X_{side} has {len(rows)} rows; expected {least} at least.")
+        shapes.append(rows.shape[1:])
         others = {"y": y, **{name.removesuffix(f"_{side}"): values for name, values in beside.items() if side in name}}
         for name, values in others.items():
-            if values is not None and _num_samples(values) != n:
-                raise ValueError(
-                    f"X_{side} has {n} rows, but {name}_{side} has {_num_samples(values)}; expected as many."
-                )
-    if X_test is not None and np.shape(X_train)[1:] != np.shape(X_test)[1:]:
+            if values is not None and (n := len(_array(values, f"{name}_{side}"))) != len(rows):
+                raise ValueError(f"X_{side} has {len(rows)} rows, but {name}_{side} has {n}; expected as many.")
+    if len(set(shapes)) > 1:
         raise ValueError(
-            f"Rows of X_train have shape {np.shape(X_train)[1:]}, those of X_test {np.shape(X_test)[1:]}; expected "
-            "both as the estimator's fit took them."
+            f"Rows of X_train have shape {shapes[0]}, those of X_test {shapes[1]}; expected both as the estimator's "
+            "fit took them."
         )
+
+
+def _array(values: Any, name: str) -> np.ndarray:
+    """Return values as an array with rows."""
+    with naming(name):
+        if issparse(values):
+            raise TypeError(f"{name} is sparse; expected dense values, such as {name}.toarray().")
+        array = np.asarray(plain_array(values, name))
+        if not array.ndim:
+            raise TypeError(
+                f"{name} is {type(values).__name__}; expected an array with a value, or a row, for each row."
+            )
+    return array
 
 
 def check_labels(y_train: np.ndarray, y_test: np.ndarray | None, classes: np.ndarray | None) -> None:
@@ -66,8 +81,14 @@ def check_labels(y_train: np.ndarray, y_test: np.ndarray | None, classes: np.nda
         If they are not.
     """
     for name, y in (("y_train", y_train), ("y_test", y_test)):
-        if y is not None and y.dtype.kind == "f" and not np.isfinite(y).all():
+        if y is None:
+            continue
+        if y.dtype.kind == "f" and not np.isfinite(y).all():
             raise ValueError(f"{name} holds {np.sum(~np.isfinite(y))} values that are not finite; remove these rows.")
+        if y.dtype.kind in "cSV":
+            raise TypeError(f"{name} holds {y.dtype}; expected real numbers, or labels that are numbers or texts.")
+        with naming(name):
+            np.unique(y)  # refuses what has no order, such as texts and numbers, or values that are missing
     if y_test is not None and _is_text(y_train) != _is_text(y_test):
         raise ValueError(
             f"y_train holds {y_train[:1].tolist()}, y_test {y_test[:1].tolist()}; expected labels of one kind, texts "
@@ -116,7 +137,8 @@ def check_predicts(estimator: Any, X_train: Any) -> None:
 
 def seed_of(random_state: Any) -> int:
     """Return a seed: an int as it is, otherwise one that is drawn, as in scikit-learn."""
-    generator = check_random_state(random_state)  # refuses what is no seed
+    with naming("random_state"):
+        generator = check_random_state(random_state)  # refuses what is no seed
     return int(random_state) if isinstance(random_state, int | np.integer) else int(generator.randint(2**31 - 1))
 
 

@@ -4,13 +4,17 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from skcnn.networks.base import Network
 
-__all__ = ["BLOCK_CONSTRAINTS", "Block", "check_sizes"]
+__all__ = ["BLOCK_CONSTRAINTS", "DEEPEST", "SIZE", "Block", "check_sizes"]
 
 AXES = {1: "(steps, channels)", 2: "(height, width, channels)", 3: "(depth, height, width, channels)"}
+
+# Beyond these a slip of the keyboard is more likely than a network, which would be built until memory is full.
+LARGEST, DEEPEST = 2**16, 1000
+SIZE = Interval(Integral, 1, LARGEST, closed="both")
 
 BLOCK_CONSTRAINTS: dict[str, list[Any]] = {
     "activation": [str],
@@ -38,6 +42,7 @@ class Block:
     batch_momentum = 0.9
 
     def __init__(self, network: Any, x: Any, ranks: Sequence[int] = (1, 2, 3), why: str = "") -> None:
+        _check_activation(network)
         self.network = network
         self.rank = len(x.shape) - 2
         if self.rank not in ranks:
@@ -98,6 +103,19 @@ class Block:
         return self.of("GlobalAveragePooling")(x)
 
 
+def _check_activation(network: Network) -> None:
+    from keras import activations
+
+    name = network.get_params()["activation"]
+    try:
+        activations.get(name)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"The 'activation' parameter of {type(network).__name__} must be the name of a Keras activation, such as "
+            f"'relu' or 'gelu'. Got {name!r} instead."
+        ) from None
+
+
 def check_sizes(network: Network, name: str, length: int | None = None) -> None:
     """Check that a parameter is a sequence of positive integers.
 
@@ -116,13 +134,21 @@ def check_sizes(network: Network, name: str, length: int | None = None) -> None:
         If it is not.
     """
     sizes = getattr(network, name)
-    if any(not isinstance(size, Integral) or isinstance(size, bool) or size < 1 for size in sizes):
+    if not _are_sizes(sizes):
         raise ValueError(
             f"The {name!r} parameter of {type(network).__name__} must be a sequence of positive integers, one per "
-            f"layer. Got {sizes!r} instead."
+            f"layer, none above {LARGEST:,}. Got {sizes!r} instead."
         )
     if length is not None and len(sizes) != length:
         raise ValueError(
             f"The {name!r} parameter of {type(network).__name__} must have {length} entries, one per layer. "
             f"Got {sizes!r} instead."
         )
+
+
+def _are_sizes(values: Any) -> bool:
+    try:
+        sizes = list(values)
+    except TypeError:  # an array without axes
+        return False
+    return len(sizes) <= DEEPEST and all(SIZE.is_satisfied_by(size) and not isinstance(size, bool) for size in sizes)

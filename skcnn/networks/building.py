@@ -33,10 +33,11 @@ def build_model(
     import keras
 
     name = getattr(network, "__name__", type(network).__name__)
-    if isinstance(network, keras.Model):
+    if isinstance(network, keras.Layer):  # a model is one, too
+        kind = "model" if isinstance(network, keras.Model) else "layer"
         raise TypeError(
-            f"network is a Keras model ({network.name!r}); expected a function (input_shape, n_outputs) -> keras.Model "
-            "that builds a new one, so that every fold can start anew. Move the lines that build the model into one."
+            f"network is a Keras {kind} ({network.name!r}); expected a function (input_shape, n_outputs) -> "
+            "keras.Model that builds a new one, so that every fold can start anew. Move the lines that build it there."
         )
     try:
         model = network.build(input_shape, n_outputs, **rates) if rates else network(input_shape, n_outputs)

@@ -7,7 +7,7 @@ from typing import Any
 from sklearn.utils._param_validation import Interval
 
 from skcnn.networks.base import Network
-from skcnn.networks.block import BLOCK_CONSTRAINTS, Block, check_sizes
+from skcnn.networks.block import BLOCK_CONSTRAINTS, DEEPEST, SIZE, Block, check_sizes
 
 __all__ = ["Inception"]
 
@@ -59,10 +59,10 @@ class Inception(Network):
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
-        "depth": [Interval(Integral, 1, None, closed="left")],
-        "filters": [Interval(Integral, 1, None, closed="left")],
+        "depth": [Interval(Integral, 1, DEEPEST, closed="both")],
+        "filters": [SIZE],
         "kernel_sizes": ["array-like"],
-        "bottleneck": [Interval(Integral, 1, None, closed="left"), None],
+        "bottleneck": [SIZE, None],
         **BLOCK_CONSTRAINTS,
     }
 

@@ -1,13 +1,12 @@
 """`Plain`: blocks of convolution and pooling."""
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 
 from skcnn.networks.base import Network
-from skcnn.networks.block import BLOCK_CONSTRAINTS, Block, check_sizes
+from skcnn.networks.block import BLOCK_CONSTRAINTS, SIZE, Block, check_sizes
 
 __all__ = ["Plain"]
 
@@ -46,7 +45,7 @@ class Plain(Network):
 
     _parameter_constraints: dict[str, list[Any]] = {
         "filters": ["array-like"],
-        "kernel_size": [Interval(Integral, 1, None, closed="left")],
+        "kernel_size": [SIZE],
         "pooling": [StrOptions({"avg", "max"}), None],
         "dense_units": ["array-like"],
         **BLOCK_CONSTRAINTS,

@@ -7,7 +7,7 @@ from typing import Any
 from sklearn.utils._param_validation import Interval
 
 from skcnn.networks.base import Network
-from skcnn.networks.block import BLOCK_CONSTRAINTS, Block, check_sizes
+from skcnn.networks.block import BLOCK_CONSTRAINTS, DEEPEST, SIZE, Block, check_sizes
 
 __all__ = ["ImageResNet", "ResNet"]
 
@@ -125,9 +125,9 @@ class ImageResNet(Network):
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
-        "depth": [Interval(Integral, 8, None, closed="left")],
-        "filters": [Interval(Integral, 1, None, closed="left")],
-        "kernel_size": [Interval(Integral, 1, None, closed="left")],
+        "depth": [Interval(Integral, 8, DEEPEST, closed="both")],
+        "filters": [SIZE],
+        "kernel_size": [SIZE],
         **BLOCK_CONSTRAINTS,
     }
 

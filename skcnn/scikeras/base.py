@@ -84,7 +84,7 @@ class RepairedWrapper(
         self._initialize_callbacks()
 
     def _get_compile_kwargs(self) -> dict[str, Any]:
-        """Let each model train an optimizer of its own; one that has trained fits no other model and cannot be cloned."""
+        """Let each model train an optimizer of its own; used ones fit no other model and cannot be cloned."""
         settings = super()._get_compile_kwargs()
         return settings | {"optimizer": new_optimizer(settings["optimizer"])}
 

@@ -33,14 +33,22 @@ def memory_folder(memory: Any) -> Path | None:
     Raises
     ------
     ValueError
-        If the path is a file.
+        If the path is that of a file, or none.
     """
     location = getattr(memory, "location", memory)
     if location is None:
         return None
-    folder = Path(os.fspath(location))
-    if folder.exists() and not folder.is_dir():
+    try:
+        folder = Path(os.fspath(location))
+        is_file = folder.exists() and not folder.is_dir()
+    except (OSError, TypeError) as error:
+        raise ValueError(f"memory={location!r} is no path ({error}); give the path of a folder.") from error
+    if is_file:
         raise ValueError(f"memory={str(folder)!r} is a file; give the path of a folder, which may not exist yet.")
+    if not str(location) or "\0" in str(location):
+        raise ValueError(
+            f"memory={location!r} is no path; give the path of a folder, '.' for the current one, or None."
+        )
     return folder / "skcnn"
 
 
