@@ -127,11 +127,12 @@ def digest(thing):
 # Counting -----------------------------------------------------------------------------------------------------------
 
 
-def cases(number, **drawn):
-    """Make a property of a test: `number` different cases, the same in every run.
+def cases(number, *, least=None, **drawn):
+    """Make a property of a test: `number` different cases, or `least` where draws repeat, the same in every run.
 
     The test is given what is `drawn`, which is what tells one case from another.
     """
+    least = least or number
 
     def decorate(test):
         seen = set()
@@ -152,10 +153,10 @@ def cases(number, **drawn):
         @wraps(test)
         def counted():
             run()
-            assert len(seen) >= number, f"{len(seen)} of {number} cases were run"
+            assert len(seen) >= least, f"{len(seen)} of {least} cases were run"
 
         del counted.__wrapped__  # pytest would look for fixtures of the names that are drawn
-        N_CASES[f"{test.__module__}.{test.__name__}"] = number
+        N_CASES[f"{test.__module__}.{test.__name__}"] = least
         return counted
 
     return decorate

@@ -204,7 +204,8 @@ def test_options(option, value, regression):
     np.savez("data.npz", X=rng.normal(size=(24, 6)), y=np.arange(24) % 2, g=np.arange(24) % 8)
     stop = [] if option == "--grid" else STOP
     text = said("data.npz", f"{option}={value}", *stop, *["--regression"] * regression)
-    named(text, option, "--grid", "There is no", "Classes in fewer", "--test 0.25: ", "nothing to", "groups", "folder")
+    of_data = ["Classes in fewer", "--test 0.25: ", "nothing to", "groups"]  # that an option chose
+    named(text, option, "--grid", f"{value} ", repr(value), *of_data)
 
 
 @pytest.mark.parametrize("name", ["", ".", "a" * 5000, "a\0b", "ü", "no.npz", "-"])

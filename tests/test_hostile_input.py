@@ -44,7 +44,7 @@ def judged_rows(thing, call, *names, good=True):
 # Rows ---------------------------------------------------------------------------------------------------------------
 
 
-@cases(500, thing=things(), kind=st.sampled_from([classifier, classifier, regressor]))
+@cases(500, least=450, thing=things(), kind=st.sampled_from([classifier, classifier, regressor]))
 def test_fit(thing, kind):
     y = np.arange(thing.n_rows) % 2
     result = judged_rows(thing, lambda rows: kind().fit(rows, y), "X", *["y"] * (len(y) < 2))
