@@ -71,7 +71,7 @@ def search(grid: dict[str, Any] = GRID, folds: int = FOLDS, **params: Any) -> Gr
 def cluster(n_workers: int) -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
-    settings = {"processes": True, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+    settings = {"processes": True, "threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
     with LocalCluster(n_workers=n_workers, **settings) as one, Client(one) as client:
         yield client
 

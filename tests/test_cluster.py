@@ -39,6 +39,7 @@ class Judge:
 
     def __init__(self, folder, at=None, signal=signal.SIGKILL, pid=None):
         self.folder, self.at, self.signal, self.pid = folder, at, signal, pid
+        self.home = os.getpid()
 
     def __call__(self, estimator, X, y):
         with open(self.folder / "epochs", "a") as file:
@@ -49,6 +50,8 @@ class Judge:
             except FileExistsError:
                 pass
             else:
+                if self.pid is None and os.getpid() == self.home:
+                    raise RuntimeError("the search runs here and not on a worker, which would have been killed")
                 os.kill(self.pid or os.getpid(), self.signal)
         return estimator.score(X, y)
 
@@ -95,7 +98,7 @@ def rows():
 def client():
     with (
         LocalCluster(
-            n_workers=2, processes=True, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+            n_workers=2, processes=True, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
         ) as cluster,
         Client(cluster) as client,
     ):
@@ -144,6 +147,15 @@ def test_rows_travel_once(client, rows):
     assert X.nbytes < travelled < 4 * X.nbytes
 
 
+@pytest.fixture
+def interruptible():
+    """Python's own answer to an interrupt, which what a shell starts in the background ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_interrupt_stops_the_search_and_leaves_the_cluster_usable(client, rows, tmp_path):
     judge = Judge(tmp_path, 3, signal.SIGINT, os.getpid())
     net = network(epochs=5, early_stopping=True, scoring=judge)
@@ -175,6 +187,7 @@ def test_a_killed_worker_is_replaced_and_nothing_trained_twice(client, rows, tmp
     folds = list(StratifiedKFold(3).split(*rows))
     judge = Judge(tmp_path, 10)
     search = search_with_memory(tmp_path / "memory", judge, folds)
+    client.wait_for_workers(2)
     workers = set(client.run(os.getpid).values())
     client.run(keep_each_epoch)
     client.amm.stop()  # which would leave one copy of what was sent to all
