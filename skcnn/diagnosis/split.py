@@ -251,7 +251,10 @@ class SmallTest(Check):
     title = "A test set too small to tell"
     question = "Are there enough test rows?"
     why = "With so few rows the score is mostly chance, and so is any comparison by it."
-    do = "Use cross-validation with repeats (RepeatedStratifiedKFold) instead of one split, or hold out more rows."
+    do = (
+        "Use cross-validation with repeats (RepeatedStratifiedKFold; RepeatedKFold for a regression) instead of one "
+        "split, or hold out more rows."
+    )
     threshold = 0.3
     least_rows = 5
 
