@@ -220,18 +220,9 @@ def _own(options: argparse.Namespace) -> int:
     """Read and check everything, and only then start TensorFlow."""
     from skcnn.command import own
     from skcnn.command.reading import read
-    from skcnn.command.searching import (
-        Grid,
-        Record,
-        cures,
-        make_search,
-        make_task,
-        n_epochs,
-        of_size,
-        plain_sizes,
-        read_grid,
-        scorers_of,
-    )
+    from skcnn.command.scores import scorers_of
+    from skcnn.command.searching import Grid, Record, cures, make_search, n_epochs, of_size, plain_sizes, read_grid
+    from skcnn.command.tasks import make_task
 
     names = {"target": options.target, "shape": options.shape}
     data = read(options.data, groups=options.groups, **names)

@@ -19,20 +19,9 @@ from skcnn.command.console import DataError
 from skcnn.command.digits import print_scores
 from skcnn.command.own import describe
 from skcnn.command.reading import Data, read
-from skcnn.command.searching import (
-    Record,
-    Task,
-    compare,
-    cures,
-    failures,
-    make_search,
-    make_task,
-    n_epochs,
-    of_size,
-    plain_sizes,
-    read_grid,
-    scorers_of,
-)
+from skcnn.command.scores import compare, scorers_of
+from skcnn.command.searching import Record, cures, failures, make_search, n_epochs, of_size, plain_sizes, read_grid
+from skcnn.command.tasks import Task, make_task
 from skcnn.demo import Comparison, Estimate
 from skcnn.sampling import NDSampler
 
@@ -416,7 +405,7 @@ def test_scores_are_those_of_scikit_learn_that_fit_the_task():
 
 
 def test_comparison_is_paired_and_of_the_scorers_themselves(monkeypatch):
-    monkeypatch.setattr("skcnn.command.searching.N_RESAMPLES", 100)
+    monkeypatch.setattr("skcnn.command.scores.N_RESAMPLES", 100)
     X, y = load_breast_cancer(return_X_y=True)
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     task = Task(X[:200], X[200:], y[:200], y[200:], None, None, "binary")

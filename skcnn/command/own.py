@@ -14,15 +14,9 @@ import skcnn
 from skcnn.command.console import DataError, Progress, duration, number, paragraph
 from skcnn.command.digits import print_diagnosis, print_scores
 from skcnn.command.reading import Data
-from skcnn.command.searching import (
-    Grid,
-    Record,
-    Task,
-    compare,
-    failures,
-    make_pipeline,
-    make_search,
-)
+from skcnn.command.scores import compare
+from skcnn.command.searching import Grid, Record, failures, make_pipeline, make_search
+from skcnn.command.tasks import Task
 from skcnn.demo import Comparison
 
 __all__ = ["describe", "run"]

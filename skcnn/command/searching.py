@@ -1,12 +1,10 @@
-"""The two searches on the user's own data, and what the held-out rows say about their winners."""
+"""The two searches on the user's own data: pipelines, grids and the record of their scores."""
 
 import json
 import re
 import threading
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from math import ceil, log2
 from pathlib import Path
 from typing import Any
@@ -14,189 +12,42 @@ from typing import Any
 import numpy as np
 from imblearn import over_sampling, under_sampling
 from imblearn.pipeline import Pipeline
-from sklearn import config_context
-from sklearn.base import BaseEstimator, is_classifier
-from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
-    GroupShuffleSplit,
     KFold,
     ParameterGrid,
-    ShuffleSplit,
     StratifiedGroupKFold,
     StratifiedKFold,
-    StratifiedShuffleSplit,
 )
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import get_tags
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import type_of_target
 
 from skcnn.command.console import DataError
-from skcnn.command.reading import Data
-from skcnn.demo import Comparison, Estimate
+from skcnn.command.tasks import N_FOLDS, Task
 from skcnn.estimators import CNNClassifier, CNNRegressor
 from skcnn.grids import check_grid
 from skcnn.networks import Plain
 from skcnn.sampling import NDSampler
 from skcnn.validation import nearest
 
-__all__ = ["Record", "Task", "compare", "cures", "make_search", "make_task", "plain_sizes", "read_grid", "scorers_of"]
+__all__ = [
+    "Grid",
+    "Record",
+    "cures",
+    "failures",
+    "make_pipeline",
+    "make_search",
+    "n_epochs",
+    "of_size",
+    "plain_sizes",
+    "read_grid",
+]
 
-N_FOLDS = 3
-N_RESAMPLES = 400  # of the bootstrap: each calls every scorer twice
 BALANCED = 1.5  # the largest class at most this many times the smallest: nothing to balance
 REGULARISATION: dict[str, list[Any]] = {"cnn__l2": [0.0, 0.1], "cnn__dropout": [0.0, 0.5]}
 SAMPLERS = {name: getattr(module, name) for module in (over_sampling, under_sampling) for name in module.__all__}
 
 Grid = list[dict[str, list[Any]]]
-
-
-# The task ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Task:
-    """Rows to learn from and rows held out.
-
-    Attributes
-    ----------
-    X_train, X_test : ndarray of shape (n, ...)
-        Rows.
-    y_train, y_test : ndarray of shape (n,)
-        Targets; of two classes 1 is the one to find, else labels as they were read.
-    groups_train, groups_test : ndarray of shape (n,) or None
-        Group of each row.
-    kind : {"binary", "multiclass", "regression"}
-        What is to be learnt.
-    to_find : str or None
-        Of two classes the label that 1 stands for, if the labels are others than 0 and 1.
-    """
-
-    X_train: np.ndarray
-    X_test: np.ndarray
-    y_train: np.ndarray
-    y_test: np.ndarray
-    groups_train: np.ndarray | None
-    groups_test: np.ndarray | None
-    kind: str
-    to_find: str | None = None
-
-
-def make_task(data: Data, test: Data | float, regression: bool, seed: int) -> Task:
-    """Decide what is to be learnt, and hold rows out.
-
-    Raises
-    ------
-    DataError
-        If there is nothing to learn, or there are too few rows or groups for it.
-    """
-    data, test = _whole(data), _whole(test) if isinstance(test, Data) else test
-    kind = "regression" if regression else _kind_of(data.y)
-    if kind == "regression":
-        return _regression_task(data, test, seed)
-    n_needed = N_FOLDS + (not isinstance(test, Data))  # a row of each class in each part
-    _check_classes(data, n_needed, numeric=data.y.dtype.kind in "if")
-    if isinstance(test, Data):
-        unseen = sorted(set(test.y.tolist()) - set(data.y.tolist()), key=str)
-        if unseen:
-            raise DataError(f"The test rows have classes that the rows to learn from have not: {_labels(unseen)}.")
-        parts = data, test
-    else:
-        parts = _split(data, test, seed)
-    y_train, y_test, to_find = parts[0].y, parts[1].y, None
-    if kind == "binary":
-        to_find = _to_find(y_train)
-        y_train, y_test = ((y == to_find).astype(int) for y in (y_train, y_test))
-    train, held = parts
-    shown = None if to_find is None or _is_one(to_find) else str(to_find)
-    return Task(train.X, held.X, y_train, y_test, train.groups, held.groups, kind, shown)
-
-
-def _whole(data: Data) -> Data:
-    """Return data whose targets are integers if they are whole numbers."""
-    y = data.y.astype(np.float64) if data.y.dtype.kind == "f" else data.y
-    if y.dtype.kind == "b" or (y.dtype.kind == "f" and (y == np.trunc(y)).all() and np.abs(y).max() < 2**53):
-        y = y.astype(int)
-    return Data(data.X, y, data.groups, data.columns)
-
-
-def _kind_of(y: np.ndarray) -> str:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of many classes, which is an error here if it is one
-        kind = str(type_of_target(y))
-    return "regression" if kind == "continuous" else "binary" if len(np.unique(y)) == 2 else "multiclass"
-
-
-def _regression_task(data: Data, test: Data | float, seed: int) -> Task:
-    given = [data, test] if isinstance(test, Data) else [data]
-    if any(one.y.dtype.kind not in "biuf" for one in given):
-        raise DataError(f"--regression needs numbers to predict; the first target is {given[0].y[0]!s}.")
-    if np.ptp(data.y) == 0:
-        raise DataError(f"All targets are {data.y[0]:g}; there is nothing to learn.")
-    n_groups = len(data.X) if data.groups is None else len(np.unique(data.groups))
-    if n_groups <= N_FOLDS:
-        kind = "rows" if data.groups is None else "groups"
-        raise DataError(f"There are {n_groups} {kind}; {N_FOLDS} folds and a test set need {N_FOLDS + 1} at least.")
-    train, held = (data, test) if isinstance(test, Data) else _split(data, test, seed)
-    y_train, y_test = (one.y.astype(float) for one in (train, held))
-    return Task(train.X, held.X, y_train, y_test, train.groups, held.groups, "regression")
-
-
-def _to_find(y: np.ndarray) -> Any:
-    """Return the label to find: 1 of 0 and 1, else the rarer one."""
-    labels, counts = np.unique(y, return_counts=True)
-    return labels[1] if _is_one(labels[1]) and labels[0] == 0 else labels[np.argmin(counts)]
-
-
-def _is_one(label: Any) -> bool:
-    return not isinstance(label, str) and label == 1
-
-
-def _check_classes(data: Data, n_needed: int, numeric: bool) -> None:
-    """Check that each class stands in enough rows, or groups, to be in every part of the splits."""
-    hint = " If the target is a quantity and no class, say --regression." if numeric else ""
-    labels = np.unique(data.y)
-    if len(labels) < 2:
-        raise DataError(f"All {len(data.y)} rows are of class {labels[0]!s}; there is nothing to tell apart.{hint}")
-    units = np.arange(len(data.y)) if data.groups is None else data.groups
-    counts = {label: len(np.unique(units[data.y == label])) for label in labels.tolist()}
-    few = {label: n for label, n in counts.items() if n < n_needed}
-    if few:
-        unit = "rows" if data.groups is None else "groups"
-        named = ", ".join(f"{label} ({n})" for label, n in list(few.items())[:6])
-        more = f" and {len(few) - 6} more" if len(few) > 6 else ""
-        raise DataError(f"Classes in fewer than {n_needed} {unit}, which folds and test set need: {named}{more}.{hint}")
-
-
-def _split(data: Data, share: float, seed: int) -> tuple[Data, Data]:
-    """Hold a share of the rows, or groups, out."""
-    X, y, groups = data.X, data.y, data.groups
-    stratify = _kind_of(y) != "regression" and Counter(y.tolist()).most_common()[-1][1] > 1
-    if groups is None:
-        splitter = StratifiedShuffleSplit if stratify else ShuffleSplit
-        splits = splitter(1, test_size=share, random_state=seed).split(np.zeros(len(y)), y)
-    elif stratify:
-        n_parts = max(2, round(1 / share))
-        splits = StratifiedGroupKFold(n_parts, shuffle=True, random_state=seed).split(np.zeros(len(y)), y, groups)
-    else:
-        splits = GroupShuffleSplit(1, test_size=share, random_state=seed).split(np.zeros(len(y)), y, groups)
-    try:
-        train, held = next(splits)
-    except ValueError as error:
-        raise DataError(f"--test {share:g}: {error}") from error
-    if stratify and not len(np.unique(y)) == len(np.unique(y[train])) == len(np.unique(y[held])):
-        raise DataError(f"--test {share:g}: not every class is in both parts; too few rows, or groups, have one.")
-    one, other = (Data(X[part], y[part], None if groups is None else groups[part]) for part in (train, held))
-    return one, other
-
-
-def _labels(labels: Iterable[Any]) -> str:
-    shown = [str(label) for label in labels]
-    return ", ".join(shown[:6]) + (f" and {len(shown) - 6} more" if len(shown) > 6 else "")
-
 
 # Estimators and grids ---------------------------------------------------------------------------------------------
 
@@ -295,134 +146,6 @@ def _value(name: str, value: Any, seed: int) -> Any:
         )
     sampler = SAMPLERS[value]()
     return NDSampler(sampler.set_params(random_state=seed) if "random_state" in sampler.get_params() else sampler)
-
-
-# Scores -----------------------------------------------------------------------------------------------------------
-
-
-def scorers_of(scoring: str | None, task: Task) -> dict[str, Any]:
-    """Return the scorer to choose by, first, and others worth knowing; each is tried on a constant prediction.
-
-    Raises
-    ------
-    DataError
-        If there is no such scorer, or it cannot score this target.
-    """
-    usual = {
-        "binary": ["average_precision", "balanced_accuracy", "recall", "accuracy"],
-        "multiclass": ["balanced_accuracy", "accuracy"],
-        "regression": ["r2", "neg_mean_absolute_error"],
-    }[task.kind]
-    names = list(dict.fromkeys([scoring or usual[0], *usual]))
-    if names[0] not in get_scorer_names():
-        close = nearest(names[0], get_scorer_names())
-        raise DataError(
-            f"--scoring {names[0]}: scikit-learn has no such score{close} Such as {', '.join(usual)} fit these targets."
-        )
-    scorers = {name: get_scorer(name) for name in names}
-    dummy = DummyRegressor() if task.kind == "regression" else DummyClassifier()
-    for rows, y in [("rows to learn from", task.y_train), ("test rows", task.y_test)]:
-        blank = np.zeros((len(y), 1))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                value = scorers[names[0]](dummy.fit(np.zeros((len(task.y_train), 1)), task.y_train), blank, y)
-            except (ValueError, AttributeError, TypeError) as error:
-                raise DataError(f"--scoring {names[0]} does not fit: {_first_sentence(error)}") from error
-        if not np.isfinite(value):
-            raise DataError(f"--scoring {names[0]} is not defined on the {rows}; is a class missing there?")
-    return scorers
-
-
-def _first_sentence(error: object) -> str:
-    return " ".join(str(error).split()).partition(". ")[0]
-
-
-def _knows(name: str) -> Callable[["Known"], bool]:
-    return lambda known: name in known._outputs
-
-
-class Known(BaseEstimator):
-    """Outputs of a fitted estimator on known rows, asked for by their numbers: resampling predicts once.
-
-    Parameters
-    ----------
-    estimator : fitted estimator
-        Whose outputs.
-    X : ndarray of shape (n, ...)
-        Rows.
-    """
-
-    def __init__(self, estimator: Any, X: Any) -> None:
-        self.estimator = estimator
-        self.X = X
-        names = [name for name in ("predict", "predict_proba", "decision_function") if hasattr(estimator, name)]
-        self._outputs: dict[str, np.ndarray] = {name: getattr(estimator, name)(X) for name in names}
-        if is_classifier(estimator):
-            self.classes_ = estimator.classes_
-
-    @available_if(_knows("predict"))
-    def predict(self, rows: np.ndarray) -> np.ndarray:
-        """Return the predictions of rows with these numbers."""
-        return self._outputs["predict"][rows]
-
-    @available_if(_knows("predict_proba"))
-    def predict_proba(self, rows: np.ndarray) -> np.ndarray:
-        """Return the probabilities of rows with these numbers."""
-        return self._outputs["predict_proba"][rows]
-
-    @available_if(_knows("decision_function"))
-    def decision_function(self, rows: np.ndarray) -> np.ndarray:
-        """Return the decisions on rows with these numbers."""
-        return self._outputs["decision_function"][rows]
-
-    def __sklearn_tags__(self) -> Any:
-        return get_tags(self.estimator)
-
-
-def compare(task: Task, plain: Any, cured: Any, scorers: Mapping[str, Any], seed: int) -> dict[str, Comparison]:
-    """Score two fitted searches on the held-out rows, with paired 95% bootstrap percentile intervals.
-
-    Classes are resampled apart and keep their numbers, as the split keeps them; with groups, whole groups are drawn.
-    """
-    known = [Known(search, task.X_test) for search in (plain, cured)]
-    draws = _resamples(task, np.random.default_rng(seed))
-    scores = np.full((len(scorers), 2, len(draws)), np.nan)
-    with warnings.catch_warnings(), config_context(skip_parameter_validation=True):
-        warnings.simplefilter("ignore")  # scores that are not defined on a resample are left out
-        for i, scorer in enumerate(scorers.values()):
-            for k, rows in enumerate(draws):
-                for j, one in enumerate(known):
-                    scores[i, j, k] = _score(scorer, one, rows, task.y_test[rows])
-        return {
-            name: Comparison(*(_estimate(one) for one in (wrong, right, right - wrong)))
-            for name, (wrong, right) in zip(scorers, scores, strict=True)
-        }
-
-
-def _score(scorer: Any, known: Known, rows: np.ndarray, y: np.ndarray) -> float:
-    try:
-        return float(scorer(known, rows, y))
-    except ValueError:  # a class is missing in a resample of groups
-        return np.nan
-
-
-def _estimate(scores: np.ndarray) -> Estimate:
-    low, high = np.nanquantile(scores[1:], [0.025, 0.975])
-    return Estimate(float(scores[0]), float(low), float(high))
-
-
-def _resamples(task: Task, rng: np.random.Generator) -> list[np.ndarray]:
-    """Return all test rows, and then resamples of them."""
-    every = np.arange(len(task.y_test))
-    if task.groups_test is not None:
-        members = [np.flatnonzero(task.groups_test == group) for group in np.unique(task.groups_test)]
-        draws = (rng.integers(len(members), size=len(members)) for _ in range(N_RESAMPLES))
-        return [every, *(np.concatenate([members[i] for i in draw]) for draw in draws)]
-    strata = (
-        [every] if task.kind == "regression" else [np.flatnonzero(task.y_test == c) for c in np.unique(task.y_test)]
-    )
-    return [every, *(np.concatenate([rng.choice(rows, len(rows)) for rows in strata]) for _ in range(N_RESAMPLES))]
 
 
 # Searching --------------------------------------------------------------------------------------------------------
