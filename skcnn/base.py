@@ -46,11 +46,10 @@ from skcnn.weights import check_row_weights
 
 __all__ = ["PENALTY", "RATE", "BaseCNN"]
 
-# Numbers go to the device as float32, or are counted in 64 bits.
-LARGEST, MANY = float(np.finfo(np.float32).max), 2**63 - 1
+MANY = 2**63 - 1  # the largest whole number of the graphs
 RATE = Interval(Real, 0, 1, closed="left")
-PENALTY = Interval(Real, 0, LARGEST, closed="both")
-COUNT = Interval(Integral, 1, MANY, closed="both")
+PENALTY = Interval(Real, 0, None, closed="left")
+COUNT = Interval(Integral, 1, None, closed="left")
 
 
 class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, BaseEstimator):
@@ -78,12 +77,12 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         "augmentation": [StrOptions(set(AUGMENTATIONS)), list, tuple, HasMethods(["call", "get_config"]), None],
         "augmentation_strength": [PENALTY],
         "optimizer": [StrOptions({"adam", "sgd", "rmsprop"})],
-        "learning_rate": [Interval(Real, 0, LARGEST, closed="right")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "momentum": [RATE],
         "nesterovs_momentum": ["boolean"],
         "schedule": [StrOptions({"constant", "cosine", "one_cycle", "plateau"})],
         "warmup_epochs": [PENALTY],
-        "clipnorm": [Interval(Real, 0, LARGEST, closed="right"), None],
+        "clipnorm": [Interval(Real, 0, None, closed="neither"), None],
         "ema_momentum": [RATE],
         "batch_size": [COUNT],
         "epochs": [COUNT],
@@ -139,6 +138,12 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
 
     def _check_values(self) -> None:
         """Refuse what the constraints of single parameters let pass, whatever the data: for `fit` and `check_grid`."""
+        for name, value in self.get_params(deep=False).items():
+            largest: Any = MANY if isinstance(value, Integral) else float(np.finfo(self.dtype).max)
+            if isinstance(value, Real) and value > largest:
+                raise ValueError(
+                    f"{name} is above {largest:.3g}, the largest number of its kind with dtype={self.dtype!r}."
+                )
         check_known(self.augmentation)
         sampler = getattr(self, "sampler", None)
         if isinstance(sampler, type):

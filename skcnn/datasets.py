@@ -168,7 +168,8 @@ def _read(files: list[Path], size: tuple[int, int] | None, channels: int | None)
             with PIL.Image.open(file) as image:
                 images.append(_pixels(image, size, channels))
         except Exception as error:  # of a broken file pillow raises nearly any: OSError, SyntaxError, struct.error, ...
-            unreadable.append(f"{file} ({error})")
+            reason = "of no known format" if isinstance(error, PIL.UnidentifiedImageError) else error
+            unreadable.append(f"{file} ({reason})")
         else:
             sizes[images[-1].shape[:2]] += 1
     if unreadable:

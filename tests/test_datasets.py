@@ -84,7 +84,10 @@ def test_sizes_that_differ_are_named_and_resizing_keeps_the_mean(folder):
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
-        (lambda cat: (cat / "a.PNG").write_bytes(b"nonsense"), r"^1 of 5 images cannot be read: .*a\.PNG \(cannot ide"),
+        (
+            lambda cat: (cat / "a.PNG").write_bytes(b"nonsense"),
+            r"^1 of 5 images cannot be read: .*a\.PNG \(of no known",
+        ),
         (lambda cat: (cat / "a.PNG").write_bytes((cat / "a.PNG").read_bytes()[:50]), r"^1 of 5 images .*a\.PNG \("),
         (
             lambda cat: Image.fromarray(np.zeros((6, 4), np.uint16)).save(cat / "a.PNG"),

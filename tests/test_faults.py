@@ -230,7 +230,7 @@ LIMITED = """
     model = network().set_params(batch_size=int(re.match("batch_size=([0-9]+)", fits)[1]))
     within(500, model.fit, X, y)
     within(500, model.fit, X, y)
-    within(500, network(dense_units=(100_000,)).fit, X[:64], y[:64])
+    within(500, network(dense_units=(65_536,)).fit, X[:64], y[:64])
 """
 
 
@@ -251,7 +251,7 @@ def test_out_of_memory_says_what_would_fit_and_that_fits():
         converted,
     )
     assert re.match(r"The prediction ran out of memory \(Unable to allocate 70.3 MiB .* fewer rows at once", predicted)
-    assert re.match(r"The fit ran out of memory \(OOM when allocating tensor with shape\[2048,100000\]", weights)
+    assert re.match(r"The fit ran out of memory \(OOM when allocating tensor with shape\[2048,65536\]", weights)
     assert "What would fit: a smaller network" in weights
     assert re.match(r"The fit would run .* and 1.1 GiB for steps of 10,000 rows; \d+ MiB are free", batch)
     assert less == fewer == smaller == again == "worked"

@@ -242,6 +242,6 @@ def test_odd_data_are_learnt_from(tmp_path, capsys):
     ]
     assert main([*map(str, arguments), "--grid", '{"cnn__l2": [0]}']) == 0
     out = capsys.readouterr().out
-    assert "The one to find, 1 below" in out
+    assert "called 1 below" in out
     assert "On the held-out rows" in out
     assert (tmp_path / "page.html").exists()

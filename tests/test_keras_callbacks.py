@@ -208,4 +208,4 @@ def test_memory_is_not_used_with_callbacks_whose_effects_it_cannot_know(few, tmp
     model.set_params(epochs=4, verbose=1, callbacks=[keras.callbacks.History()]).fit(*few)
     assert "Fit 4 epochs on" in capsys.readouterr().out
     model.set_params(callbacks=None).fit(*few)
-    assert "Fit 1 epochs after 3 trained earlier" in capsys.readouterr().out
+    assert "Fit 1 epoch after 3 trained earlier" in capsys.readouterr().out
