@@ -321,7 +321,7 @@ def test_a_killed_worker_is_an_error_and_what_it_trained_is_kept(few, tmp_path, 
             assert all(np.isfinite(file[name]).all() for name in file.files if name != "about")
         run, epoch = re.match(r"(\w+)-(\d+)", path.name).groups()
         kept[run] = max(int(epoch), kept.get(run, 0))
-    assert len(kept) >= 5  # of eight; those of l2 = 0.1 come in the middle
+    assert len(kept) >= 3  # of the four before l2 = 0.1 the other worker may still have had one
 
     capsys.readouterr()
     again = clone(search).set_params(n_jobs=None).fit(*few)
