@@ -141,8 +141,10 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         for name, value in self.get_params(deep=False).items():
             largest: Any = MANY if isinstance(value, Integral) else float(np.finfo(self.dtype).max)
             if isinstance(value, Real) and value > largest:
+                got = f"about 2**{int(value).bit_length() - 1}" if isinstance(value, Integral) else f"{value:.3g}"
                 raise ValueError(
-                    f"{name} is above {largest:.3g}, the largest number of its kind with dtype={self.dtype!r}."
+                    f"{name} is {got}; expected at most {largest:.3g}, the largest number of its kind with "
+                    f"dtype={self.dtype!r}. Give a smaller one."
                 )
         check_known(self.augmentation)
         sampler = getattr(self, "sampler", None)
