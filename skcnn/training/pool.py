@@ -7,7 +7,6 @@ from weakref import WeakValueDictionary
 
 from skcnn.training.blueprint import BUILDING, Blueprint, Topology
 from skcnn.training.program import Program
-from skcnn.training.threads import start_tensorflow
 
 __all__ = ["Pool", "pool"]
 
@@ -47,7 +46,6 @@ class Pool:
         owner : object, default=None
             A program that holds this owner's weights is preferred.
         """
-        start_tensorflow()  # raises in a forked process, where the state of a program must not be touched
         program = self._take(topology, owner) or self._build(topology)
         try:
             yield program
