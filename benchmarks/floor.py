@@ -23,7 +23,7 @@ import peers
 from report import markdown_table, parse_quick, write_section
 
 import skcnn
-from skcnn.training.program import Program
+from skcnn._engine.program import Program
 
 QUESTION = "How close does training come to what the processor can do, and where does the rest of the time go?"
 KINDS = {

@@ -23,8 +23,8 @@ from report import in_own_process, markdown_table, parse_quick, write_section
 
 import skcnn
 from skcnn import CNNClassifier
+from skcnn._engine.pool import pool
 from skcnn.networks import Plain
-from skcnn.training.pool import pool
 
 QUESTION = "What grows with the number of rows, and with the number of fits?"
 MIB = 2**20

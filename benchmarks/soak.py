@@ -29,8 +29,8 @@ from sklearn.model_selection import GridSearchCV
 
 import skcnn
 from skcnn import CNNClassifier, CNNRegressor
+from skcnn._engine.pool import pool
 from skcnn.networks import Plain
-from skcnn.training.pool import pool
 
 QUESTION = "Does a process that fits and predicts for long stay as it is?"
 MIB = 2**20

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from skcnn.command.console import DataError, paragraph
-from skcnn.training.greetings import quiet_start
+from skcnn._command.console import DataError, paragraph
+from skcnn._engine.greetings import quiet_start
 
 __all__ = ["main"]
 
@@ -209,7 +209,7 @@ def _digits(options: argparse.Namespace) -> int:
     for name in ("target", "groups", "test", "shape", "regression", "scoring", "grid", "epochs"):
         if getattr(options, name):
             raise DataError(f"--{name} needs DATA: python -m skcnn DATA --{name} ... (--help explains)")
-    from skcnn.command import digits
+    from skcnn._command import digits
 
     problem = digits.introduce(options.seed)
     _start()
@@ -218,11 +218,11 @@ def _digits(options: argparse.Namespace) -> int:
 
 def _own(options: argparse.Namespace) -> int:
     """Read and check everything, and only then start TensorFlow."""
-    from skcnn.command import own
-    from skcnn.command.reading import read
-    from skcnn.command.scores import scorers_of
-    from skcnn.command.searching import Grid, Record, cures, make_search, n_epochs, of_size, plain_sizes, read_grid
-    from skcnn.command.tasks import make_task
+    from skcnn._command import dataset
+    from skcnn._command.reading import read
+    from skcnn._command.scores import scorers_of
+    from skcnn._command.searching import Grid, Record, cures, make_search, n_epochs, of_size, plain_sizes, read_grid
+    from skcnn._command.tasks import make_task
 
     names = {"target": options.target, "shape": options.shape}
     data = read(options.data, groups=options.groups, **names)
@@ -240,9 +240,11 @@ def _own(options: argparse.Namespace) -> int:
         return cures(task, filters, options.seed) if own_grid is None else of_size(own_grid, filters)
 
     make_search(task, Record(grid_for(sizes[0]), scorers), epochs, options.seed)  # checks the grid
-    paragraph(own.describe(options.data, data, task))
+    paragraph(dataset.describe(options.data, data, task))
     _start()
-    return own.run(task, sizes, grid_for, scorers, epochs=epochs, jobs=options.jobs, seed=options.seed, out=options.out)
+    return dataset.run(
+        task, sizes, grid_for, scorers, epochs=epochs, jobs=options.jobs, seed=options.seed, out=options.out
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What `augmentation=` may name, and `augment`, which shows what it does; the work is in `skcnn.transformations`."""
+"""What `augmentation=` may name, and `augment`, which shows what it does."""
 
 import json
 import sys
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array, check_random_state
 
-from skcnn.fingerprint import object_key
-from skcnn.validation import nearest, resolve_input_shape
+from skcnn._engine.fingerprint import object_key
+from skcnn._sklearn.checks import nearest, resolve_input_shape
 
 __all__ = ["AUGMENTATIONS", "augment", "check_augmentation", "check_known", "layer_key", "listed"]
 
@@ -70,8 +70,8 @@ def augment(X: Any, augmentation: Any, *, strength: float = 1.0, random_state: A
     shape = resolve_input_shape(None, X.shape[1:])
     several = check_augmentation(augmentation, shape)
     seed = check_random_state(random_state).randint(2**31 - 1)
-    from skcnn import transformations
-    from skcnn.training.threads import start_tensorflow
+    from skcnn._engine import transformations
+    from skcnn._engine.threads import start_tensorflow
 
     tf, _ = start_tensorflow()
     rows = tf.constant(X.reshape(len(X), *shape))

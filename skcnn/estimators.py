@@ -11,12 +11,12 @@ from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 
-from skcnn.base import PENALTY, RATE, BaseCNN
+from skcnn._fit.estimator import PENALTY, RATE, BaseCNN
+from skcnn._fit.targets import ClassTarget, RegressionTarget
+from skcnn._fit.weights import check_priors, class_weights
+from skcnn._sklearn.checks import check_X_y, naming
 from skcnn.exceptions import DoubleBalancingWarning
 from skcnn.networks import Network
-from skcnn.targets import ClassTarget, RegressionTarget
-from skcnn.validation import check_X_y, naming
-from skcnn.weights import check_priors, class_weights
 
 __all__ = ["CNNClassifier", "CNNRegressor"]
 
@@ -86,7 +86,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         Class shares that probabilities and predictions are for. None: those that the network was trained on, after
         weighting and resampling. "train": those of the training rows, which undoes what `class_weight`, `sampler` and
         `balanced_batches` did. An array: known shares of the population to predict for, in the order of `classes_`; for
-        multilabel the share of each label. See `skcnn.weights.prior_shift` for the formula.
+        multilabel the share of each label. See `skcnn._fit.weights.prior_shift` for the formula.
     optimizer : {"adam", "sgd", "rmsprop"}, default="adam"
         Keras' update rule of that name, with Keras' constants.
     learning_rate : float, default=0.003

@@ -5,12 +5,12 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from skcnn.base import BaseCNN
-from skcnn.displays.drawing import aspect_of, label_of, limits_of, panels, show_row
-from skcnn.pipelines import fitted_steps
-from skcnn.targets import ClassTarget
-from skcnn.training.threads import start_tensorflow
-from skcnn.validation import as_rows, check_X
+from skcnn._engine.threads import start_tensorflow
+from skcnn._fit.estimator import BaseCNN
+from skcnn._fit.targets import ClassTarget
+from skcnn._sklearn.checks import as_rows, check_X
+from skcnn._sklearn.steps import fitted_steps
+from skcnn.displays._drawing import aspect_of, label_of, limits_of, panels, show_row
 
 __all__ = ["SaliencyDisplay", "grad_cam", "saliency"]
 

@@ -14,10 +14,10 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routi
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from skcnn.callbacks import CallbackSupportMixin, fit_task
-from skcnn.diagram import DiagramMixin
-from skcnn.persistence import VersionNote
-from skcnn.validation import is_frame, naming, plain_array
+from skcnn._sklearn.callback_tasks import CallbackSupportMixin, fit_task
+from skcnn._sklearn.checks import is_frame, naming, plain_array
+from skcnn._sklearn.diagram import DiagramMixin
+from skcnn._sklearn.version_note import VersionNote
 
 __all__ = ["NDTransformer"]
 

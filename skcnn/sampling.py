@@ -15,11 +15,11 @@ from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from skcnn.callbacks import fit_task
-from skcnn.diagram import DiagramMixin
-from skcnn.persistence import VersionNote
+from skcnn._sklearn.callback_tasks import fit_task
+from skcnn._sklearn.checks import naming, plain_array
+from skcnn._sklearn.diagram import DiagramMixin
+from skcnn._sklearn.version_note import VersionNote
 from skcnn.preprocessing import check_nd_array
-from skcnn.validation import naming, plain_array
 
 __all__ = ["NDSampler", "Pipeline"]
 

@@ -9,9 +9,9 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from skcnn import CNNClassifier, CNNRegressor
+from skcnn._engine.blueprint import trace_count
 from skcnn.augmentation import augment
 from skcnn.networks import Plain
-from skcnn.training.blueprint import trace_count
 
 SMALL = {"network": Plain(filters=(4,)), "epochs": 2, "random_state": 0}
 VARIED = {

@@ -13,9 +13,9 @@ from sklearn.metrics import recall_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.class_weight import compute_class_weight
 
-import skcnn.fitting
+import skcnn._fit.fitting
 from skcnn import CNNClassifier
-from skcnn.batches import balanced_order
+from skcnn._fit.batches import balanced_order
 from skcnn.exceptions import DoubleBalancingWarning
 from skcnn.networks import Plain
 from skcnn.sampling import NDSampler
@@ -45,13 +45,13 @@ def make_rows(counts=(60, 20, 10), n_features=4):
 def trained(monkeypatch):
     """What the epochs of the fits are trained on: for each training run its rows and its plan."""
     runs = []
-    train = skcnn.fitting.train
+    train = skcnn._fit.fitting.train
 
     def recorded(program, data, plan, *rest):
         runs.append((data, plan))
         return train(program, data, plan, *rest)
 
-    monkeypatch.setattr(skcnn.fitting, "train", recorded)
+    monkeypatch.setattr(skcnn._fit.fitting, "train", recorded)
     return runs
 
 

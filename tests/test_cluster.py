@@ -19,10 +19,10 @@ from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, Stratifie
 
 import skcnn
 from skcnn import CNNClassifier
+from skcnn._engine.blueprint import trace_count
+from skcnn._engine.checkpoints import Checkpoints
+from skcnn._engine.threads import n_threads
 from skcnn.networks import Plain
-from skcnn.training.blueprint import trace_count
-from skcnn.training.checkpoints import Checkpoints
-from skcnn.training.threads import n_threads
 
 N_STEPS = 300  # long rows, for which one thread is chosen in a worker alone
 

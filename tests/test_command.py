@@ -15,14 +15,14 @@ from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.model_selection import ParameterGrid
 
 from skcnn.__main__ import main
-from skcnn.command.console import DataError
-from skcnn.command.digits import print_scores
-from skcnn.command.own import describe
-from skcnn.command.reading import Data, read
-from skcnn.command.scores import compare, scorers_of
-from skcnn.command.searching import Record, cures, failures, make_search, n_epochs, of_size, plain_sizes, read_grid
-from skcnn.command.tasks import Task, make_task
-from skcnn.demo import Comparison, Estimate
+from skcnn._command.console import DataError
+from skcnn._command.dataset import describe
+from skcnn._command.demo import Comparison, Estimate
+from skcnn._command.digits import print_scores
+from skcnn._command.reading import Data, read
+from skcnn._command.scores import compare, scorers_of
+from skcnn._command.searching import Record, cures, failures, make_search, n_epochs, of_size, plain_sizes, read_grid
+from skcnn._command.tasks import Task, make_task
 from skcnn.sampling import NDSampler
 
 # Reading ------------------------------------------------------------------------------------------------------------
@@ -405,7 +405,7 @@ def test_scores_are_those_of_scikit_learn_that_fit_the_task():
 
 
 def test_comparison_is_paired_and_of_the_scorers_themselves(monkeypatch):
-    monkeypatch.setattr("skcnn.command.scores.N_RESAMPLES", 100)
+    monkeypatch.setattr("skcnn._command.scores.N_RESAMPLES", 100)
     X, y = load_breast_cancer(return_X_y=True)
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     task = Task(X[:200], X[200:], y[:200], y[200:], None, None, "binary")

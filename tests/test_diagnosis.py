@@ -23,10 +23,10 @@ from sklearn.preprocessing import StandardScaler
 import skcnn
 from skcnn import CNNClassifier, CNNRegressor, diagnose
 from skcnn.diagnosis import Check, NotApplicable
-from skcnn.diagnosis.case import Case
-from skcnn.diagnosis.parts import take_apart
-from skcnn.diagnosis.preprocessing import InputScale
-from skcnn.diagnosis.suggest import regularise, scale
+from skcnn.diagnosis._components import take_apart
+from skcnn.diagnosis._observations import Case
+from skcnn.diagnosis._suggestions import regularise, scale
+from skcnn.diagnosis.checks._inputs import InputScale
 from skcnn.networks import Plain
 from skcnn.preprocessing import NDTransformer
 

@@ -18,12 +18,12 @@ from sklearn.svm import SVC
 
 from skcnn import CNNClassifier
 from skcnn.diagnosis import CHECKS, LearningCurve, Memorises, diagnose
-from skcnn.diagnosis.case import Case
-from skcnn.diagnosis.check import Finding, NotApplicable
-from skcnn.diagnosis.labels import confident_errors
-from skcnn.diagnosis.preprocessing import made_rows
-from skcnn.diagnosis.probabilities import calibration_error
-from skcnn.diagnosis.statistics import auc, balanced_accuracy, difference, proportion
+from skcnn.diagnosis._check import Finding, NotApplicable
+from skcnn.diagnosis._observations import Case
+from skcnn.diagnosis._statistics import auc, balanced_accuracy, difference, proportion
+from skcnn.diagnosis.checks._inputs import made_rows
+from skcnn.diagnosis.checks._labels import confident_errors
+from skcnn.diagnosis.checks._probabilities import calibration_error
 from skcnn.networks import Plain
 
 CHECK_OF = {check.code: check for check in [*CHECKS, LearningCurve, Memorises]}

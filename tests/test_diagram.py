@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skcnn import CNNClassifier, CNNRegressor
-from skcnn.diagram import sparkline
+from skcnn._sklearn.diagram import sparkline
 from skcnn.networks import Network, Plain
 from skcnn.preprocessing import NDTransformer
 from skcnn.sampling import NDSampler

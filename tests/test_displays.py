@@ -18,7 +18,7 @@ from sklearn.svm import SVC
 
 from skcnn import CNNClassifier
 from skcnn.displays import ClassScoresDisplay, ErrorsDisplay, HistoryDisplay, ReliabilityDisplay, SearchDisplay
-from skcnn.displays.intervals import wilson_interval
+from skcnn.displays._intervals import wilson_interval
 from skcnn.networks import Plain
 
 

@@ -16,8 +16,8 @@ from sklearn.metrics import log_loss, recall_score
 from sklearn.model_selection import GridSearchCV, train_test_split
 
 from skcnn import CNNClassifier, CNNRegressor
+from skcnn._engine.blueprint import trace_count
 from skcnn.networks import Plain
-from skcnn.training.blueprint import trace_count
 
 SMALL = Plain(filters=(6,))
 

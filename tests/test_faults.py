@@ -25,12 +25,12 @@ from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 
-import skcnn.base
-import skcnn.training.loop
+import skcnn._engine.loop
+import skcnn._fit.estimator
 from skcnn import CNNClassifier, CNNRegressor
+from skcnn._engine.blueprint import building
+from skcnn._engine.memory import free_bytes
 from skcnn.networks import Plain
-from skcnn.training.blueprint import building
-from skcnn.training.memory import free_bytes
 
 NET = Plain(filters=(4,))
 LINEAR = Plain(filters=(4,), normalization=None, activation="linear")  # no dead unit holds a divergence up
@@ -134,7 +134,7 @@ def test_an_interrupt_leaves_the_best_weights_so_far(few):
 class _Lines:
     """Counts the lines run in the modules that train, and interrupts at one of them, as Ctrl-C would."""
 
-    FILES = (skcnn.training.loop.__file__, skcnn.base.__file__)
+    FILES = (skcnn._engine.loop.__file__, skcnn._fit.estimator.__file__)
 
     def __init__(self, at):
         self.at, self.count, self.an_epoch_ended = at, 0, False

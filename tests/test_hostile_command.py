@@ -14,7 +14,7 @@ from hostile_things import JUNK_LABELS, arrays
 from hypothesis import strategies as st
 
 from skcnn.__main__ import main
-from skcnn.command.reading import read
+from skcnn._command.reading import read
 
 STOP = ["--grid", "{}"]  # is looked at after the data, and is always wrong
 TAKEN = "--grid: expected names"

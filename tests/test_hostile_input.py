@@ -10,8 +10,8 @@ from hostile_things import JUNK_LABELS, Thing, arrays, things
 from hypothesis import strategies as st
 
 from skcnn import CNNClassifier, CNNRegressor
+from skcnn._engine.pool import pool
 from skcnn.networks import Plain
-from skcnn.training.pool import pool
 
 X = np.random.default_rng(0).normal(size=(12, 6))
 Y = np.arange(12) % 2

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 
 from skcnn import CNNClassifier, CNNRegressor
+from skcnn._engine.pool import pool
 from skcnn.networks import FCN, ImageResNet, Inception, Plain, ResNet
-from skcnn.training.pool import pool
 
 X = np.random.default_rng(0).normal(size=(12, 6))
 Y = np.arange(12) % 2

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from skcnn.layers import BatchNormalization, Dropout, SpatialDropout, StochasticDepth, step_inputs
+from skcnn._engine.layers import BatchNormalization, Dropout, SpatialDropout, StochasticDepth, step_inputs
 
 
 @pytest.mark.parametrize("shape", [(8, 3), (8, 5, 3), (8, 5, 4, 3), (4, 5, 4, 3, 2), (1, 1, 3)])

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from scipy.special import expit, log_softmax
 
-from skcnn.losses import row_losses
+from skcnn._engine.losses import row_losses
 
 
 @pytest.fixture

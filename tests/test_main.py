@@ -13,10 +13,10 @@ import pytest
 from scipy.stats import bootstrap, ttest_1samp
 from sklearn.metrics import accuracy_score, average_precision_score, balanced_accuracy_score, recall_score
 
-from skcnn import demo
 from skcnn.__main__ import main
-from skcnn.command.console import Progress, duration
-from skcnn.demo import Comparison, Effect, Estimate
+from skcnn._command import demo
+from skcnn._command.console import Progress, duration
+from skcnn._command.demo import Comparison, Effect, Estimate
 
 NAMES = ["recall", "balanced accuracy", "average precision", "recall at equal alarms", "accuracy"]
 
@@ -67,7 +67,7 @@ def test_the_problem_is_as_described_and_the_test_set_apart():
 
 
 def test_the_problem_is_told_before_tensorflow_is_waited_for():
-    code = "import sys; from skcnn.command.digits import introduce; introduce(0); print('tensorflow' in sys.modules)"
+    code = "import sys; from skcnn._command.digits import introduce; introduce(0); print('tensorflow' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "256 images to learn from, 13 of them 8s" in said
     assert said.endswith("\nFalse\n")
@@ -254,7 +254,7 @@ def test_times_are_said_in_words():
 def test_greetings_of_compiled_code_are_shown_only_with_an_error(fails):
     code = f"""
 import os
-from skcnn.training.greetings import held_stderr
+from skcnn._engine.greetings import held_stderr
 with held_stderr():
     os.system("echo 'I0000 00:00:1795645668.433285   14739 port.cc:153] welcome' >&2; echo another thread >&2")
     os.system("echo '2024-11-25 01:02:03.4: I tensorflow/core/util/port.cc:153] welcome' >&2")
@@ -272,7 +272,7 @@ os.system("echo after >&2")
 
 
 def test_without_standard_error_nothing_is_held_back():
-    code = "from skcnn.training.greetings import held_stderr\nwith held_stderr():\n    print('done')"
+    code = "from skcnn._engine.greetings import held_stderr\nwith held_stderr():\n    print('done')"
     job = subprocess.run(
         ["sh", "-c", '"$0" -c "$1" 2>&-', sys.executable, code], capture_output=True, text=True, check=True
     )

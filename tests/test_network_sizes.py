@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from skcnn.networks import FCN, ImageResNet, Inception, Plain, ResNet, summary
-from skcnn.networks.sizes import receptive_field
+from skcnn.networks._summary import receptive_field
 
 L = keras.layers
 

@@ -6,9 +6,9 @@ import pytest
 from sklearn.base import clone
 
 from skcnn import CNNClassifier
-from skcnn.layers import stochastic_depth
+from skcnn._engine.blueprint import trace_count
+from skcnn._engine.layers import stochastic_depth
 from skcnn.networks import Network, Plain, build_model
-from skcnn.training.blueprint import trace_count
 
 
 def kinds(model):

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skcnn
-from skcnn import CNNClassifier, CNNRegressor
+from skcnn import CNNClassifier, CNNRegressor, _version
 from skcnn.exceptions import InconsistentVersionWarning
 from skcnn.networks import Plain
 from skcnn.persistence import TRUSTED_TYPES
@@ -92,7 +92,7 @@ def test_another_version_of_skcnn_warns(saved, monkeypatch):
     same = pickle.loads(pickle.dumps(saved))  # without a warning, which would be an error
     assert vars(same).keys() == vars(saved).keys()
     with monkeypatch.context() as context:
-        context.setattr(skcnn, "__version__", "0.0.1")
+        context.setattr(_version, "__version__", "0.0.1")
         pickled = pickle.dumps(saved)
     with pytest.warns(
         InconsistentVersionWarning, match=r"saved with skcnn 0\.0\.1.* or install skcnn==0\.0\.1"
@@ -126,7 +126,7 @@ def test_skops_loads_what_is_declared_trusted(fitted, few_digits):
 
 def test_skops_keeps_the_note_of_versions(monkeypatch):
     with monkeypatch.context() as context:
-        context.setattr(skcnn, "__version__", "0.0.1")
+        context.setattr(_version, "__version__", "0.0.1")
         saved = skops.io.dumps(NDSampler(NDTransformer(StandardScaler())))
     with pytest.warns(InconsistentVersionWarning) as caught:
         skops.io.loads(saved, trusted=TRUSTED_TYPES)

@@ -16,12 +16,12 @@ from sklearn import config_context
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
-import skcnn.validation
+import skcnn._sklearn.checks
 from skcnn import CNNClassifier, CNNRegressor
+from skcnn._fit.targets import ClassTarget
+from skcnn._fit.weights import class_shares
 from skcnn.networks import Plain
 from skcnn.preprocessing import NDTransformer
-from skcnn.targets import ClassTarget
-from skcnn.weights import class_shares
 
 NETWORK = Plain(filters=(4,), normalization=None)
 EXACT = {"network": NETWORK, "dtype": "float64", "batch_size": 1000}
@@ -409,10 +409,10 @@ def test_units_go_with_the_estimator():
 @pytest.mark.parametrize("per", ["channel", "position"])
 def test_units_of_bytes_take_no_copy_in_floating_point(per, monkeypatch):
     X = np.random.default_rng(0).integers(0, 256, (2000, 24, 24, 3), dtype=np.uint8)
-    monkeypatch.setattr(skcnn.validation, "STATISTICS_BYTES", 2**20)
+    monkeypatch.setattr(skcnn._sklearn.checks, "STATISTICS_BYTES", 2**20)
     rows = np.arange(0, 2000, 2)
     tracemalloc.start()
-    mean, scale = skcnn.validation.standard_units(X, rows, None, per)
+    mean, scale = skcnn._sklearn.checks.standard_units(X, rows, None, per)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * 2**20 < X[rows].size * 8 / 1.5

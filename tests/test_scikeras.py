@@ -18,8 +18,8 @@ from sklearn.preprocessing import FunctionTransformer, LabelEncoder
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from skcnn import CNNClassifier, CNNRegressor
+from skcnn._engine.blueprint import trace_count
 from skcnn.scikeras import KerasClassifier, KerasRegressor, convert
-from skcnn.training.blueprint import trace_count
 
 layers = keras.layers
 

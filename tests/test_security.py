@@ -26,13 +26,12 @@ from skops.io.exceptions import UntrustedTypesFoundException
 import skcnn
 from skcnn import CNNClassifier, export
 from skcnn.__main__ import main
-from skcnn.diagnosis.charts import svg
-from skcnn.diagnosis.check import Chart
+from skcnn.diagnosis._charts import svg
+from skcnn.diagnosis._check import Chart
 from skcnn.displays import ClassScoresDisplay, ErrorsDisplay
 from skcnn.exceptions import CheckpointWarning
-from skcnn.exporting import _run_keras
 from skcnn.networks import Plain
-from skcnn.persistence import TRUSTED_TYPES
+from skcnn.persistence import TRUSTED_TYPES, _run_keras
 from skcnn.preprocessing import NDTransformer
 
 EVIL = "<script>alert(1)</script>"

@@ -12,10 +12,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skcnn import CNNClassifier, CNNRegressor
+from skcnn._fit.splitting import inner_split, labels_to_stratify
+from skcnn._fit.targets import ClassTarget, RegressionTarget
 from skcnn.exceptions import InnerSplitWarning
 from skcnn.networks import Plain
-from skcnn.splitting import inner_split, labels_to_stratify
-from skcnn.targets import ClassTarget, RegressionTarget
 
 NETWORK = Plain(filters=(4,), normalization=None)
 FIXED = {"network": NETWORK, "epochs": 1, "early_stopping": True, "random_state": 0}

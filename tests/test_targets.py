@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skcnn.targets import ClassTarget, RegressionTarget
+from skcnn._fit.targets import ClassTarget, RegressionTarget
 
 
 @pytest.mark.parametrize(

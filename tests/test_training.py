@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from skcnn.fingerprint import object_key
+from skcnn._engine.blueprint import Topology, trace_count
+from skcnn._engine.fingerprint import object_key
+from skcnn._engine.loop import Data, Plan, Progress, _rates, train
+from skcnn._engine.pool import Pool
+from skcnn._engine.program import Program
+from skcnn._engine.transformations import mix
 from skcnn.networks import NetworkBuilder, Plain
-from skcnn.training.blueprint import Topology, trace_count
-from skcnn.training.loop import Data, Plan, Progress, _rates, train
-from skcnn.training.pool import Pool
-from skcnn.training.program import Program
-from skcnn.transformations import mix
 
 N_ROWS, SHAPE, N_CLASSES, BATCH = 45, (6, 6, 2), 3, 16  # the last batch is short
 
@@ -288,7 +288,7 @@ def test_cosine_schedule_equals_keras(problem):
 def test_dropout_mask_has_its_rate_and_is_a_function_of_the_seed(problem):
     import tensorflow as tf
 
-    from skcnn.layers import Dropout, step_inputs
+    from skcnn._engine.layers import Dropout, step_inputs
 
     layer, ones = Dropout(0.5), tf.ones((200, 500))
 
@@ -347,8 +347,8 @@ def test_continued_run_equals_one_in_one_go(problem):
 
 def test_length_of_a_call_changes_nothing(problem, monkeypatch):
     whole = run({"dropout": 0.3}, problem=problem)
-    monkeypatch.setattr("skcnn.training.loop.CALL_SECONDS", 0.0)
-    monkeypatch.setattr("skcnn.training.loop.FIRST_CALL_STEPS", 1)
+    monkeypatch.setattr("skcnn._engine.loop.CALL_SECONDS", 0.0)
+    monkeypatch.setattr("skcnn._engine.loop.FIRST_CALL_STEPS", 1)
     assert same(whole, run({"dropout": 0.3}, problem=problem))
 
 

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
+from skcnn._engine.transformations import _FUNCTIONS, _MOVES, _affine, _stream, augment, mix
 from skcnn.augmentation import AUGMENTATIONS
-from skcnn.transformations import _FUNCTIONS, _MOVES, _affine, _stream, augment, mix
 
 SEED = tf.constant([3, 5])
 N = 400

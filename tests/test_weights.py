@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
-from skcnn.targets import ClassTarget
-from skcnn.weights import check_row_weights, class_weights, prior_shift, row_weights
+from skcnn._fit.targets import ClassTarget
+from skcnn._fit.weights import check_row_weights, class_weights, prior_shift, row_weights
 
 LABELS = np.array(["a", "b", "a", "a", "c", "b"])
 

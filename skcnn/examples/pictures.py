@@ -14,7 +14,7 @@ from skcnn import CNNClassifier
 from skcnn.augmentation import AUGMENTATIONS, augment
 from skcnn.datasets import load_rare_digit
 from skcnn.displays import ClassScoresDisplay, ErrorsDisplay, HistoryDisplay, ReliabilityDisplay, SearchDisplay
-from skcnn.displays.intervals import wilson_interval
+from skcnn.displays._intervals import wilson_interval
 from skcnn.inspection import SaliencyDisplay
 from skcnn.networks import Plain
 

@@ -4,10 +4,10 @@
 `convert` makes a `CNNClassifier` or `CNNRegressor` of such an estimator.
 """
 
-import skcnn.scikeras.untouched  # noqa: F401, before anything else imports scikeras
-from skcnn.scikeras.conversion import convert
-from skcnn.scikeras.converted import ConvertedClassifier, ConvertedRegressor, ModelFunction
-from skcnn.scikeras.wrappers import KerasClassifier, KerasRegressor
+import skcnn.scikeras._untouched  # noqa: F401, before anything else imports scikeras
+from skcnn.scikeras._conversion import convert
+from skcnn.scikeras._converted import ConvertedClassifier, ConvertedRegressor, ModelFunction
+from skcnn.scikeras._wrappers import KerasClassifier, KerasRegressor
 
 __all__ = [
     "ConvertedClassifier",

@@ -1,0 +1,77 @@
+"""A bounded pool that lends compiled programs, one fit or prediction at a time each."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from weakref import WeakValueDictionary
+
+from skcnn._engine.blueprint import BUILDING, Blueprint, Topology
+from skcnn._engine.program import Program
+
+__all__ = ["Pool", "pool"]
+
+
+class Pool:
+    """Keeps compiled programs for the next fit of the same topology; safe under threads.
+
+    Parameters
+    ----------
+    capacity : int, default=8
+        How many idle programs are kept at most; beyond that the one that has been idle longest is dropped.
+
+    Examples
+    --------
+    >>> from skcnn._engine.pool import Pool
+    >>> len(Pool(capacity=2))
+    0
+    """
+
+    def __init__(self, capacity: int = 8) -> None:
+        self.capacity = capacity
+        self._idle: list[Program] = []  # longest idle first
+        self._blueprints: WeakValueDictionary[Topology, Blueprint] = WeakValueDictionary()
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._idle)
+
+    @contextmanager
+    def lend(self, topology: Topology, owner: object = None) -> Iterator[Program]:
+        """Lend a program of `topology` for the length of a ``with`` block, building it if none is idle.
+
+        Parameters
+        ----------
+        topology : Topology
+            What the program must compute.
+        owner : object, default=None
+            A program that holds this owner's weights is preferred.
+        """
+        program = self._take(topology, owner) or self._build(topology)
+        try:
+            yield program
+        finally:
+            with self._lock:
+                self._idle.append(program)
+                dropped = self._idle[: -self.capacity]
+                del self._idle[: -self.capacity]
+            del dropped  # freed outside of the lock
+
+    def _build(self, topology: Topology) -> Program:
+        """Build a program on the blueprint of another one of the topology, if any is alive."""
+        with BUILDING:
+            program = Program(topology, self._blueprints.get(topology))
+            self._blueprints[topology] = program.blueprint
+            return program
+
+    def _take(self, topology: Topology, owner: object) -> Program | None:
+        with self._lock:
+            fitting = [program for program in self._idle if program.topology == topology]
+            if not fitting:
+                return None
+            own = [program for program in fitting if owner is not None and program.owner is owner]
+            program = (own or fitting)[-1]
+            self._idle.remove(program)
+            return program
+
+
+pool = Pool()

@@ -1,0 +1,215 @@
+"""Row weights: class weights times sample weights, and what they do to the class shares that a network sees."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.class_weight import compute_class_weight
+
+from skcnn._fit.targets import ClassTarget
+from skcnn._sklearn.checks import REAL, naming, plain_array
+
+__all__ = ["check_priors", "check_row_weights", "class_shares", "class_weights", "prior_shift", "row_weights"]
+
+WEIGHT = Interval(Real, 0, sys.float_info.max, closed="both")
+
+
+def check_row_weights(weight: Any, n_rows: int, name: str = "sample_weight") -> np.ndarray | None:
+    """Return weights as a new float64 array of shape (n_rows,), or None for None.
+
+    Raises
+    ------
+    ValueError
+        If the shape does not fit, a weight is negative or not finite, or all are zero.
+    """
+    if weight is None:
+        return None
+    if isinstance(weight, (int, float, np.number)):
+        weight = np.full(n_rows, weight)
+    with naming(name):
+        checked = np.asarray(plain_array(weight, name))
+        if checked.dtype.kind not in REAL + "O":
+            raise TypeError(f"{name} holds {checked.dtype}; expected real numbers.")
+        checked = np.array(checked, dtype=np.float64)
+    if checked.shape != (n_rows,):
+        raise ValueError(
+            f"{name}.shape == {checked.shape}, expected ({n_rows},): one weight per row of X. A sampler in an earlier "
+            "step of the pipeline changes the rows but not the weights; give the sampler to the estimator instead "
+            "(sampler=...), which carries them along."
+        )
+    if not np.isfinite(checked).all() or (checked < 0).any():
+        bad = checked[~(np.isfinite(checked) & (checked >= 0))]
+        raise ValueError(
+            f"{name} holds {bad[0]} (and {len(bad) - 1} more such values); expected finite weights of at least 0."
+        )
+    if not checked.any():
+        raise ValueError(f"All entries of {name} are zero: no row is left to train on. Expected at least one above 0.")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(checked.sum()):
+            raise ValueError(f"{name} holds {checked.max():g}; the sum over the rows overflows. Scale {name}.")
+    return checked
+
+
+def class_weights(class_weight: Any, target: ClassTarget, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    """Return the weight of each class, ``(n_classes,)``, or of each label's 0 and 1, ``(n_labels, 2)``.
+
+    Parameters
+    ----------
+    class_weight : None, "balanced", dict, or list of dict for multilabel
+        As in scikit-learn; "balanced" is n / (n_classes * rows of the class), counted with sample weights.
+    target : ClassTarget
+        Kind and classes.
+    y : ndarray
+        Encoded training targets.
+    weight : ndarray of shape (n,) or None
+        Sample weights.
+
+    Raises
+    ------
+    ValueError
+        If a weight is for a class that is not in y, is negative or is not finite, or the form does not fit `target`.
+    """
+    if target.kind != "multilabel":
+        if class_weight is not None and not isinstance(class_weight, (str, Mapping)):
+            raise ValueError(
+                f"class_weight={class_weight!r}; expected None, 'balanced' or a dict of weights by class label."
+            )
+        codes = y if y.ndim == 1 else y[:, 0].astype(np.int32)
+        return _of_one(class_weight, target.classes, codes, weight)
+    n_labels = len(target.classes)
+    per_label: Sequence[Any]
+    if class_weight is None or isinstance(class_weight, str):
+        per_label = [class_weight] * n_labels
+    elif isinstance(class_weight, Mapping) or len(class_weight) != n_labels:
+        raise ValueError(
+            f"class_weight={class_weight!r}; for multilabel targets expected None, 'balanced' or a list of "
+            f"{n_labels} dicts such as {{0: 1, 1: 5}}, one per label."
+        )
+    else:
+        per_label = class_weight
+    pairs = [
+        _of_one(one, np.array([0, 1]), column.astype(np.int32), weight)
+        for one, column in zip(per_label, y.T, strict=True)
+    ]
+    return np.stack(pairs)
+
+
+def _of_one(class_weight: Any, classes: np.ndarray, codes: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    present = np.unique(codes if weight is None else codes[weight > 0])
+    weights = np.ones(len(classes))
+    if class_weight is None:
+        return weights
+    if isinstance(class_weight, str):
+        weights[present] = compute_class_weight(
+            class_weight, classes=classes[present], y=classes[codes], sample_weight=weight
+        )
+        return weights
+    labels = classes.tolist()
+    unknown = [label for label in class_weight if label not in labels]
+    if unknown:
+        raise ValueError(
+            f"class_weight has weights for the classes {unknown}, which are not in y; its classes are {labels}."
+        )
+    for label, value in class_weight.items():
+        if not WEIGHT.is_satisfied_by(value):
+            raise ValueError(f"class_weight[{label!r}] is {value!r}; expected a finite weight of at least 0.")
+        weights[labels.index(label)] = value
+    if not weights[present].any():
+        raise ValueError(f"class_weight={class_weight!r} gives every row the weight 0; expected at least one above 0.")
+    return weights
+
+
+def row_weights(
+    y: np.ndarray, per_class: np.ndarray | None, weight: np.ndarray | None, order: np.ndarray
+) -> np.ndarray:
+    """Return class weight times sample weight of each row, ``(n, 1)``, or row and label, ``(n, n_labels)``.
+
+    They are scaled to mean 1 over the rows in `order`, those of an epoch, so that weighting does not change the
+    effective learning rate.
+    """
+    rows = np.ones((len(y), 1)) if weight is None else weight[:, None].copy()
+    if per_class is not None and per_class.ndim == 2:
+        rows = rows * np.where(y > 0, per_class[:, 1], per_class[:, 0])
+    elif per_class is not None:
+        codes = y if y.ndim == 1 else y[:, 0].astype(np.int32)
+        rows *= per_class[codes][:, None]
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = rows[order].mean()
+    if not 0 < mean < np.inf:
+        raise ValueError(
+            f"class_weight times sample_weight has mean {mean:g} over the training rows; expected a mean above 0 that "
+            "is finite. Scale the weights, and give some rows a weight above 0."
+        )
+    return rows / mean
+
+
+def class_shares(target: ClassTarget, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    """Return each class's share of the total weight, ``(n_classes,)``, or each label's of 0 and 1, ``(n_labels, 2)``.
+
+    Parameters
+    ----------
+    target : ClassTarget
+        Kind and classes.
+    y : ndarray
+        Encoded targets.
+    weight : ndarray of shape (n,), (n, 1) or (n, n_labels), or None
+        Row weights.
+    """
+    rows = np.ones((len(y), 1)) if weight is None else weight.reshape(len(y), -1).astype(np.float64)
+    if target.kind == "multilabel":
+        positive = np.average(y.astype(np.float64), axis=0, weights=np.broadcast_to(rows, y.shape))
+        return np.stack([1 - positive, positive], axis=1)
+    codes = y if y.ndim == 1 else y[:, 0].astype(np.int32)
+    counts = np.bincount(codes, weights=rows[:, 0], minlength=len(target.classes))
+    return counts / counts.sum()
+
+
+def prior_shift(trained: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return by how much logits that were trained on other class shares are too high, ``(n_outputs,)``.
+
+    By Bayes' rule a posterior for class shares q becomes one for shares p when it is multiplied by p / q and normalised
+    (Saerens, Latinne and Decaestecker 2002, equation 2.4, https://doi.org/10.1162/089976602753284446): the logits fall
+    by log(q / p), the logit of a binary network by the difference of the two classes. Class weights change the shares
+    as resampling does (Elkan 2001, theorem 2). A class without any share on one of the sides stays where it is.
+
+    Parameters
+    ----------
+    trained : ndarray of shape (n_classes,) or (n_labels, 2)
+        Shares q that the network was trained on.
+    wanted : ndarray of the same shape
+        Shares p to predict for.
+    """
+    known = (trained > 0) & (wanted > 0)
+    shift = np.log(np.where(known, trained, 1.0) / np.where(known, wanted, 1.0))
+    if shift.ndim == 2:
+        return shift[:, 1] - shift[:, 0]
+    return shift[1:] - shift[:1] if len(shift) == 2 else shift
+
+
+def check_priors(priors: Any, target: ClassTarget) -> np.ndarray:
+    """Return the class shares of a test population in the form of `class_shares`.
+
+    Raises
+    ------
+    ValueError
+        If there is not one share in (0, 1) per class (or label), or those of the classes do not sum to 1.
+    """
+    try:
+        shares = np.asarray(priors, dtype=np.float64)
+    except (TypeError, ValueError):
+        shares = np.empty(0)
+    n_classes = len(target.classes)
+    kind = "label" if target.kind == "multilabel" else "class"
+    if shares.shape != (n_classes,) or not ((shares > 0) & (shares < 1)).all():
+        raise ValueError(
+            f"priors={priors!r}; expected 'train' or {n_classes} shares between 0 and 1, one per {kind} in the order "
+            f"of classes_, {target.classes.tolist()}."
+        )
+    if target.kind == "multilabel":
+        return np.stack([1 - shares, shares], axis=1)
+    if not np.isclose(shares.sum(), 1, atol=1e-6):
+        raise ValueError(f"priors={priors!r} sum to {shares.sum():g}; expected class shares that sum to 1.")
+    return shares

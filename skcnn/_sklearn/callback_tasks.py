@@ -1,0 +1,192 @@
+"""scikit-learn's callbacks (scikit-learn 1.9 and later) on a network: one task for the fit, and in it one per epoch."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils import _safe_indexing
+
+from skcnn._fit.weights import check_row_weights
+
+if TYPE_CHECKING:
+    from skcnn._engine.loop import Progress
+
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:  # scikit-learn before 1.9 has no callbacks
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Nothing to support."""
+
+
+__all__ = ["CallbackSupportMixin", "EpochTasks", "FitTasks", "fit_task", "follows_epochs", "shows_bars"]
+
+
+def follows_epochs(estimator: Any) -> bool:
+    """Tell whether an estimator has callbacks that may look at, or stop after, any epoch; progress bars do not."""
+    return any(not bar for bar in _are_bars(estimator))
+
+
+def shows_bars(estimator: Any) -> bool:
+    """Tell whether a progress bar is set on an estimator, or on a search or pipeline around it."""
+    return any(_are_bars(estimator))
+
+
+def _are_bars(estimator: Any) -> list[bool]:
+    callbacks = getattr(estimator, "_skl_callbacks", [])
+    if not callbacks:
+        return []
+    from sklearn.callback import ProgressBar
+
+    return [type(callback) is ProgressBar for callback in callbacks]
+
+
+@contextmanager
+def fit_task(estimator: Any, inner: Any = None, name: str = "") -> Iterator[None]:
+    """Tell scikit-learn's callbacks of a fit in one step, or with one estimator inside that is told of them, too.
+
+    Parameters
+    ----------
+    estimator : estimator
+        What is fitted in the ``with`` block.
+    inner : estimator, default=None
+        What is fitted there, too.
+    name : str, default=""
+        Name of that task.
+    """
+    if not hasattr(estimator, "_init_callback_context"):
+        yield
+        return
+    root = estimator._init_callback_context(max_subtasks=int(inner is not None))
+    root.call_on_fit_task_begin(estimator=estimator)
+    if inner is None:
+        yield
+    else:
+        task = root.subcontext(task_name=name)
+        with task.propagate_callback_context(inner):
+            task.call_on_fit_task_begin(estimator=estimator)
+            yield
+            task.call_on_fit_task_end(estimator=estimator)
+    root.call_on_fit_task_end(estimator=estimator)
+
+
+class FitTasks:
+    """The tasks of one call of fit, of which scikit-learn's callbacks hear; the first begins at once.
+
+    Parameters
+    ----------
+    estimator : BaseCNN
+        What is fitted.
+    X : array-like
+        Rows as they were given, since callbacks may predict for them.
+    y : ndarray
+        Targets.
+    sample_weight : array-like or None
+        Weights.
+    epochs : int
+        Epochs of the first training, at most.
+    trainings : int
+        How often the network is trained. If more than once, each training is a task with its epochs in it.
+    """
+
+    def __init__(self, estimator: Any, X: Any, y: np.ndarray, sample_weight: Any, epochs: int, trainings: int) -> None:
+        self.estimator = estimator
+        self._X, self._y, self._weight = X, y, check_row_weights(sample_weight, len(y))
+        self._trainings = trainings
+        self._root: Any = None
+        if hasattr(estimator, "_init_callback_context"):
+            self._root = estimator._init_callback_context(max_subtasks=epochs if trainings == 1 else trainings)
+            self._root.call_on_fit_task_begin(estimator=estimator, **self.data(None))
+
+    def end(self) -> None:
+        """End the task of the fit; the estimator is fitted."""
+        if self._root is not None:
+            self._root.call_on_fit_task_end(estimator=self.estimator, reconstruction_attributes={}, **self.data(None))
+
+    def training(
+        self, rows: np.ndarray, epochs: int, first: int, now: Callable[["Progress"], Any]
+    ) -> list["EpochTasks"]:
+        """Return what tells callbacks of the epochs of one training; nothing if there are none.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+            Training rows.
+        epochs : int
+            Epochs, at most.
+        first : int
+            Epochs that earlier calls of fit have trained.
+        now : callable
+            Returns the estimator as if fitted up to this moment.
+        """
+        if self._root is None or not getattr(self.estimator, "_skl_callbacks", []):
+            return []
+        context = self._root
+        if self._trainings > 1:
+            name = "train-on-all-rows" if context._children_map else "train"
+            context = context.subcontext(task_name=name, max_subtasks=epochs)
+        return [EpochTasks(self, context, context is not self._root, rows, first, now)]
+
+    def data(self, rows: np.ndarray | None) -> dict[str, Any]:
+        """Return training data of a task, each to be made when a callback asks for it."""
+
+        def part(values: Any) -> Any:
+            return values if rows is None else _safe_indexing(values, rows)
+
+        data: dict[str, Any] = {"X": lambda: part(self._X), "y": lambda: part(self._y)}
+        if self._weight is not None:
+            data["metadata"] = lambda: {"sample_weight": part(self._weight)}
+        return data
+
+
+class EpochTasks:
+    """Tells scikit-learn's callbacks of each epoch, and training to stop if one of them says so."""
+
+    def __init__(
+        self,
+        tasks: FitTasks,
+        context: Any,
+        nested: bool,
+        rows: np.ndarray,
+        first: int,
+        now: Callable[["Progress"], Any],
+    ) -> None:
+        self.estimator = tasks.estimator
+        self._context = context
+        self._nested = nested
+        self._data = tasks.data(rows)
+        self._first = first
+        self._now = now
+        self._epoch: Any = None
+
+    def start(self, progress: "Progress") -> None:
+        """Begin the task of the training, if it is one of several; epochs that ``memory=`` kept are over at once."""
+        if self._nested:
+            self._context.call_on_fit_task_begin(estimator=self.estimator, **self._data)
+        for _ in range(self._first, progress.epoch):
+            self._begin_epoch()
+            self._end_epoch()
+
+    def begin(self, progress: "Progress") -> None:
+        """Begin the task of an epoch."""
+        self._begin_epoch(**self._data, reconstruction_attributes=lambda: vars(self._now(progress)))
+
+    def end(self, progress: "Progress") -> bool:
+        """End the task of an epoch, and return whether a callback wants to stop."""
+        return self._end_epoch(**self._data, reconstruction_attributes=lambda: vars(self._now(progress)))
+
+    def finish(self, progress: "Progress") -> None:
+        """End what is open: the task of an epoch that was interrupted, and that of the training."""
+        if self._epoch is not None:
+            self._end_epoch()
+        if self._nested:
+            self._context.call_on_fit_task_end(estimator=self.estimator, **self._data)
+
+    def _begin_epoch(self, **told: Any) -> None:
+        self._epoch = self._context.subcontext(task_name="epoch")
+        self._epoch.call_on_fit_task_begin(estimator=self.estimator, **told)
+
+    def _end_epoch(self, **told: Any) -> bool:
+        epoch, self._epoch = self._epoch, None
+        return bool(epoch.call_on_fit_task_end(estimator=self.estimator, **told))

@@ -1,0 +1,184 @@
+"""`diagnose`: every check to exactly one state, and which findings follow from which."""
+
+import sys
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from skcnn._sklearn.checks import naming
+from skcnn.diagnosis._check import Check, Outcome, run_check
+from skcnn.diagnosis._observations import Case
+from skcnn.diagnosis._report import Diagnosis
+from skcnn.diagnosis.checks import (
+    _capacity,
+    _imbalance,
+    _inputs,
+    _labels,
+    _learning,
+    _probabilities,
+    _shift,
+    _split,
+    _tuning,
+)
+
+__all__ = ["CHECKS", "diagnose"]
+
+# In the order in which a row travels: what goes wrong early explains what is seen late.
+CHECKS: list[type[Check]] = [
+    *_inputs.CHECKS,
+    *_split.CHECKS,
+    *_labels.CHECKS,
+    *_shift.CHECKS,
+    *_imbalance.CHECKS,
+    *_learning.CHECKS,
+    *_capacity.CHECKS,
+    *_probabilities.CHECKS,
+    *_tuning.CHECKS,
+]
+
+
+def diagnose(
+    estimator: Any,
+    X_train: Any,
+    y_train: Any,
+    X_test: Any = None,
+    y_test: Any = None,
+    *,
+    groups_train: Any = None,
+    groups_test: Any = None,
+    times_train: Any = None,
+    times_test: Any = None,
+    checks: Sequence[Check] = (),
+    ignore: Iterable[str] = (),
+    fast: bool = False,
+    random_state: Any = 0,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> Diagnosis:
+    """Say why a fitted estimator fails on the test set, and what to try next.
+
+    The estimator is never fitted again, unless `checks` holds a check that says so. A simple model (logistic regression
+    or a forest) is fitted on the training rows as a yardstick.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted scikit-learn classifier or regressor, a pipeline or search that ends in one, or a trained Keras model.
+        Checks of the training history look at ``history_`` (or ``loss_curve_``) of its last step.
+    X_train : array-like of shape (n, ...)
+        The rows that it was trained on, as its `fit` took them.
+    y_train : array-like of shape (n,)
+        Their targets.
+    X_test : array-like of shape (n_test, ...), default=None
+        Rows that it was not trained on. Without them, checks that need them do not apply.
+    y_test : array-like of shape (n_test,), default=None
+        Their targets.
+    groups_train, groups_test : array-like, default=None
+        Group of each row (patient, film, device).
+    times_train, times_test : array-like, default=None
+        Time of each row.
+    checks : sequence of Check, default=()
+        More checks: your own, or those that refit, `LearningCurve()` (twice) and `Memorises()` (once).
+    ignore : iterable of str, default=()
+        Codes of checks to leave out.
+    fast : bool, default=False
+        Whether to look at no more than 1,200 rows and to grow a smaller simple model.
+    random_state : int, RandomState instance or None, default=0
+        Seed of all that is drawn.
+    n_jobs : int, default=None
+        Processors for the simple model and for distances.
+    verbose : int, default=0
+        Whether to name each check on standard error when it ends.
+
+    Returns
+    -------
+    Diagnosis
+        Findings, most serious first; how each check ended; the next grid.
+
+    Raises
+    ------
+    TypeError
+        If the estimator cannot predict, or a check is not a Check object.
+    ValueError
+        If a code in `ignore` is not that of a check; if rows, targets and estimator do not fit each other.
+    sklearn.exceptions.NotFittedError
+        If the estimator is not fitted.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.model_selection import train_test_split
+    >>> from skcnn import diagnose
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0)
+    >>> model = LogisticRegression(max_iter=1000).fit(X_train, y_train)
+    >>> diagnose(model, X_train, y_train, X_test, y_test, fast=True).findings
+    []
+    >>> [finding.title for finding in diagnose(model, X_train, y_train, 16 * X_test, y_test, fast=True).findings][:1]
+    ['Test rows are scaled differently']
+    """
+    with naming("checks"):
+        every = [kind() for kind in CHECKS] + _checked(checks)
+    with naming("ignore"):
+        ignored = _ignored(ignore, every)
+    case = Case(
+        estimator,
+        X_train,
+        y_train,
+        X_test,
+        y_test,
+        groups_train=groups_train,
+        groups_test=groups_test,
+        times_train=times_train,
+        times_test=times_test,
+        fast=fast,
+        random_state=random_state,
+        n_jobs=n_jobs,
+    )
+    outcomes = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the simple models, about what the checks say themselves
+        for number, check in enumerate(every, 1):
+            skipped = check.code in ignored
+            outcome = Outcome(check, "ignored", "as asked for") if skipped else run_check(check, case)
+            outcomes.append(outcome)
+            if verbose:
+                line = f"{number:3}/{len(every)} {check.code}: {outcome.state}, {outcome.seconds:.1f} s"
+                print(line, file=sys.stderr, flush=True)
+        explain(outcomes)
+        return Diagnosis(case, outcomes)
+
+
+def explain(outcomes: Sequence[Outcome]) -> None:
+    """Note for each finding from which other it follows: the first check in order that explains it, and its cause."""
+    found = {outcome.check.code: outcome for outcome in outcomes if outcome.finding is not None}
+
+    def root(code: str, path: tuple[str, ...]) -> str:
+        for other, outcome in found.items():
+            if other not in path and code in outcome.check.explains:
+                return root(other, (*path, other))
+        return code
+
+    for code, outcome in found.items():
+        first = root(code, (code,))
+        if first != code and outcome.finding is not None:
+            outcome.finding.explained_by = first
+
+
+def _checked(checks: Sequence[Check]) -> list[Check]:
+    for check in checks:
+        if not isinstance(check, Check):
+            made = " Make an object of the class, with ()." if isinstance(check, type) else ""
+            raise TypeError(f"checks holds {check!r}; expected objects of subclasses of skcnn.diagnosis.Check.{made}")
+    return list(checks)
+
+
+def _ignored(ignore: Iterable[str], every: Sequence[Check]) -> set[str]:
+    if isinstance(ignore, str):
+        raise ValueError(f"ignore={ignore!r}; expected a list of codes, such as [{ignore!r}].")
+    codes = {check.code for check in every}
+    unknown = sorted(set(ignore) - codes)
+    if unknown:
+        raise ValueError(f"ignore holds {unknown}, which are not codes of checks; these are {sorted(codes)}.")
+    return set(ignore)

@@ -1,0 +1,120 @@
+"""The diagnosis as a page: one file without outside resources or scripts, in light and dark."""
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from skcnn.diagnosis._charts import svg
+from skcnn.diagnosis._check import Finding
+
+if TYPE_CHECKING:
+    from skcnn.diagnosis._report import Diagnosis
+
+__all__ = ["body", "page"]
+
+SEVERITIES = {3: "high", 2: "medium", 1: "low"}
+
+STYLE = """
+.skcnn { --back: #fff; --ink: #1d232b; --soft: #5b6673; --line: #d9dee4; --panel: #f5f7f9;
+  --c0: #1f6feb; --c1: #d9822b; --c2: #2e8b57; --c3: #8b5fbf; --high: #b42318; --medium: #b25e09; --low: #44546a;
+  color: var(--ink); background: var(--back); font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto;
+  padding: 1rem; }
+@media (prefers-color-scheme: dark) { .skcnn { --back: #14181d; --ink: #e6eaef; --soft: #a0abb8; --line: #343c46;
+  --panel: #1d232a; --c0: #6aa5ff; --c1: #f0a35e; --c2: #63c08c; --c3: #b794e6; --high: #ff8a80; --medium: #ffb867;
+  --low: #a9b8cc; } }
+.skcnn h1 { font-size: 1.4rem; margin: 0 0 .3rem; } .skcnn h2 { font-size: 1.1rem; margin: 1.6rem 0 .4rem; }
+.skcnn h3 { font-size: 1.05rem; margin: 0; } .skcnn p { margin: .4rem 0; }
+.skcnn .soft { color: var(--soft); } .skcnn code { font-family: ui-monospace, monospace; font-size: .92em; }
+.skcnn article { background: var(--panel); border: 1px solid var(--line); border-left: 5px solid var(--mark);
+  border-radius: 6px; padding: .8rem 1rem; margin: .8rem 0; }
+.skcnn .high { --mark: var(--high); } .skcnn .medium { --mark: var(--medium); } .skcnn .low { --mark: var(--low); }
+.skcnn .badge { color: var(--mark); border: 1px solid; border-radius: 1em; padding: 0 .55em; margin-left: .6em;
+  font-size: .75rem; font-weight: 600; white-space: nowrap; }
+.skcnn table { border-collapse: collapse; margin: .5rem 0; width: 100%; font-size: .92em; color: inherit; }
+.skcnn th, .skcnn td { text-align: left; vertical-align: top; padding: .2rem .6rem .2rem 0;
+  border-bottom: 1px solid var(--line); background: none; color: inherit; }
+.skcnn .evidence th:nth-child(2) { width: 14%; } .skcnn .evidence th:nth-child(3) { width: 22%; }
+.skcnn .evidence th:nth-child(4) { width: 9%; }
+.skcnn td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
+.skcnn svg { max-width: 34rem; width: 100%; height: auto; margin: .4rem 0; }
+.skcnn svg text { fill: var(--ink); font: 11px system-ui, sans-serif; } .skcnn svg .title { font-weight: 600; }
+.skcnn svg .grid { stroke: var(--line); } .skcnn polyline { fill: none; stroke-width: 2; }
+.skcnn svg .s0 { fill: var(--c0); } .skcnn svg .s1 { fill: var(--c1); } .skcnn svg .s2 { fill: var(--c2); }
+.skcnn svg .s3 { fill: var(--c3); } .skcnn .l0 { stroke: var(--c0); } .skcnn .l1 { stroke: var(--c1); }
+.skcnn .l2 { stroke: var(--c2); } .skcnn .l3 { stroke: var(--c3); }
+.skcnn pre { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: .6rem .8rem;
+  overflow-x: auto; color: inherit; } .skcnn summary { cursor: pointer; }
+"""
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Diagnosis</title>
+<style>body {{ margin: 0; background: #fff; }}
+@media (prefers-color-scheme: dark) {{ body {{ background: #14181d; }} }}</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
+def page(diagnosis: "Diagnosis") -> str:
+    """Return a whole page."""
+    return PAGE.format(body=body(diagnosis))
+
+
+def body(diagnosis: "Diagnosis") -> str:
+    """Return the diagnosis as one element with its style, as notebooks show it."""
+    causes = "".join(_article(diagnosis, finding) for finding in diagnosis.causes)
+    intervals = "Intervals are at 99.9%, so that all of them hold together at 95%."
+    summary = escape(f"{diagnosis.subject}. {diagnosis.summary} {intervals}")
+    return (
+        f'<div class="skcnn"><style>{STYLE}</style><h1>Diagnosis: {diagnosis.verdict.lower()}</h1>'
+        f'<p class="soft">{summary}</p>'
+        f"{causes}{_grid(diagnosis)}{_outcomes(diagnosis)}</div>"
+    )
+
+
+def _article(diagnosis: "Diagnosis", finding: Finding) -> str:
+    severity = SEVERITIES[finding.severity]
+    rows = "".join(
+        f'<tr><td>{escape(one.name)}</td><td class="number">{one.value:.4g}</td><td class="number">'
+        + ("" if one.low is None or one.high is None else f"{one.low:.3g} to {one.high:.3g}")
+        + f'</td><td class="number">{"" if one.n is None else one.n}</td></tr>'
+        for one in finding.evidence
+    )
+    header = "<tr><th>evidence</th><th>value</th><th>interval</th><th>n</th></tr>"
+    table = f'<table class="evidence">{header}{rows}</table>' if rows else ""
+    after = diagnosis.consequences(finding.code)
+    explains = "".join(f"<li>{escape(other.title)}: {escape(other.what)}</li>" for other in after)
+    return (
+        f'<article class="{severity}"><h3>{escape(finding.title)}<span class="badge">{severity}</span></h3>'
+        f'<p class="soft"><code>{escape(finding.code)}</code>, {escape(finding.cause)}</p>'
+        f"<p>{escape(finding.what)}</p>{table}{'' if finding.chart is None else svg(finding.chart)}"
+        f"<p><strong>Why it matters.</strong> {escape(finding.why)}</p>"
+        f"<p><strong>What to do.</strong> {escape(finding.do)}</p>"
+        + (f"<details><summary>It explains {len(after)} more</summary><ul>{explains}</ul></details>" if after else "")
+        + "</article>"
+    )
+
+
+def _grid(diagnosis: "Diagnosis") -> str:
+    if not diagnosis.causes:
+        return ""
+    return f"<h2>The next grid</h2><pre>{escape(str(diagnosis.suggest()))}</pre>"
+
+
+def _outcomes(diagnosis: "Diagnosis") -> str:
+    rows = "".join(
+        f"<tr><td><code>{escape(outcome.check.code)}</code></td><td>{escape(outcome.check.question)}</td>"
+        f"<td>{escape(outcome.state)}</td><td>{escape(outcome.text)}</td></tr>"
+        for outcome in diagnosis.outcomes
+    )
+    return (
+        f"<h2>All checks</h2><details><summary>{escape(diagnosis.counts)}</summary><table><tr><th>check</th>"
+        f"<th>question</th><th>state</th><th>what was seen</th></tr>{rows}</table></details>"
+    )

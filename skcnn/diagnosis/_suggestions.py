@@ -1,0 +1,340 @@
+"""The next grid: cures for findings, as parameters of the user's own pipeline and as steps to add."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import prod
+from numbers import Integral, Real
+from typing import Any
+
+from sklearn.base import clone
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skcnn.diagnosis._check import Finding
+from skcnn.diagnosis._observations import Case
+
+__all__ = ["CURES", "Step", "Suggestion", "suggest"]
+
+Grid = dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step to add to the pipeline, before the final one, and the finding that it answers."""
+
+    name: str
+    transformer: Any
+    finding: str
+
+
+@dataclass
+class Suggestion:
+    """What to search next; ``GridSearchCV(suggestion.estimator, suggestion.param_grid, scoring=suggestion.scoring)``.
+
+    Attributes
+    ----------
+    estimator : estimator or None
+        An unfitted copy of what was diagnosed, with the steps added; None for a plain Keras model.
+    param_grid : dict of str to list
+        Values by parameter of `estimator`. The first value of each is the present one, unless that is the fault.
+    steps : list of Step
+        Steps that were added.
+    scoring : str or None
+        Score to choose by, where the estimator's own would not see the finding.
+    reasons : dict of str to list of str
+        For each parameter and step the codes of the findings that it answers.
+    advice : dict of str to str
+        For each finding what to do, also where no parameter helps.
+    """
+
+    estimator: Any
+    param_grid: Grid = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    scoring: str | None = None
+    reasons: dict[str, list[str]] = field(default_factory=dict)
+    advice: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def n_candidates(self) -> int:
+        """Candidates in the grid."""
+        return prod(len(values) for values in self.param_grid.values())
+
+    def __str__(self) -> str:
+        lines = [
+            f"{name}: {_readable(values)}  ({', '.join(self.reasons[name])})"
+            for name, values in self.param_grid.items()
+        ]
+        lines += [f"add step {step.name!r}: {step.transformer}  ({step.finding})" for step in self.steps]
+        if not lines:
+            return "Nothing to search: " + ("no finding." if not self.advice else "no parameter answers the findings.")
+        if self.scoring:
+            lines.append(f"scoring={self.scoring!r}")
+        return "\n".join(lines)
+
+
+def _readable(value: Any) -> str:
+    """Return values of a grid as text, numbers to four digits."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_readable, value))}]"
+    return f"{value:.4g}" if isinstance(value, float) else repr(value)
+
+
+# Cures ------------------------------------------------------------------------------------------------------------
+# Each takes the parameters of the final step, the facts of the finding and the case, and returns a grid of the final
+# step's parameters; one that its estimator does not have is left out.
+
+Cure = Callable[[Mapping[str, Any], Mapping[str, Any], Case], Grid]
+
+
+def _numbers(params: Mapping[str, Any], name: str, *values: float) -> Grid:
+    """Return the present value and others, if the estimator has this parameter and it is a number."""
+    present = params.get(name)
+    if not isinstance(present, Real) or isinstance(present, bool):
+        return {}
+    return {name: list(dict.fromkeys([present, *values]))}
+
+
+def _scaled(params: Mapping[str, Any], name: str, *factors: float) -> Grid:
+    present = params.get(name)
+    if not isinstance(present, Real) or isinstance(present, bool):
+        return {}
+    scaled = [present * factor for factor in factors]
+    return _numbers(params, name, *(round(v) if isinstance(present, int) else float(f"{v:.3g}") for v in scaled))
+
+
+def _first(*grids: Grid) -> Grid:
+    return next((grid for grid in grids if grid), {})
+
+
+def regularise(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
+    """Augment, penalise, drop, or prune, whichever the estimator knows."""
+    l2 = params.get("l2")
+    if isinstance(l2, Real):
+        grid = {**_numbers(params, "l2", max(0.01, 10 * float(l2))), **_numbers(params, "dropout", 0.5)}
+        return {**_augmentation(params, case), **grid}
+    return _first(
+        _scaled(params, "alpha", 100, 10_000),
+        _scaled(params, "C", 0.1, 0.01),
+        _numbers(params, "min_samples_leaf", 5, 20),
+    )
+
+
+def _augmentation(params: Mapping[str, Any], case: Case) -> Grid:
+    """Return what leaves the class of most rows as it is, by the kind of rows; columns of a table have no order."""
+    if params.get("augmentation", "") is not None:
+        return {}
+    names = {2: ["time_shift", "scaling", "jitter"], 3: ["translation", "rotation", "zoom"]}
+    return {"augmentation": [None, names.get(len(case.row_shape), ["scaling", "noise"])]}
+
+
+def learning_rate(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
+    """A factor of ten down and up."""
+    return _first(_scaled(params, "learning_rate", 0.1, 10), _scaled(params, "learning_rate_init", 0.1, 10))
+
+
+def slower(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
+    """Factors of ten down."""
+    name = next((name for name in ("learning_rate", "learning_rate_init") if isinstance(params.get(name), Real)), None)
+    return {} if name is None else {name: [float(f"{params[name] * factor:.3g}") for factor in (0.1, 0.01, 0.001)]}
+
+
+def longer(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
+    """Train for five times as long, and in steps three times as large."""
+    grid = _first(_scaled(params, "epochs", 5), _scaled(params, "max_iter", 5))
+    return {**grid, **_scaled(params, "learning_rate", 3)}
+
+
+def stop_early(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
+    """Stop by a validation split."""
+    return (
+        {"early_stopping": [params["early_stopping"], True]} if params.get("early_stopping") in (False, "auto") else {}
+    )
+
+
+def _filters(params: Mapping[str, Any]) -> tuple[str, Any] | None:
+    """Return the parameter that says how wide a network is, and its value: a number, or one for each layer."""
+    for name in ("network__filters", "hidden_layer_sizes"):
+        if params.get(name) is not None:
+            return name, params[name]
+    if isinstance(params.get("network"), str):
+        from skcnn.networks import resolve_network
+
+        return "network__filters", resolve_network(params["network"]).filters
+    return None
+
+
+def _resized(params: Mapping[str, Any], *factors: float) -> Grid:
+    found = _filters(params)
+    if found is None:
+        return {}
+    name, sizes = found
+    if isinstance(sizes, Integral):
+        return {name: [sizes, *(max(1, round(int(sizes) * factor)) for factor in factors)]}
+    return {name: [tuple(sizes), *(tuple(max(1, round(size * factor)) for size in sizes) for factor in factors)]}
+
+
+def larger(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
+    """Four and sixteen times as wide."""
+    return _resized(params, 4, 16)
+
+
+def smaller(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
+    """Half as wide."""
+    return _resized(params, 0.5)
+
+
+def deeper(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
+    """One layer more, twice as wide."""
+    found = _filters(params)
+    if found is None or isinstance(found[1], Integral):
+        return {}
+    name, sizes = found
+    return {name: [tuple(sizes), (*sizes, 2 * sizes[-1])]}
+
+
+def balance(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
+    """Move the threshold, by priors if there are any, by weights if not."""
+    if case.kind not in ("binary", "multiclass"):
+        return {}
+    n_classes = len(case.classes)
+    if "priors" in params:
+        return {"priors": [params["priors"], [1 / n_classes] * n_classes]}
+    return {"class_weight": [params["class_weight"], "balanced"]} if "class_weight" in params else {}
+
+
+def balance_once(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
+    """Keep one cure for imbalance: the sampler, if there is one."""
+    return {"class_weight": [None]} if params.get("class_weight") is not None else {}
+
+
+def priors(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
+    """Predict for the class shares of the test rows."""
+    shares = facts.get("shares")
+    if shares is None or "priors" not in params or not (shares > 0).all():
+        return {}
+    return {"priors": [[float(share) for share in shares / shares.sum()]]}
+
+
+def smooth_labels(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
+    """Trust labels less."""
+    return _numbers(params, "label_smoothing", 0.1)
+
+
+def scale(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
+    """Standardise in the graph, where the rows are images; tables get a step of the pipeline."""
+    return {"standardize": ["channel"]} if "standardize" in params and len(case.row_shape) > 1 else {}
+
+
+CURES: dict[str, Cure] = {
+    "regularise": regularise,
+    "learning_rate": learning_rate,
+    "slower": slower,
+    "longer": longer,
+    "stop_early": stop_early,
+    "larger": larger,
+    "smaller": smaller,
+    "deeper": deeper,
+    "balance": balance,
+    "balance_once": balance_once,
+    "priors": priors,
+    "smooth_labels": smooth_labels,
+    "scale": scale,
+}
+
+# Scores that see what a finding is about; accuracy hardly does.
+SCORES = {"class_shares", "majority_collapse", "majority_baseline", "recall_spread", "metric_unfit", "threshold"}
+
+
+def suggest(case: Case, findings: list[Finding], max_candidates: int) -> Suggestion:
+    """Collect the cures of the findings, those of the most serious first, up to a number of candidates.
+
+    Parameters
+    ----------
+    case : Case
+        What was diagnosed.
+    findings : list of Finding
+        Most serious first. Consequences ask for nothing of their own.
+    max_candidates : int
+        Bound of the grid; a parameter that would go beyond it keeps fewer values, or is left out.
+    """
+    parts = case.parts
+    suggestion = Suggestion(None, advice={finding.code: finding.do for finding in findings})
+    if parts.to_search is None:
+        return suggestion
+    model = getattr(parts.search, "best_estimator_", parts.to_search)
+    steps, prefix = _steps(case, findings), parts.prefix
+    suggestion.estimator, prefix = _with_steps(clone(model), steps, prefix)
+    suggestion.steps = steps
+    for step in steps:
+        suggestion.reasons.setdefault(step.name, []).append(step.finding)
+    for finding in findings:
+        for name, values in _grid(case, finding, prefix).items():
+            _add(suggestion, name, values, finding.code, max_candidates)
+    if case.kind in ("binary", "multiclass") and SCORES & {finding.code for finding in findings}:
+        suggestion.scoring = "balanced_accuracy"
+    return suggestion
+
+
+def _grid(case: Case, finding: Finding, prefix: str) -> Grid:
+    """Return the cures of one finding, by parameters of the estimator to search."""
+    grid: Grid = {}
+    for name in finding.cures:
+        if name in CURES:
+            for parameter, values in CURES[name](case.parts.params, finding.facts, case).items():
+                grid.setdefault(prefix + parameter, values)
+    if "beyond" in finding.cures:
+        grid[finding.facts["parameter"]] = [finding.facts["best"], finding.facts["further"]]
+    if "sampler_inside" in finding.cures and "sampler" in case.parts.params:
+        outside = [(name, step) for name, step in case.parts.steps if hasattr(step, "fit_resample")]
+        if len(outside) == 1:
+            (name, sampler), stem = outside[0], prefix[: -len(prefix.split("__")[-2]) - 2]
+            grid |= {f"{stem}{name}": ["passthrough"], f"{prefix}sampler": [clone(sampler)]}
+    return grid
+
+
+def _add(suggestion: Suggestion, name: str, values: list[Any], code: str, max_candidates: int) -> None:
+    """Add a parameter to the grid as far as there is room."""
+    grid = suggestion.param_grid
+    if name in grid:
+        suggestion.reasons[name].append(code)
+        return
+    room = max_candidates // suggestion.n_candidates
+    if room < 2 and len(values) > 1:
+        return
+    grid[name] = values[: max(1, room)]
+    suggestion.reasons[name] = [code]
+
+
+def _steps(case: Case, findings: list[Finding]) -> list[Step]:
+    """Return the steps that findings ask for."""
+    asked = {cure: finding.code for finding in reversed(findings) for cure in finding.cures}
+    images = getattr(case.X_train, "ndim", 2) > 2
+    steps = []
+    if "impute" in asked:
+        steps.append(Step("impute", _per_row_shape(SimpleImputer(), images), asked["impute"]))
+    if "scale" in asked and not scale(case.parts.params, {}, case):
+        steps.append(Step("scale", _per_row_shape(StandardScaler(), images), asked["scale"]))
+    return steps
+
+
+def _per_row_shape(transformer: Any, images: bool) -> Any:
+    if not images:
+        return transformer
+    from skcnn.preprocessing import NDTransformer
+
+    return NDTransformer(transformer, per="channel")
+
+
+def _with_steps(model: Any, steps: list[Step], prefix: str) -> tuple[Any, str]:
+    """Put steps before a model, or into it before its samplers and final step if it is a pipeline."""
+    if not steps:
+        return model, prefix
+    if hasattr(model, "steps") and hasattr(model, "named_steps"):
+        taken = {name for name, _ in model.steps}
+        named = [(step.name if step.name not in taken else f"{step.name}_2", step.transformer) for step in steps]
+        at = next((i for i, (_, old) in enumerate(model.steps) if hasattr(old, "fit_resample")), len(model.steps) - 1)
+        model.steps = [*model.steps[:at], *named, *model.steps[at:]]
+        return model, prefix
+    name = type(model).__name__.lower()
+    return Pipeline([*((step.name, step.transformer) for step in steps), (name, model)]), f"{name}__{prefix}"

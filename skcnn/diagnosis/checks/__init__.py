@@ -1,0 +1,1 @@
+"""The checks: one class per question, a module per kind of cause."""

@@ -1,0 +1,131 @@
+"""Checks of a search: whether the grid was wide enough, and whether its differences mean anything."""
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
+from skcnn.diagnosis._observations import Case
+from skcnn.diagnosis._statistics import resampled_difference
+
+__all__ = ["CHECKS", "Edge", "Noise"]
+
+
+def fold_scores(search: Any) -> np.ndarray:
+    """Return the scores by which a search chose, (n_candidates, n_folds)."""
+    results = search.cv_results_
+    metric = search.refit if isinstance(search.refit, str) else "score"
+    columns = [results[f"split{fold}_test_{metric}"] for fold in range(search.n_splits_)]
+    return np.column_stack(columns)
+
+
+def _need_search(case: Case) -> Any:
+    search = case.parts.search
+    if search is None:
+        raise NotApplicable("there is no search")
+    if getattr(search, "n_splits_", 0) < 2 or not hasattr(search, "best_index_"):
+        raise NotApplicable("the search has one fold, or did not choose")
+    return search
+
+
+class Edge(Check):
+    """A best value at the edge of the grid, where scores still rise.
+
+    Threshold: the 95% interval (Nadeau and Bengio) of the edge minus the value next to it, averaged over all other
+    settings, lies above 0. Zero is no edge for a parameter that cannot be negative.
+    """
+
+    code, cause, severity = "edge", "search", 2
+    title = "The best value is at the edge of the grid"
+    question = "Was the grid wide enough?"
+    why = "The best value is probably outside."
+    do = "Search on beyond the edge."
+    cures = ("beyond",)
+
+    def look(self, case: Case) -> Finding | str:
+        """Compare the edge with its neighbour, for each parameter."""
+        search = _need_search(case)
+        scores, candidates = fold_scores(search), search.cv_results_["params"]
+        ratio = 1 / (search.n_splits_ - 1)
+        looked = []
+        for name, best in search.best_params_.items():
+            values = sorted(
+                {
+                    candidate.get(name)
+                    for candidate in candidates
+                    if isinstance(candidate.get(name), Real) and not isinstance(candidate.get(name), bool)
+                }
+            )
+            if len(values) < 3 or best not in values:
+                continue
+            looked.append(name)
+            if best not in (values[0], values[-1]) or best == 0:
+                continue
+            beside = values[1] if best == values[0] else values[-2]
+            means = {
+                value: np.mean(
+                    [row for row, candidate in zip(scores, candidates, strict=True) if candidate.get(name) == value],
+                    axis=0,
+                )
+                for value in values
+            }
+            rise = resampled_difference(means[best] - means[beside], ratio)
+            if rise.low <= 0:
+                continue
+            further = best * best / beside if beside and best > 0 else best + (best - beside)
+            further = round(further) if all(isinstance(value, int) for value in values) else float(f"{further:.3g}")
+            chart = Chart(
+                "lines",
+                f"Score over {name}",
+                values,
+                {"mean score": [float(means[value].mean()) for value in values]},
+                name,
+                "score",
+            )
+            return self.finding(
+                f"{name}={best} is the {'lowest' if best == values[0] else 'highest'} value of the grid; "
+                "the next has a "
+                f"score lower by {rise.value:.3g}.",
+                [Evidence("edge minus the value beside it", rise.value, rise.low, rise.high, rise.n)],
+                chart=chart,
+                parameter=name,
+                best=best,
+                further=further,
+            )
+        if not looked:
+            raise NotApplicable("no parameter of the grid has three numbers")
+        return f"The best values of {', '.join(looked)} are not at an edge where scores still rise."
+
+
+class Noise(Check):
+    """Candidates that differ by less than the folds do.
+
+    Threshold: the 95% interval (Nadeau and Bengio) of the best candidate minus the median of all others reaches 0.
+    """
+
+    code, cause, severity = "noise", "search", 1
+    title = "The search could not tell its candidates apart"
+    question = "Do candidates differ by more than their noise?"
+    why = "The choice was chance; the best score of many is too good, too."
+    do = "Take the simplest candidate; use more folds or RepeatedStratifiedKFold, and a coarser grid."
+    least_candidates = 3
+
+    def look(self, case: Case) -> Finding | str:
+        """Compare the best candidate with the middle of the others."""
+        search = _need_search(case)
+        scores = fold_scores(search)
+        if len(scores) < self.least_candidates:
+            raise NotApplicable(f"{len(scores)} candidates")
+        others = np.delete(scores, search.best_index_, axis=0)
+        ahead = resampled_difference(scores[search.best_index_] - np.median(others, axis=0), 1 / (search.n_splits_ - 1))
+        text = f"The best candidate is {ahead.value:.3g} ahead of the median of {len(others)} others."
+        if ahead.low > 0 or np.isnan(ahead.value):
+            return text
+        evidence = [
+            Evidence("best minus median of the others (95% interval)", ahead.value, ahead.low, ahead.high, ahead.n)
+        ]
+        return self.finding(text, evidence)
+
+
+CHECKS = [Edge, Noise]

@@ -1,0 +1,135 @@
+"""`check_grid`: what is wrong with the grid of a search, before the first fit instead of after the tenth."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from sklearn.base import clone
+from sklearn.model_selection import ParameterGrid, ParameterSampler
+from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
+
+from skcnn._sklearn.checks import nearest
+
+__all__ = ["check_grid"]
+
+Search = TypeVar("Search")
+
+N_DRAWN = 10  # of each distribution
+
+
+def check_grid(search: Search) -> Search:
+    """Find wrong names and invalid values in the grid of a search, without fitting anything.
+
+    Each candidate is set on a clone of the estimator, and every estimator in it then checks its parameters as its own
+    `fit` does first. What only the data can tell, such as an `input_shape` that does not fit, is left to `fit`.
+
+    Parameters
+    ----------
+    search : GridSearchCV, RandomizedSearchCV, HalvingGridSearchCV or HalvingRandomSearchCV
+        Unfitted or fitted, over any scikit-learn estimator or pipeline. Of a grid every candidate is looked at; where
+        candidates are drawn, every value of each list, and 10 of each distribution.
+
+    Returns
+    -------
+    search : object
+        The same search, so that ``check_grid(GridSearchCV(...)).fit(X, y)`` is one line.
+
+    Raises
+    ------
+    ValueError
+        If there are problems; the message lists each of them once, with the first candidate that has it.
+    TypeError
+        If `search` has no grid.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from skcnn import CNNClassifier, check_grid
+    >>> search = GridSearchCV(CNNClassifier(), [{"l1": [0.01, -1]}, {"droput": [0.5]}])
+    >>> check_grid(search)
+    Traceback (most recent call last):
+        ...
+    ValueError: 2 problems in the grid of GridSearchCV:
+    - The 'l1' parameter of CNNClassifier must be a float in the range [0.0, inf). Got -1 instead. Candidate: {'l1': -1}
+    - 'droput': no such parameter; did you mean 'dropout'?
+    """
+    problems: dict[str, dict[str, Any]] = {}
+    for candidate in _candidates(search):
+        for problem in _problems(search.estimator, candidate):  # type: ignore[attr-defined]
+            problems.setdefault(problem, candidate)
+    if problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        lines = [f"- {problem}" + _where(problem, candidate) for problem, candidate in problems.items()]
+        raise ValueError(f"{count} in the grid of {type(search).__name__}:\n" + "\n".join(lines))
+    return search
+
+
+def _where(problem: str, candidate: dict[str, Any]) -> str:
+    return "" if "no such parameter" in problem else f" Candidate: {candidate!r}"
+
+
+def _candidates(search: Any) -> Iterable[dict[str, Any]]:
+    """Return every candidate of a grid, or candidates that together have every value of each list."""
+    has_grid = hasattr(search, "param_grid")
+    if not hasattr(search, "estimator") or not (has_grid or hasattr(search, "param_distributions")):
+        raise TypeError(
+            f"check_grid got {type(search).__name__}; expected a search with a param_grid or param_distributions, such "
+            "as GridSearchCV or RandomizedSearchCV."
+        )
+    if has_grid:
+        return ParameterGrid(search.param_grid)
+    spaces = search.param_distributions
+    ParameterSampler(spaces, 1)  # refuses what is neither a list nor a distribution
+    return (candidate for space in ([spaces] if isinstance(spaces, Mapping) else spaces) for candidate in _drawn(space))
+
+
+def _drawn(space: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    values = {}
+    for name, one in space.items():
+        drawn = ParameterSampler({name: one}, N_DRAWN, random_state=0) if hasattr(one, "rvs") else None
+        values[name] = list(one) if drawn is None else [candidate[name] for candidate in drawn]
+    for i in range(max(map(len, values.values()), default=0)):
+        yield {name: several[i % len(several)] for name, several in values.items()}
+
+
+def _problems(estimator: Any, candidate: dict[str, Any]) -> list[str]:
+    """Return what is wrong with one candidate: names first, then values."""
+    estimator, found = clone(estimator), []
+    for name in sorted(candidate, key=lambda name: name.count("__")):  # the whole before its parts
+        try:
+            estimator.set_params(**{name: clone(candidate[name], safe=False)})
+        except (ValueError, AttributeError, TypeError) as error:
+            found.append(_of_name(name, estimator, error))
+    parts = {"": estimator, **estimator.get_params(deep=True)}
+    for path, part in parts.items():
+        if hasattr(part, "_parameter_constraints") and not isinstance(part, type):
+            found += [f"{path}: {text}" if path else text for text in _refusals(part)]
+    return found
+
+
+def _of_name(name: str, estimator: Any, error: Exception) -> str:
+    """Return what is wrong with a name, shorter than scikit-learn's list of all that would be right."""
+    if " did you mean " in str(error):
+        inner = str(error).partition(" did you mean ")[2].partition("?")[0].strip("'")
+        prefix = name[: len(name) - len(_refused(error))]
+        return f"{name!r}: no such parameter; did you mean {prefix + inner!r}?"
+    return f"{name!r}: no such parameter{nearest(name, estimator.get_params(deep=True))}"
+
+
+def _refused(error: Exception) -> str:
+    return str(error).partition("'")[2].partition("'")[0]
+
+
+def _refusals(part: Any) -> list[str]:
+    """Return what an estimator says about each of its parameters."""
+    found = []
+    for name, value in part.get_params(deep=False).items():
+        try:
+            validate_parameter_constraints(part._parameter_constraints, {name: value}, type(part).__name__)
+        except InvalidParameterError as error:
+            found.append(str(error))
+    if not found and hasattr(part, "_check_values"):  # what skcnn's own know beyond that
+        try:
+            part._check_values()
+        except (ValueError, TypeError) as error:
+            found.append(str(error))
+    return found

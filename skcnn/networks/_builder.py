@@ -1,0 +1,136 @@
+"""`build_model`: a network, named or own, as a Keras model that fits the data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from skcnn._engine.memory import is_out_of_memory
+
+__all__ = ["NetworkBuilder", "build_model"]
+
+
+def build_model(
+    network: Any, input_shape: tuple[int, ...], n_outputs: int, rates: Mapping[str, float] | None = None
+) -> Any:
+    """Build the Keras model of a network and check that it fits the data.
+
+    Parameters
+    ----------
+    network : Network or callable
+        The network.
+    input_shape, n_outputs : tuple of int, int
+        What it must take and put out.
+    rates : mapping of str to float, default=None
+        Rates of the dropout layers that are on, see `Network.build`.
+
+    Raises
+    ------
+    TypeError
+        If the network does not return a Keras model.
+    ValueError
+        If the network cannot take `input_shape`, has another number of outputs, or ends in a sigmoid or softmax.
+    """
+    import keras
+
+    name = getattr(network, "__name__", type(network).__name__)
+    if isinstance(network, keras.Layer):  # a model is one, too
+        kind = "model" if isinstance(network, keras.Model) else "layer"
+        raise TypeError(
+            f"network is a Keras {kind} ({network.name!r}); expected a function (input_shape, n_outputs) -> "
+            "keras.Model that builds a new one, so that every fold can start anew. Move the lines that build it there."
+        )
+    try:
+        model = network.build(input_shape, n_outputs, **rates) if rates else network(input_shape, n_outputs)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise ValueError(
+            f"The network {name} could not be built for input_shape={input_shape} and n_outputs={n_outputs}: {error} "
+            "Change the network, or the input_shape of the estimator (channels last)."
+        ) from error
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"The network {name} returned {type(model).__name__}; expected a keras.Model.")
+    _check_model(model, name, input_shape, n_outputs)
+    laid = {getattr(layer, "strength", None) for layer in model.layers}
+    for rate in rates or ():
+        if rate not in laid:
+            raise ValueError(
+                f"{rate} has no place in the network {name}, {_PLACES[rate]}. Leave {rate} at 0, or take "
+                "another network."
+            )
+    return model
+
+
+@dataclass(frozen=True)
+class NetworkBuilder:
+    """`build_model` with its arguments: plain data, so that fitted estimators are saved without a function in them.
+
+    Attributes
+    ----------
+    network : Network or callable
+        What is built.
+    input_shape : tuple of int
+        Shape of a row, channels last.
+    n_outputs : int
+        Number of outputs.
+    rates : mapping of str to float
+        Rates of the dropout layers that are on.
+    """
+
+    network: Any
+    input_shape: tuple[int, ...]
+    n_outputs: int
+    rates: Mapping[str, float] = field(default_factory=dict)
+
+    def __call__(self) -> Any:
+        """Return a new Keras model."""
+        return build_model(self.network, self.input_shape, self.n_outputs, self.rates)
+
+
+_PLACES = {
+    "dropout": "which has no skcnn.networks.Dropout",
+    "spatial_dropout": "which lays no skcnn.networks.spatial_dropout after its convolutions",
+    "stochastic_depth": "which has no residual branches with skcnn.networks.stochastic_depth",
+}
+
+
+def _check_model(model: Any, name: str, input_shape: tuple[int, ...], n_outputs: int) -> None:
+    if not hasattr(model, "operations") and not hasattr(model, "_functional"):
+        raise ValueError(
+            f"The network {name} returned a keras.Model with a call of its own, whose layers cannot be seen. Write it "
+            "with Keras' functional API, keras.Model(inputs, outputs), or as a keras.Sequential with a keras.Input."
+        )
+    if not model.built:
+        model.build((None, *input_shape))
+    inputs, outputs = model.input_shape, model.output_shape
+    if not isinstance(inputs, tuple) or not isinstance(outputs, tuple):
+        raise ValueError(f"The network {name} has several inputs or outputs; expected one of each.")
+    if len(inputs) != len(input_shape) + 1 or any(
+        size not in (None, given) for size, given in zip(inputs[1:], input_shape, strict=True)
+    ):
+        raise ValueError(
+            f"The network {name} takes rows of shape {inputs[1:]}, but the rows have shape {input_shape}. Use the "
+            "input_shape that the function is given, or change input_shape of the estimator."
+        )
+    if outputs[1:] != (n_outputs,):
+        raise ValueError(
+            f"The network {name} has outputs of shape {outputs[1:]}, expected ({n_outputs},): one logit for two "
+            "classes, one logit a class or label for more, one value per target in regression. End it with "
+            "Dense(n_outputs)."
+        )
+    ending = _ending(model)
+    if ending:
+        raise ValueError(
+            f"The network {name} ends in {ending}; expected logits, since the loss applies it itself and applying it "
+            "twice flattens the gradient. End the network with Dense(n_outputs) without activation."
+        )
+
+
+def _ending(model: Any) -> str | None:
+    """Name the sigmoid or softmax that a model ends in, looking through its last layers."""
+    layer = model
+    while getattr(layer, "layers", None):
+        operations = getattr(layer, "operations", None) or layer.layers
+        layer = operations[-1]
+    name = getattr(getattr(layer, "activation", None), "__name__", type(layer).__name__).lower()
+    return name if name in ("sigmoid", "softmax") else None

@@ -1,0 +1,80 @@
+"""`FCN`: the fully convolutional network for series."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from skcnn.networks._block import BLOCK_CONSTRAINTS, Block, check_sizes
+from skcnn.networks._network import Network
+
+__all__ = ["FCN"]
+
+
+class FCN(Network):
+    """Fully convolutional network of Wang, Yan and Oates [1]_, for series; images and volumes work too.
+
+    For each entry of `filters`: convolution (same padding), normalisation, activation; then the mean of each channel.
+    Nothing is pooled in between, so that the network sees as many steps as its kernels add up to: 14 with the defaults.
+
+    Parameters
+    ----------
+    filters : tuple of int, default=(128, 256, 128)
+        Filters of each convolution.
+    kernel_sizes : tuple of int, default=(8, 5, 3)
+        Length of its kernels along each axis.
+    activation : str, default="relu"
+        Name of a Keras activation.
+    normalization : {"batch", "layer", None}, default="batch"
+        Normalisation between convolution and activation; the paper's is "batch". The convolution before it has no bias,
+        which the normalisation would cancel.
+
+    Notes
+    -----
+    For series of one channel and n outputs it has 265,216 parameters and 129 n more. Published code has a bias for each
+    filter besides, 512 more, which the normalisation cancels.
+
+    References
+    ----------
+    .. [1] Z. Wang, W. Yan and T. Oates, "Time series classification from scratch with deep neural networks: a strong
+       baseline", IJCNN 2017, https://arxiv.org/abs/1611.06455, figure 1b.
+
+    Examples
+    --------
+    >>> from skcnn.networks import FCN
+    >>> FCN()((150, 1), 2).count_params()
+    265474
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "filters": ["array-like"],
+        "kernel_sizes": ["array-like"],
+        **BLOCK_CONSTRAINTS,
+    }
+
+    def __init__(
+        self,
+        filters: Sequence[int] = (128, 256, 128),
+        *,
+        kernel_sizes: Sequence[int] = (8, 5, 3),
+        activation: str = "relu",
+        normalization: str | None = "batch",
+    ) -> None:
+        self.filters = filters
+        self.kernel_sizes = kernel_sizes
+        self.activation = activation
+        self.normalization = normalization
+
+    def _check_values(self) -> None:
+        super()._check_values()
+        check_sizes(self, "filters")
+        check_sizes(self, "kernel_sizes", len(self.filters))
+
+    def features(self, x: Any) -> Any:
+        """Lay the convolutions and the pooling, see the class."""
+        from skcnn._engine.layers import spatial_dropout
+
+        self._check_values()
+        block = Block(self, x)
+        for filters, kernel_size in zip(self.filters, self.kernel_sizes, strict=True):
+            x = block.activate(block.normalize(block.convolve(x, filters, kernel_size)))
+            x = spatial_dropout(x)
+        return block.average(x)

@@ -1,0 +1,115 @@
+"""`Inception`: the network of which InceptionTime is an ensemble."""
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+from sklearn.utils._param_validation import Interval
+
+from skcnn.networks._block import BLOCK_CONSTRAINTS, DEEPEST, SIZE, Block, check_sizes
+from skcnn.networks._network import Network
+
+__all__ = ["Inception"]
+
+
+class Inception(Network):
+    """Inception network of Ismail Fawaz et al. [1]_, for series.
+
+    `depth` modules. A module shrinks its input to `bottleneck` channels (a convolution of length 1; not if the input
+    has one channel) and convolves the result with each of `kernel_sizes`, and the maxima over 3 steps of its input with
+    kernels of length 1; the `filters` channels of each are put side by side, normalised and activated. To every third
+    module the input of the first of the three is added, through a convolution of length 1 with normalisation, and the
+    sum is activated. Then the mean of each channel.
+
+    Parameters
+    ----------
+    depth : int, default=6
+        Number of modules.
+    filters : int, default=32
+        Filters of each of a module's convolutions; the module has ``filters * (len(kernel_sizes) + 1)`` channels.
+    kernel_sizes : tuple of int, default=(40, 20, 10)
+        Lengths of the kernels that stand side by side.
+    bottleneck : int or None, default=32
+        Channels that the long kernels see; None: all of them.
+    activation : str, default="relu"
+        Name of a Keras activation.
+    normalization : {"batch", "layer", None}, default="batch"
+        Normalisation of each module; the paper's is "batch".
+
+    Notes
+    -----
+    The paper's InceptionTime is five of these, which differ in their seeds and whose probabilities are averaged::
+
+        five = [(str(seed), CNNClassifier("inception", random_state=seed)) for seed in range(5)]
+        VotingClassifier(five, voting="soft")
+
+    The estimator's ``stochastic_depth`` skips the last three modules with that probability, and the l-th three of L
+    with l/L of it.
+
+    References
+    ----------
+    .. [1] H. Ismail Fawaz et al., "InceptionTime: finding AlexNet for time series classification", Data Mining and
+       Knowledge Discovery 34, 2020, https://doi.org/10.1007/s10618-020-00710-y.
+
+    Examples
+    --------
+    >>> from skcnn.networks import Inception
+    >>> Inception()((150, 1), 2).count_params()
+    422498
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "depth": [Interval(Integral, 1, DEEPEST, closed="both")],
+        "filters": [SIZE],
+        "kernel_sizes": ["array-like"],
+        "bottleneck": [SIZE, None],
+        **BLOCK_CONSTRAINTS,
+    }
+
+    def __init__(
+        self,
+        depth: int = 6,
+        *,
+        filters: int = 32,
+        kernel_sizes: Sequence[int] = (40, 20, 10),
+        bottleneck: int | None = 32,
+        activation: str = "relu",
+        normalization: str | None = "batch",
+    ) -> None:
+        self.depth = depth
+        self.filters = filters
+        self.kernel_sizes = kernel_sizes
+        self.bottleneck = bottleneck
+        self.activation = activation
+        self.normalization = normalization
+
+    def _check_values(self) -> None:
+        super()._check_values()
+        check_sizes(self, "kernel_sizes")
+
+    def features(self, x: Any) -> Any:
+        """Lay the modules and the pooling, see the class."""
+        from skcnn._engine.layers import spatial_dropout
+
+        self._check_values()
+        block = Block(self, x, ranks=(1,), why="Its kernels are meant for series: for others take ImageResNet().")
+        start = x
+        for number in range(1, self.depth + 1):
+            x = self._module(block, x)
+            if number % 3 == 0:
+                shortcut = block.normalize(block.convolve(start, x.shape[-1], 1))
+                x = block.add(shortcut, x, number / (self.depth // 3 * 3))
+            x = spatial_dropout(x)
+            start = x if number % 3 == 0 else start
+        return block.average(x)
+
+    def _module(self, block: Block, x: Any) -> Any:
+        from keras import layers
+
+        seen = x
+        if self.bottleneck is not None and x.shape[-1] > 1:
+            seen = block.convolve(x, self.bottleneck, 1, bias=False)
+        maxima = block.of("MaxPooling", 3, strides=1, padding="same")(x)
+        sides = [block.convolve(seen, self.filters, size) for size in self.kernel_sizes]
+        sides.append(block.convolve(maxima, self.filters, 1))
+        return block.activate(block.normalize(layers.Concatenate()(sides)))

@@ -1,0 +1,93 @@
+"""`Plain`: blocks of convolution and pooling."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sklearn.utils._param_validation import StrOptions
+
+from skcnn.networks._block import BLOCK_CONSTRAINTS, SIZE, Block, check_sizes
+from skcnn.networks._network import Network
+
+__all__ = ["Plain"]
+
+
+class Plain(Network):
+    """Blocks of convolution, normalisation, activation and pooling; for series, images and volumes.
+
+    For each entry of `filters`: convolution (same padding), normalisation if any, activation, max-pooling by 2 of every
+    axis that still has at least 2 positions, spatial dropout if the estimator's is on. Then `pooling`, then one dense
+    layer per entry of `dense_units`.
+
+    Parameters
+    ----------
+    filters : tuple of int, default=(32, 64)
+        Filters of each convolution.
+    kernel_size : int, default=3
+        Length of the kernels along each axis.
+    pooling : {"avg", "max", None}, default=None
+        What is made of the last feature map: the mean or the maximum of each channel, or with None all of it
+        (flattened), as in Keras Applications. Small inputs need their positions, so None is the default.
+    dense_units : tuple of int, default=()
+        Units of each dense layer between feature map and output.
+    activation : str, default="relu"
+        Name of a Keras activation.
+    normalization : {"batch", "layer", None}, default="batch"
+        Normalisation between convolution and activation. The convolution before it has no bias, which the
+        normalisation would cancel. "batch" is the default because it learns from small data and unscaled inputs.
+
+    Examples
+    --------
+    >>> from skcnn.networks import Plain
+    >>> model = Plain(filters=(8, 16))((8, 8, 1), 10)
+    >>> model.output_shape
+    (None, 10)
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "filters": ["array-like"],
+        "kernel_size": [SIZE],
+        "pooling": [StrOptions({"avg", "max"}), None],
+        "dense_units": ["array-like"],
+        **BLOCK_CONSTRAINTS,
+    }
+
+    def __init__(
+        self,
+        filters: Sequence[int] = (32, 64),
+        *,
+        kernel_size: int = 3,
+        pooling: str | None = None,
+        dense_units: Sequence[int] = (),
+        activation: str = "relu",
+        normalization: str | None = "batch",
+    ) -> None:
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.pooling = pooling
+        self.dense_units = dense_units
+        self.activation = activation
+        self.normalization = normalization
+
+    def _check_values(self) -> None:
+        super()._check_values()
+        check_sizes(self, "filters")
+        check_sizes(self, "dense_units")
+
+    def features(self, x: Any) -> Any:
+        """Lay the blocks, the pooling and the dense layers, see the class."""
+        from keras import layers
+
+        from skcnn._engine.layers import spatial_dropout
+
+        self._check_values()
+        block = Block(self, x)
+        for filters in self.filters:
+            x = block.activate(block.normalize(block.convolve(x, filters, self.kernel_size)))
+            x = spatial_dropout(block.halve(x))
+        if self.pooling is None:
+            x = layers.Flatten(data_format="channels_last")(x)
+        else:
+            x = block.of({"avg": "GlobalAveragePooling", "max": "GlobalMaxPooling"}[self.pooling])(x)
+        for units in self.dense_units:
+            x = layers.Dense(int(units), activation=self.activation)(x)
+        return x

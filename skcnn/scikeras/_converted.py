@@ -1,0 +1,232 @@
+"""skcnn's estimators with a network that is built as scikeras builds it: by the user's model function."""
+
+from collections.abc import Hashable
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+
+from skcnn._engine.blueprint import Topology
+from skcnn._engine.fingerprint import fingerprint, object_key
+from skcnn._fit.targets import ClassTarget, RegressionTarget
+from skcnn.estimators import CNNClassifier, CNNRegressor
+from skcnn.networks import NetworkBuilder
+from skcnn.scikeras._settings import NotCarried, loss_settings, optimizer_settings, wanted_ending
+
+__all__ = ["ConvertedClassifier", "ConvertedRegressor", "ModelFunction"]
+
+
+class ModelFunction(BaseEstimator):
+    """The model function of a scikeras estimator as a network, ``(input_shape, n_outputs) -> keras.Model``.
+
+    The function is given the routed parameters and ``meta``, ``compile_kwargs`` and ``params`` as scikeras gives them.
+    A final sigmoid or softmax is taken away, since skcnn's losses take logits; of a softmax over two classes the
+    difference of its logits remains.
+
+    Parameters
+    ----------
+    estimator : KerasClassifier or KerasRegressor
+        Whose model function it is. What it says of optimizer and loss must be what `convert` has read from it, and
+        nothing but the parameters of the model function is read later: tune ``network__estimator__model__...``.
+    carried : dict or None, default=None
+        Optimizer and loss settings that `convert` has given to the skcnn estimator. A function that compiles its model
+        with others is refused.
+
+    Examples
+    --------
+    >>> import keras
+    >>> from skcnn.scikeras import KerasRegressor, ModelFunction
+    >>> def model(meta):
+    ...     return keras.Sequential([keras.Input(meta["X_shape_"][1:]), keras.layers.Dense(1)])
+    >>> ModelFunction(KerasRegressor(model, loss="mse"))((3, 1), 1).input_shape
+    (None, 3, 1)
+    """
+
+    def __init__(self, estimator: Any, carried: dict[str, Any] | None = None) -> None:
+        self.estimator = estimator
+        self.carried = carried
+
+    _meta: dict[str, Any] | None = None  # what is known of the data of one fit
+
+    @property
+    def __name__(self) -> str:
+        """Name of the model function."""
+        model = self.estimator.model
+        return getattr(model, "__name__", type(model).__name__)
+
+    def __call__(self, input_shape: tuple[int, ...], n_outputs: int) -> Any:
+        """Return the network as a Keras model.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Shape of a row, as skcnn gives it to the network.
+        n_outputs : int
+            Number of outputs.
+
+        Returns
+        -------
+        keras.Model
+        """
+        meta = self._meta or self._guess(input_shape, n_outputs)
+        builder = clone(self.estimator)
+        vars(builder).update(meta, _random_state=None)
+        model = builder._build_keras_model()
+        loss = self._check_compiled(model, builder)
+        if not model.built:
+            model.build((None, *meta["X_shape_"][1:]))
+        return _fed_with(_with_logits(model, loss, meta["target_type_"]), input_shape)
+
+    def told(self, meta: dict[str, Any]) -> "ModelFunction":
+        """Return a copy that gives `meta` to the model function."""
+        copy = clone(self)  # what is set later on the estimator must not change a fitted network
+        copy._meta = meta
+        return copy
+
+    def _guess(self, input_shape: tuple[int, ...], n_outputs: int) -> dict[str, Any]:
+        row_shape = input_shape[:1] if input_shape[1:] == (1,) else input_shape
+        if not hasattr(self.estimator, "predict_proba"):
+            return regression_meta(row_shape, n_outputs, n_outputs == 1)
+        kind = "binary" if n_outputs == 1 else "multiclass"
+        return classification_meta(row_shape, ClassTarget(kind, np.arange(max(2, n_outputs))))
+
+    def _check_compiled(self, model: Any, builder: Any) -> Any:
+        """Return the loss of the model; refuse an optimizer or a loss that are not those carried."""
+        optimizer, loss = compiled_with(model, builder)
+        if loss is None:
+            raise ValueError("neither the model function nor the estimator gives a loss; give the estimator one.")
+        if self.carried is None:
+            return loss
+        found = optimizer_settings(optimizer) | loss_settings(loss)
+        different = [name for name in found if found[name] != self.carried.get(name)]
+        if different:
+            name = different[0]
+            raise ValueError(
+                f"the model function compiles its model with {name}={found[name]!r}, but the estimator says "
+                f"{name}={self.carried.get(name)!r}, which convert has carried. Convert an estimator that knows its "
+                "data, convert(estimator.initialize(X, y)), or give optimizer and loss to the estimator alone."
+            )
+        return loss
+
+    def key(self) -> Hashable:
+        """Return what tells this network from others, see `skcnn._engine.fingerprint.object_key`."""
+        params = self.estimator.get_params() | {"type": type(self.estimator)}
+        parts = {name: _identity(value) for name, value in params.items()}
+        digest = fingerprint(parts, self._meta)
+        return digest if all(isinstance(part, str) for part in parts.values()) else ("object", digest)
+
+
+def compiled_with(model: Any, estimator: Any) -> tuple[Any, Any]:
+    """Return the optimizer and the loss that scikeras trains a model with: the model's own, else the estimator's."""
+    if model is not None and model.compiled:
+        return model.optimizer, model.loss
+    given = estimator._get_compile_kwargs()
+    return given["optimizer"], given["loss"]
+
+
+def classification_meta(row_shape: tuple[int, ...], target: ClassTarget) -> dict[str, Any]:
+    """Return what scikeras tells a model function of rows of this shape and these labels; the row count is None."""
+    kind = "multilabel-indicator" if target.kind == "multilabel" else target.kind
+    classes = {"classes_": target.classes, "n_classes_": len(target.classes), "target_type_": kind}
+    return _shapes(row_shape, y_ndim=2 if target.kind == "multilabel" else 1, n_outputs=1) | classes
+
+
+def regression_meta(row_shape: tuple[int, ...], n_outputs: int, flat: bool) -> dict[str, Any]:
+    """Return what scikeras tells a model function of rows and targets of these shapes; the row count is None."""
+    kind = "continuous" if n_outputs == 1 else "continuous-multioutput"
+    return _shapes(row_shape, y_ndim=1 if flat else 2, n_outputs=n_outputs) | {"target_type_": kind}
+
+
+def _shapes(row_shape: tuple[int, ...], y_ndim: int, n_outputs: int) -> dict[str, Any]:
+    rows = {"n_features_in_": row_shape[0], "X_shape_": (None, *row_shape), "X_dtype_": np.dtype(keras.config.floatx())}
+    return rows | {"y_ndim_": y_ndim, "n_outputs_": n_outputs, "n_outputs_expected_": 1}
+
+
+def _identity(value: Any) -> Hashable:
+    """Return the same for values that mean the same, also for Keras' objects, whose pickles hold the time."""
+    if isinstance(value, keras.Model):
+        return fingerprint(value.to_json(), value.get_weights())
+    if hasattr(value, "get_config") and not isinstance(value, type):
+        return repr((type(value), value.get_config()))
+    return object_key(value)
+
+
+# The final layer -----------------------------------------------------------------------------------------------------
+
+
+def _with_logits(model: Any, loss: Any, target_type: str) -> Any:
+    """Return the model with its final sigmoid or softmax taken away, if its loss is one for this kind of target."""
+    ending, layer = _final_activation(model)
+    wanted = wanted_ending(loss, target_type, model.output_shape[-1])
+    if ending != wanted:
+        raise NotCarried(
+            f"a model that ends in {ending or 'no activation'}",
+            f"its loss on {target_type} targets expects {wanted or 'no activation'}, from which skcnn's loss starts.",
+        )
+    if layer is not None and hasattr(layer, "activation"):
+        layer.activation = keras.activations.linear
+    elif layer is not None:  # a Softmax layer
+        model = keras.Model(model.inputs, layer.input)
+    if target_type == "binary" and model.output_shape[-1] == 2:
+        logits = model.outputs[0]
+        model = keras.Model(model.inputs, keras.ops.subtract(logits[:, 1:], logits[:, :1]))
+    return model
+
+
+def _final_activation(model: Any) -> tuple[str | None, Any]:
+    """Return the name of the sigmoid or softmax that a model ends in, and its layer."""
+    layer = model
+    while getattr(layer, "layers", None):
+        operations = getattr(layer, "operations", None) or layer.layers
+        layer = operations[-1]
+    name = getattr(getattr(layer, "activation", None), "__name__", type(layer).__name__).lower()
+    return (name, layer) if name in ("sigmoid", "softmax") else (None, None)
+
+
+def _fed_with(model: Any, input_shape: tuple[int, ...]) -> Any:
+    """Return the model with rows of `input_shape`, reshaped if it takes flat ones."""
+    takes = model.input_shape[1:]
+    same = len(takes) == len(input_shape) and all(
+        size in (None, given) for size, given in zip(takes, input_shape, strict=True)
+    )
+    if same or None in takes or np.prod(takes) != np.prod(input_shape):
+        return model  # what does not fit is refused by the caller, who knows how to say it
+    inputs = keras.Input(input_shape)
+    return keras.Model(inputs, model(keras.layers.Reshape(takes)(inputs)))
+
+
+# The estimators ------------------------------------------------------------------------------------------------------
+
+
+class ConvertedClassifier(CNNClassifier):
+    """`CNNClassifier` that tells its model function what scikeras would; made by `skcnn.scikeras.convert`."""
+
+    def _topology_for(self, target: Any, input_shape: tuple[int, ...], strengths: dict[str, float]) -> Topology:
+        topology = super()._topology_for(target, input_shape, strengths)
+        return _told(topology, self.network, classification_meta(self._row_shape, target))
+
+
+class ConvertedRegressor(CNNRegressor):
+    """`CNNRegressor` that trains on targets as they are, as Keras does; made by `skcnn.scikeras.convert`."""
+
+    def _topology_for(self, target: Any, input_shape: tuple[int, ...], strengths: dict[str, float]) -> Topology:
+        topology = super()._topology_for(target, input_shape, strengths)
+        return _told(topology, self.network, regression_meta(self._row_shape, target.n_outputs, target.flat))
+
+    def _make_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> RegressionTarget:
+        n_outputs = 1 if y.ndim == 1 else y.shape[1]
+        return RegressionTarget(np.zeros(n_outputs), np.ones(n_outputs), y.ndim == 1)
+
+    def _settle(self, target: Any, y: np.ndarray, weight: np.ndarray | None) -> RegressionTarget:
+        return target
+
+
+def _told(topology: Topology, network: Any, meta: dict[str, Any]) -> Topology:
+    """Return the topology with a network that knows `meta`."""
+    if not isinstance(network, ModelFunction):
+        return topology
+    own = network.told(meta)
+    build = NetworkBuilder(own, topology.input_shape, topology.n_outputs)
+    return replace(topology, network=own.key(), build=build)

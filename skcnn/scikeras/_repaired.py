@@ -1,0 +1,219 @@
+"""`RepairedWrapper`: what both of scikeras' estimators share, without its faults."""
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+import keras
+import numpy as np
+from scikeras._utils import route_params
+from scikeras.wrappers import BaseWrapper
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_array, validate_data
+from tensorflow.python.framework.config import is_op_determinism_enabled
+
+from skcnn._fit.splitting import inner_split, labels_to_stratify
+from skcnn._fit.weights import check_row_weights
+from skcnn._sklearn.version_note import VersionNote
+from skcnn.scikeras._settings import new_optimizer
+
+__all__ = ["RepairedWrapper"]
+
+ROUTED = ("model", "fit", "compile", "predict", "optimizer", "loss", "metrics", "callbacks", "score")
+
+
+def _without(cls: type, dropped: Iterable[str]) -> Any:
+    """Return a class like `cls`, which is a plain child of BaseEstimator, without some of its attributes.
+
+    scikit-learn refuses every class with `_more_tags` among its ancestors, so that inheriting does not repair it.
+    """
+    kept = {name: value for name, value in vars(cls).items() if name not in {*dropped, "__dict__", "__weakref__"}}
+    return type(cls.__name__, (BaseEstimator,), kept)
+
+
+class RepairedWrapper(
+    VersionNote,
+    _without(BaseWrapper, ["_more_tags", "_tags", "set_params", "__repr__", "__doc__"]),  # type: ignore[misc]
+):
+    """What both estimators repair. Building, compiling and routing are scikeras' own."""
+
+    _noted = ("skcnn", "scikeras", "keras")
+    _numeric_target = False
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, also routed ones (``model__...``) that were not given before.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters by name.
+
+        Returns
+        -------
+        self : object
+        """
+        for name, value in params.items():
+            if "__" in name and name.split("__")[0] in ROUTED:
+                setattr(self, name, value)
+            else:
+                super().set_params(**{name: value})
+        return self
+
+    # Fit --------------------------------------------------------------------------------------------------------
+
+    def _initialize(self, X: Any, y: Any = None) -> tuple[Any, Any]:
+        X, y = self._validate_data(X, y, reset=True)
+        self._set_up(X, y)
+        return X, y
+
+    def _set_up(self, X: Any, y: Any) -> None:
+        """Fit the encoders, and build the model from what they have learned."""
+        seed = self.random_state
+        if isinstance(seed, np.random.RandomState):  # scikeras: always 0
+            seed = int(seed.randint(2**31 - 1))
+        self._random_state = seed
+        # scikeras asks whether TensorFlow is deterministic after it has set the environment variable that says so, and
+        # then never ends it: later unseeded fits of the process fail. Asked once before, TensorFlow keeps the answer.
+        is_op_determinism_enabled()
+        self.target_encoder_ = self.target_encoder.fit(y)
+        self.__dict__.update(getattr(self.target_encoder_, "get_metadata", dict)())
+        self.feature_encoder_ = self.feature_encoder.fit(X)
+        self.__dict__.update(getattr(self.feature_encoder_, "get_metadata", dict)())
+        self.model_ = self._build_keras_model()
+        self._initialize_callbacks()
+
+    def _get_compile_kwargs(self) -> dict[str, Any]:
+        """Let each model train an optimizer of its own; used ones fit no other model and cannot be cloned."""
+        settings = super()._get_compile_kwargs()
+        return settings | {"optimizer": new_optimizer(settings["optimizer"])}
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, warm_start: bool, epochs: int, initial_epoch: int, **kwargs: Any
+    ) -> None:
+        """Validate, weigh, build, split, encode, train."""
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        anew = not ((self.warm_start or warm_start) and self.initialized_)
+        X, y = self._validate_data(X, y, reset=anew)
+        weight = self._row_weight(y, check_row_weights(sample_weight, len(y)))
+        if anew:
+            self._set_up(X, y)
+        self._ensure_compiled_model()
+
+        rows = np.arange(len(y)) if weight is None else np.flatnonzero(weight)
+        rows, held_out = self._split(X, y, rows, kwargs)
+        if held_out is not None:
+            kwargs["validation_data"] = self._encoded(X, y, weight, held_out)
+        X, y, *weights = self._encoded(X, y, weight, rows)
+        self._check_model_compatibility(y)
+        self._fit_keras_model(
+            X,
+            y,
+            sample_weight=weights[0] if weights else None,
+            warm_start=warm_start,
+            epochs=epochs,
+            initial_epoch=initial_epoch,
+            **kwargs,
+        )
+
+    def _row_weight(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
+        return weight
+
+    def _split(
+        self, X: Any, y: np.ndarray, rows: np.ndarray, kwargs: dict[str, Any]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Split rows as `validation_split` says, but stratified and shuffled: Keras would take the last rows."""
+        routed = getattr(self, "fit__validation_split", self.validation_split)
+        fraction = kwargs.get("validation_split", routed)
+        given = kwargs.get("validation_data", getattr(self, "fit__validation_data", None))
+        if not fraction or given is not None:
+            return rows, None
+        kwargs["validation_split"] = 0.0
+        labels = _labels(y[rows], fraction, self._numeric_target)
+        distinct = np.arange(len(rows))[:, None] if issparse(X) else X[rows]
+        seed = int(check_random_state(self._random_state).randint(2**31 - 1))
+        train, val = inner_split(distinct, labels, fraction, None, seed, classes=not self._numeric_target)
+        return rows[train], rows[val]
+
+    def _encoded(self, X: Any, y: np.ndarray, weight: np.ndarray | None, rows: np.ndarray) -> tuple[Any, ...]:
+        """Return some rows as the model takes them: X, y and, if there are any, weights."""
+        everything = len(rows) == len(y)
+        if not everything:
+            X, y = X[rows], y[rows]
+        encoded = self.feature_encoder_.transform(X), self.target_encoder_.transform(y)
+        if weight is None:
+            return encoded
+        return *encoded, weight[rows].astype(keras.config.floatx())
+
+    def _validate_data(self, X: Any = None, y: Any = None, reset: bool = False, y_numeric: bool = False) -> Any:
+        """Check X, y or both as scikit-learn does, and record what is known of them."""
+        y_numeric = y_numeric or self._numeric_target
+        how: dict[str, Any] = {"allow_nd": True, "accept_sparse": "csr", "dtype": "numeric"}
+        if X is not None and y is not None:
+            X, y = validate_data(self, X, y, reset=reset, multi_output=True, y_numeric=y_numeric, **how)
+        elif X is not None:
+            X = validate_data(self, X, reset=reset, **how)
+        elif y is not None:
+            y = check_array(y, ensure_2d=False, dtype="numeric" if y_numeric else None)
+        if X is not None:
+            self._check_rows(X, reset)
+        if y is not None:
+            self._check_targets(y, reset)
+        return X, y
+
+    def _check_rows(self, X: Any, reset: bool) -> None:
+        if reset:
+            self.X_dtype_, self.X_shape_ = X.dtype, X.shape
+        elif X.shape[1:] != self.X_shape_[1:]:
+            raise ValueError(
+                f"X has rows of shape {X.shape[1:]}, but {type(self).__name__} was fitted on rows of shape "
+                f"{self.X_shape_[1:]}."
+            )
+
+    def _check_targets(self, y: np.ndarray, reset: bool) -> None:
+        if reset:
+            self.target_type_ = self._type_of_target(y)
+            self.y_dtype_, self.y_ndim_ = y.dtype, y.ndim
+        elif y.ndim != self.y_ndim_:
+            raise ValueError(
+                f"y has {y.ndim} dimensions, but {type(self).__name__} was fitted on y of {self.y_ndim_} dimensions."
+            )
+
+    # Outputs ----------------------------------------------------------------------------------------------------
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return what `scorer` says of the predictions: accuracy, or R² in regression.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+            Rows.
+        y : array-like of shape (n,) or (n, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+        """
+        settings = route_params(self.get_params(), destination="score", pass_filter=set())
+        return self.scorer(y, self.predict(X), sample_weight=sample_weight, **settings)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.initialized_
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _labels(y: np.ndarray, fraction: float, numeric: bool) -> np.ndarray:
+    """Return what the split holds in equal shares: the classes of each column of y, or bins in regression."""
+    columns = y.reshape(len(y), -1)
+    if numeric:
+        return labels_to_stratify(columns.astype(np.float64), fraction)
+    return np.hstack([column[:, None] == np.unique(column) for column in columns.T])

@@ -1,0 +1,314 @@
+"""`KerasClassifier` and `KerasRegressor` with scikeras' interface and without its faults."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import keras
+import numpy as np
+from scikeras.utils.transformers import ClassifierLabelEncoder, RegressorTargetEncoder
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import column_or_1d
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import type_of_target
+
+from skcnn._fit.weights import check_row_weights
+from skcnn.scikeras._repaired import RepairedWrapper
+
+__all__ = ["KerasClassifier", "KerasRegressor"]
+
+
+class KerasClassifier(ClassifierMixin, RepairedWrapper):
+    """scikeras' classifier, a drop-in replacement: a Keras model, given by a function, as a scikit-learn classifier.
+
+    What it does differently: scikit-learn knows it for a classifier, so that folds are stratified and scorers, voting,
+    stacking and threshold tuning work; `class_weight` leaves the caller's weights alone; one row has probabilities of
+    shape ``(1, n_classes)``; each draw from a `RandomState` is another seed; `validation_split` is stratified, shuffled
+    and keeps equal rows together; the shape and the column names of rows are checked when predicting.
+
+    Parameters
+    ----------
+    model : callable, keras.Model or None, default=None
+        A function that returns a model, compiled or not. It is given the parameters that are routed to it
+        (``model__...``) and, if it has arguments of these names, ``meta`` (what is known of the data),
+        ``compile_kwargs`` and ``params``.
+    build_fn : callable, keras.Model or None, default=None
+        Former name of `model`.
+    warm_start : bool, default=False
+        Whether `fit` goes on with the model of the last fit.
+    random_state : int, RandomState instance or None, default=None
+        Seed of Keras and TensorFlow while the model is built and trained, and of the validation split.
+    optimizer : str, keras.optimizers.Optimizer or class, default="rmsprop"
+        Optimizer; a name or a class takes ``optimizer__...``.
+    loss : str, keras.losses.Loss, class or None, default=None
+        Loss; a name or a class takes ``loss__...``.
+    metrics : list or None, default=None
+        Metrics to report.
+    batch_size : int or None, default=None
+        Rows of a batch, -1 for all.
+    validation_batch_size : int or None, default=None
+        Rows of a batch while validating.
+    verbose : int, default=1
+        How much Keras prints.
+    callbacks : list, callback or None, default=None
+        Callbacks; classes take ``callbacks__...``.
+    validation_split : float, default=0.0
+        Share of the training rows that Keras validates on.
+    shuffle : bool, default=True
+        Whether to shuffle before each epoch.
+    run_eagerly : bool, default=False
+        Whether to run without a graph.
+    epochs : int, default=1
+        Passes over the training rows.
+    class_weight : dict, "balanced" or None, default=None
+        Weights by class label.
+    **kwargs : dict
+        Routed parameters (``model__...``, ``fit__...``, ...) and arguments of the model function.
+
+    Attributes
+    ----------
+    model_ : keras.Model
+        Fitted model.
+    history_ : dict of str to list
+        What Keras reports of each epoch.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    n_features_in_ : int
+        Size of the second axis of `X`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, if `X` had them.
+
+    Examples
+    --------
+    >>> import keras
+    >>> from sklearn.datasets import load_iris
+    >>> from skcnn.scikeras import KerasClassifier
+    >>> def model(hidden, meta):
+    ...     layers = keras.layers.Dense(hidden, "relu"), keras.layers.Dense(meta["n_classes_"], "softmax")
+    ...     return keras.Sequential([keras.Input(meta["X_shape_"][1:]), *layers])
+    >>> loss = "sparse_categorical_crossentropy"
+    >>> clf = KerasClassifier(model, loss=loss, model__hidden=8, optimizer__learning_rate=0.1, verbose=0)
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf.fit(X, y).predict_proba(X[:1]).shape
+    (1, 3)
+    """
+
+    def __init__(
+        self,
+        model: Any = None,
+        *,
+        build_fn: Any = None,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        batch_size: int | None = None,
+        validation_batch_size: int | None = None,
+        verbose: int = 1,
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        shuffle: bool = True,
+        run_eagerly: bool = False,
+        epochs: int = 1,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            model,
+            build_fn=build_fn,
+            warm_start=warm_start,
+            random_state=random_state,
+            optimizer=optimizer,
+            loss=loss,
+            metrics=metrics,
+            batch_size=batch_size,
+            validation_batch_size=validation_batch_size,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_split=validation_split,
+            shuffle=shuffle,
+            run_eagerly=run_eagerly,
+            epochs=epochs,
+            **kwargs,
+        )
+        self.class_weight = class_weight
+
+    score = RepairedWrapper.score  # the mixin's knows no `scorer`
+    scorer = staticmethod(accuracy_score)
+    _fit_kwargs = RepairedWrapper._fit_kwargs - {"class_weight"}  # it becomes part of the sample weights
+
+    @property
+    def target_encoder(self) -> Any:
+        """Transformer between labels and what the model is trained on and puts out; override it for own targets."""
+        # scikeras makes labels one-hot for this loss, but does not know it by its class.
+        one_hot = self.loss is keras.losses.CategoricalCrossentropy
+        categories = "auto" if self.classes_ is None else [self.classes_]
+        return _LabelEncoder(loss="categorical_crossentropy" if one_hot else self.loss, categories=categories)
+
+    def initialize(self, X: Any, y: Any) -> Self:
+        """Build the model without training it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, ...)
+            Rows.
+        y : array-like of shape (n,) or (n, n_outputs)
+            Labels.
+
+        Returns
+        -------
+        self : object
+        """
+        self.classes_: Any = None
+        return super().initialize(X, y)
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, **kwargs: Any) -> Self:
+        """Build the model and train it.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n, ...)
+            Rows.
+        y : array-like of shape (n,) or (n, n_outputs)
+            Labels.
+        sample_weight : array-like of shape (n,), default=None
+            Weights of the rows.
+        **kwargs : dict
+            More arguments of ``Model.fit``.
+
+        Returns
+        -------
+        self : object
+        """
+        self.classes_ = None
+        return super().fit(X, y, sample_weight=sample_weight, **kwargs)
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None, **kwargs: Any) -> Self:
+        """Train one more epoch.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n, ...)
+            Rows.
+        y : array-like of shape (n,) or (n, n_outputs)
+            Labels.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that will ever occur, in the first call; by default those in `y`.
+        sample_weight : array-like of shape (n,), default=None
+            Weights of the rows.
+        **kwargs : dict
+            More arguments of ``Model.fit``.
+
+        Returns
+        -------
+        self : object
+        """
+        self.classes_ = getattr(self, "classes_", None) if classes is None else np.unique(classes)
+        return super().partial_fit(X, y, sample_weight=sample_weight, **kwargs)
+
+    def predict_proba(self, X: Any, **kwargs: Any) -> np.ndarray:
+        """Predict probabilities.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n, ...)
+            Rows.
+        **kwargs : dict
+            More arguments of ``Model.predict``.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes)
+            Probability of each class, in the order of `classes_`.
+        """
+        outputs = self._predict_raw(X, **kwargs)
+        return self.target_encoder_.inverse_transform(outputs, return_proba=True)
+
+    def _validate_data(self, X: Any = None, y: Any = None, reset: bool = False, y_numeric: bool = False) -> Any:
+        X, y = super()._validate_data(X, y, reset=reset, y_numeric=y_numeric)
+        if y is not None and y.shape[1:] == (1,):
+            y = column_or_1d(y, warn=True)
+        return X, y
+
+    def _type_of_target(self, y: np.ndarray) -> str:
+        kind = type_of_target(y, input_name="y")
+        known = kind == "binary" and self.classes_ is not None  # of more classes y may hold two
+        return type_of_target(self.classes_) if known else kind
+
+    def _row_weight(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
+        if self.class_weight is None:
+            return weight
+        per_class = compute_sample_weight(self.class_weight, y)
+        product = per_class if weight is None else per_class * weight
+        return check_row_weights(product, len(y), "class_weight times sample_weight")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class KerasRegressor(RegressorMixin, RepairedWrapper):
+    """scikeras' regressor, a drop-in replacement: a Keras model, given by a function, as a scikit-learn regressor.
+
+    Its parameters, and what it does differently, are those of `KerasClassifier`, but for `class_weight`.
+
+    Attributes
+    ----------
+    model_ : keras.Model
+        Fitted model.
+    history_ : dict of str to list
+        What Keras reports of each epoch.
+    n_features_in_ : int
+        Size of the second axis of `X`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, if `X` had them.
+
+    Examples
+    --------
+    >>> import keras
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skcnn.scikeras import KerasRegressor
+    >>> def model(meta):
+    ...     return keras.Sequential([keras.Input(meta["X_shape_"][1:]), keras.layers.Dense(1)])
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> KerasRegressor(model, loss="mse", verbose=0).fit(X, y).predict(X[:1]).shape
+    (1,)
+    """
+
+    _numeric_target = True
+
+    score = RepairedWrapper.score  # the mixin's knows no `scorer`
+    scorer = staticmethod(r2_score)
+
+    @property
+    def target_encoder(self) -> Any:
+        """Transformer between targets and what the model is trained on and puts out; override it for own targets."""
+        return RegressorTargetEncoder()
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+class _LabelEncoder(ClassifierLabelEncoder):
+    """scikeras' encoder of labels; the probabilities of one row keep both their axes, and one class is an error."""
+
+    def fit(self, y: np.ndarray) -> Self:
+        super().fit(y)
+        if self.n_classes_ == 1:
+            raise ValueError(
+                f"Classifier can't train when only one class is present: y holds only {self.classes_.tolist()}. "
+                "Expected at least two classes; check the filter or the split that made y."
+            )
+        return self
+
+    def inverse_transform(self, y: np.ndarray, return_proba: bool = False) -> np.ndarray:
+        labels_or_squeezed = super().inverse_transform(y, return_proba=return_proba)
+        if not return_proba or not isinstance(y, np.ndarray):
+            return labels_or_squeezed
+        if self._target_type == "binary" and y.size == len(y):
+            return np.column_stack([1 - y, y])
+        return y
