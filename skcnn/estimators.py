@@ -7,14 +7,13 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from joblib import Memory
-from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
-from sklearn.utils._param_validation import HasMethods, StrOptions
-from sklearn.utils.multiclass import _check_partial_fit_first_call
+from sklearn.base import ClassifierMixin, RegressorMixin
 
 from skcnn._fit.estimator import PENALTY, RATE, BaseCNN
 from skcnn._fit.targets import ClassTarget, RegressionTarget
 from skcnn._fit.weights import check_priors, class_weights
 from skcnn._sklearn.checks import check_X_y, naming
+from skcnn._sklearn.internals import HasMethods, StrOptions, check_partial_fit_first_call, fit_context
 from skcnn.exceptions import DoubleBalancingWarning
 from skcnn.networks import Network
 
@@ -284,7 +283,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         self.random_state = random_state
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train one epoch on these rows, going on from earlier calls.
 
@@ -317,7 +316,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
             )
         self._check_one_epoch()
         with naming("classes"):
-            first = _check_partial_fit_first_call(self, classes)
+            first = check_partial_fit_first_call(self, classes)
         resume = self.__sklearn_is_fitted__() and not first
         X, y = check_X_y(self, X, y, reset=not resume, numeric=False)
         return self._fit_one_epoch(X, y, sample_weight, resume, classes=self.classes_)
@@ -653,7 +652,7 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         self.random_state = random_state
         self.verbose = verbose
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train one epoch on these rows, going on from earlier calls.
 

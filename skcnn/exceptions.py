@@ -1,5 +1,8 @@
 """Warnings of skcnn, each of a class of its own so that it can be filtered."""
 
+import inspect
+import warnings
+
 __all__ = [
     "CheckpointWarning",
     "DoubleBalancingWarning",
@@ -7,6 +10,9 @@ __all__ = [
     "InnerSplitWarning",
     "ThreadsWarning",
 ]
+
+# Their frames lie between a warning and the line of the user that it is about.
+_PASSED_THROUGH = {"contextlib", "imblearn", "joblib", "skcnn", "sklearn"}
 
 
 class CheckpointWarning(UserWarning):
@@ -49,3 +55,11 @@ class InnerSplitWarning(UserWarning):
 
 class ThreadsWarning(UserWarning):
     """TensorFlow was started with fewer threads than a fit could use."""
+
+
+def warn(warning: Warning) -> None:
+    """Warn at the line of the user's code: the first outside of this package and of the libraries that call it."""
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _PASSED_THROUGH:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(warning, stacklevel=level + 1)

@@ -5,9 +5,9 @@ from typing import Any, TypeVar
 
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid, ParameterSampler
-from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
 
 from skcnn._sklearn.checks import nearest
+from skcnn._sklearn.internals import InvalidParameterError, validate_parameter_constraints
 
 __all__ = ["check_grid"]
 

@@ -7,16 +7,16 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, clone
 from sklearn.utils import check_array, get_tags
-from sklearn.utils._param_validation import HasMethods, StrOptions
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from skcnn._sklearn.callback_tasks import CallbackSupportMixin, fit_task
 from skcnn._sklearn.checks import is_frame, naming, plain_array
 from skcnn._sklearn.diagram import DiagramMixin
+from skcnn._sklearn.internals import HasMethods, StrOptions, fit_context, routing_enabled
 from skcnn._sklearn.version_note import VersionNote
 
 __all__ = ["NDTransformer"]
@@ -155,7 +155,7 @@ class NDTransformer(
         self.per = per
 
     # The given transformer is validated by its own fit.
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike | None = None, **params: Any) -> Self:
         """Fit a clone of the transformer.
 
@@ -187,7 +187,7 @@ class NDTransformer(
                 self.transformer_ = clone(self.transformer).fit(table, y, **params)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None, **params: Any) -> Any:
         """Fit a clone of the transformer and transform the same rows, by its own `fit_transform` if it has one.
 
@@ -376,7 +376,7 @@ class NDTransformer(
         self, X: ArrayLike, y: ArrayLike | None, params: dict[str, Any], *, method: str
     ) -> tuple[Any, ArrayLike | None, dict[str, Any]]:
         """Lay out ``X`` and, row by row of that table, ``y`` and the metadata that ``method`` is given."""
-        if _routing_enabled():
+        if routing_enabled():
             params = process_routing(self, method, **params).transformer[method]
         table = self._table(X, reset=True)
         n_positions = prod(self.row_shape_[:-1]) if self.per == "channel" else 1

@@ -9,15 +9,15 @@ from imblearn.over_sampling import RandomOverSampler
 from imblearn.pipeline import Pipeline as SamplingPipeline
 from imblearn.under_sampling import RandomUnderSampler
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import check_array, get_tags
-from sklearn.utils._param_validation import HasMethods
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from skcnn._sklearn.callback_tasks import fit_task
 from skcnn._sklearn.checks import naming, plain_array
 from skcnn._sklearn.diagram import DiagramMixin
+from skcnn._sklearn.internals import HasMethods, fit_context, routing_enabled
 from skcnn._sklearn.version_note import VersionNote
 from skcnn.preprocessing import check_nd_array
 
@@ -103,7 +103,7 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
         return self.sampler_.sample_indices_
 
     # The given sampler is validated by its own fit.
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **params: Any) -> Self:
         """Check the data and find the sampling strategy, without resampling.
 
@@ -136,7 +136,7 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
             self.sampler_ = sampler.fit(rows, y, **params)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit_resample(self, X: ArrayLike, y: ArrayLike, **params: Any) -> tuple[Any, Any]:
         """Resample the rows.
 
@@ -227,7 +227,7 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
         return tags
 
     def _routed(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        return process_routing(self, method, **params).sampler[method] if _routing_enabled() else params
+        return process_routing(self, method, **params).sampler[method] if routing_enabled() else params
 
     def _check_rows(self, X: ArrayLike, y: ArrayLike) -> Any:
         """Check ``X``, and that ``y`` is an array as long; what its labels are is the sampler's to check."""
@@ -320,7 +320,7 @@ class Pipeline(SamplingPipeline):
     10
     """
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Fit the steps one after the other, as imbalanced-learn's pipeline does.
 

@@ -9,10 +9,9 @@ from typing import Any, Self
 
 import joblib
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator
 from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skcnn._engine.blueprint import Topology, building
@@ -40,6 +39,7 @@ from skcnn._sklearn.checks import (
     resolve_input_shape,
 )
 from skcnn._sklearn.diagram import DiagramMixin
+from skcnn._sklearn.internals import HasMethods, Interval, StrOptions, fit_context
 from skcnn._sklearn.version_note import VersionNote
 from skcnn.augmentation import AUGMENTATIONS, check_augmentation, check_known, layer_key, listed
 from skcnn.networks import NETWORKS, Network, NetworkBuilder, resolve_network
@@ -154,7 +154,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
 
     # Fit --------------------------------------------------------------------------------------------------------
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
         X: Any,

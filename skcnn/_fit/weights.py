@@ -6,11 +6,11 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.class_weight import compute_class_weight
 
 from skcnn._fit.targets import ClassTarget
 from skcnn._sklearn.checks import REAL, naming, plain_array
+from skcnn._sklearn.internals import Interval
 
 __all__ = ["check_priors", "check_row_weights", "class_shares", "class_weights", "prior_shift", "row_weights"]
 

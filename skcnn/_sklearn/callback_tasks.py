@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils import _safe_indexing
 
 from skcnn._fit.weights import check_row_weights
+from skcnn._sklearn.internals import safe_indexing
 
 if TYPE_CHECKING:
     from skcnn._engine.loop import Progress
@@ -132,7 +132,7 @@ class FitTasks:
         """Return training data of a task, each to be made when a callback asks for it."""
 
         def part(values: Any) -> Any:
-            return values if rows is None else _safe_indexing(values, rows)
+            return values if rows is None else safe_indexing(values, rows)
 
         data: dict[str, Any] = {"X": lambda: part(self._X), "y": lambda: part(self._y)}
         if self._weight is not None:

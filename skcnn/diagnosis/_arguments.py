@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils import check_random_state
 
 from skcnn._sklearn.checks import naming, plain_array
+from skcnn._sklearn.internals import safe_indexing
 
 __all__ = ["check_data", "check_labels", "check_predicts", "seed_of"]
 
@@ -123,7 +124,7 @@ def check_predicts(estimator: Any, X_train: Any) -> None:
         rows = np.flatnonzero(np.isfinite(table.reshape(len(table), -1)).all(axis=1))[:2]
     try:
         if len(rows):
-            estimator.predict(_safe_indexing(X_train, rows))
+            estimator.predict(safe_indexing(X_train, rows))
     except NotFittedError as error:
         raise NotFittedError(
             f"diagnose takes a fitted estimator, and this {name} is not: call its fit first."

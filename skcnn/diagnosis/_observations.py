@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
-from sklearn.utils import _safe_indexing
 from sklearn.utils.multiclass import type_of_target
 
 from skcnn._fit.batches import row_digests
 from skcnn._sklearn.checks import is_frame, naming
+from skcnn._sklearn.internals import safe_indexing
 from skcnn.diagnosis._arguments import check_data, check_labels, check_predicts, seed_of
 from skcnn.diagnosis._check import NotApplicable
 from skcnn.diagnosis._components import KerasModel, Parts, is_keras_model, take_apart, unread_features
@@ -264,7 +264,7 @@ class Case:
     def row_shape(self) -> tuple[int, ...]:
         """Shape of a row as its owner has it: one number for a table, which a network takes for series all the same."""
         asked = getattr(self.parts.final, "input_shape", None)
-        return tuple(asked or self._handed_on(_safe_indexing(self.X_train, [0])).shape[1:])
+        return tuple(asked or self._handed_on(safe_indexing(self.X_train, [0])).shape[1:])
 
     @cached_property
     def inputs_train(self) -> np.ndarray:
@@ -398,7 +398,7 @@ class Case:
 
     def take_train(self, rows: np.ndarray) -> Any:
         """Return training rows as the estimator takes them."""
-        return _safe_indexing(self.X_train, rows)
+        return safe_indexing(self.X_train, rows)
 
 
 def _labels(y: Any, one_hot: bool) -> np.ndarray:

@@ -3,7 +3,8 @@
 from typing import Any
 
 import numpy as np
-from sklearn.utils._optional_dependencies import check_matplotlib_support
+
+from skcnn._sklearn.internals import check_matplotlib_support
 
 __all__ = [
     "as_picture",

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
-from sklearn.utils._param_validation import Interval, StrOptions
-
+from skcnn._sklearn.internals import Interval, StrOptions
 from skcnn.networks._network import Network
 
 __all__ = ["BLOCK_CONSTRAINTS", "DEEPEST", "SIZE", "Block", "check_sizes"]

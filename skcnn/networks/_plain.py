@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sklearn.utils._param_validation import StrOptions
-
+from skcnn._sklearn.internals import StrOptions
 from skcnn.networks._block import BLOCK_CONSTRAINTS, SIZE, Block, check_sizes
 from skcnn.networks._network import Network
 

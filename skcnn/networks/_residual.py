@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
-from sklearn.utils._param_validation import Interval
-
+from skcnn._sklearn.internals import Interval
 from skcnn.networks._block import BLOCK_CONSTRAINTS, DEEPEST, SIZE, Block, check_sizes
 from skcnn.networks._network import Network
 
