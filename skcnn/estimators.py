@@ -1,6 +1,6 @@
 """`CNNClassifier` and `CNNRegressor`: a Keras network as a scikit-learn estimator."""
 
-import warnings
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal, Self
@@ -9,12 +9,13 @@ import numpy as np
 from joblib import Memory
 from sklearn.base import ClassifierMixin, RegressorMixin
 
+from skcnn._fit.balancing import Balancing
 from skcnn._fit.estimator import PENALTY, RATE, BaseCNN
 from skcnn._fit.targets import ClassTarget, RegressionTarget
-from skcnn._fit.weights import check_priors, class_weights
-from skcnn._sklearn.checks import check_X_y, naming
+from skcnn._fit.weights import check_priors
+from skcnn._sklearn.checks import naming
 from skcnn._sklearn.internals import HasMethods, StrOptions, check_partial_fit_first_call, fit_context
-from skcnn.exceptions import DoubleBalancingWarning
+from skcnn.exceptions import DoubleBalancingWarning, warn
 from skcnn.networks import Network
 
 __all__ = ["CNNClassifier", "CNNRegressor"]
@@ -315,11 +316,12 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
                 "dict."
             )
         self._check_one_epoch()
+        seen = copy.copy(self)  # scikit-learn's check writes the classes into its estimator
         with naming("classes"):
-            first = check_partial_fit_first_call(self, classes)
-        resume = self.__sklearn_is_fitted__() and not first
-        X, y = check_X_y(self, X, y, reset=not resume, numeric=False)
-        return self._fit_one_epoch(X, y, sample_weight, resume, classes=self.classes_)
+            first = check_partial_fit_first_call(seen, classes)
+        earlier = None if first or not self.__sklearn_is_fitted__() else self._fitted
+        samples = self._check_samples(X, y, sample_weight, None, earlier, seen.classes_)
+        return self._train_one_epoch(samples, earlier)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the logits of the network.
@@ -334,8 +336,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         ndarray of shape (n,) for binary, else (n, n_classes)
             Logits; for binary of the second class.
         """
-        outputs = self._outputs(X)
-        return self._target.decision(outputs)
+        target, outputs = self._outputs(X)
+        return target.decision(outputs)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the most probable class, or for multilabel every label with a probability above one half.
@@ -350,8 +352,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         ndarray of shape (n,) or (n, n_labels)
             Predicted labels.
         """
-        outputs = self._outputs(X)
-        return self._target.decode(outputs)
+        target, outputs = self._outputs(X)
+        return target.decode(outputs)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict probabilities.
@@ -366,8 +368,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         ndarray of shape (n, n_classes)
             Probability of each class, in the order of `classes_`; for multilabel of each label.
         """
-        outputs = self._outputs(X)
-        return self._target.probabilities(outputs)
+        target, outputs = self._outputs(X)
+        return target.probabilities(outputs)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Predict logarithms of probabilities, computed from the logits so that they do not underflow.
@@ -381,47 +383,45 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         -------
         ndarray of shape (n, n_classes)
         """
-        outputs = self._outputs(X)
-        return self._target.log_probabilities(outputs)
+        target, outputs = self._outputs(X)
+        return target.log_probabilities(outputs)
 
     def _more_strengths(self) -> list[str]:
         return ["label_smoothing", "focal_gamma"] if self.loss == "focal" else ["label_smoothing"]
 
-    def _make_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> ClassTarget:
+    def _make_target(self, y: np.ndarray, classes: Any) -> ClassTarget:
         return ClassTarget.of(y, classes)
 
     def _loss_name(self, target: ClassTarget) -> str:
         return target.loss
 
-    def _check_balancing(self, target: ClassTarget) -> None:
+    def _balancing(self, target: ClassTarget) -> Balancing:
         balancing = [name for name in ("sampler", "balanced_batches") if getattr(self, name)]
         if balancing and target.kind == "multilabel":
             raise ValueError(
                 f"{balancing[0]} does not work for multilabel targets; use class_weight, a dict per label."
             )
-        if self.balanced_batches and self.batch_size < len(target.classes):
+        n_classes = len(target.classes)
+        if self.balanced_batches and self.batch_size < n_classes:
             raise ValueError(
-                f"balanced_batches=True needs a batch_size of at least the number of classes, {len(target.classes)}; "
+                f"balanced_batches=True needs a batch_size of at least the number of classes, {n_classes}; "
                 f"got batch_size={self.batch_size}."
             )
         if balancing and isinstance(self.class_weight, Mapping):
-            warnings.warn(
-                f"class_weight={self.class_weight!r} weighs classes that {balancing[0]} balances already, so that rare "
-                "classes count twice. Leave one of them out.",
-                DoubleBalancingWarning,
-                stacklevel=5,
+            warn(
+                DoubleBalancingWarning(
+                    f"class_weight={self.class_weight!r} weighs classes that {balancing[0]} balances already, so that "
+                    "rare classes count twice. Leave one of them out."
+                )
             )
-
-    def _sampling(self, target: ClassTarget) -> dict[str, Any]:
-        share = self.batch_size // len(target.classes) if self.balanced_batches else 0
-        every_epoch = self.resample == "epoch"
-        return {"sampler": self.sampler, "every_epoch": every_epoch, "share": share, "classes": target.classes}
-
-    def _wanted_shares(self, target: ClassTarget) -> np.ndarray | None:
-        return None if self.priors is None or isinstance(self.priors, str) else check_priors(self.priors, target)
-
-    def _class_weights(self, target: Any, encoded: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
-        return None if self.class_weight is None else class_weights(self.class_weight, target, encoded, weight)
+        given = self.priors is not None and not isinstance(self.priors, str)
+        return Balancing(
+            class_weight=self.class_weight,
+            sampler=self.sampler,
+            every_epoch=self.resample == "epoch",
+            share=self.batch_size // n_classes if self.balanced_batches else 0,
+            priors=check_priors(self.priors, target) if given else self.priors,
+        )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -673,9 +673,8 @@ class CNNRegressor(RegressorMixin, BaseCNN):
             Fitted estimator.
         """
         self._check_one_epoch()
-        resume = self.__sklearn_is_fitted__()
-        X, y = check_X_y(self, X, y, reset=not resume, numeric=True)
-        return self._fit_one_epoch(X, y, sample_weight, resume)
+        earlier = self._fitted if self.__sklearn_is_fitted__() else None
+        return self._train_one_epoch(self._check_samples(X, y, sample_weight, None, earlier), earlier)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict targets.
@@ -690,20 +689,14 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         ndarray of shape (n,) or (n, n_outputs)
             Predictions, in the unit of y.
         """
-        outputs = self._outputs(X)
-        return self._target.decode(outputs)
+        target, outputs = self._outputs(X)
+        return target.decode(outputs)
 
-    def _make_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> RegressionTarget:
-        return RegressionTarget.of(y, weight)
-
-    def _settle(self, target: Any, y: np.ndarray, weight: np.ndarray | None) -> RegressionTarget:
-        return RegressionTarget.of(y, weight)
+    def _make_target(self, y: np.ndarray, classes: Any) -> RegressionTarget:
+        return RegressionTarget.of(y)
 
     def _loss_name(self, target: RegressionTarget) -> str:
         return "squared_error" if self.loss == "auto" else self.loss
-
-    def _output_units(self) -> tuple[np.ndarray, np.ndarray]:
-        return self._target.scale, self._target.mean
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

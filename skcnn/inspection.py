@@ -7,8 +7,9 @@ import numpy as np
 
 from skcnn._engine.threads import start_tensorflow
 from skcnn._fit.estimator import BaseCNN
+from skcnn._fit.samples import as_inputs
 from skcnn._fit.targets import ClassTarget
-from skcnn._sklearn.checks import as_rows, check_X
+from skcnn._sklearn.checks import check_X
 from skcnn._sklearn.steps import fitted_steps
 from skcnn.displays._drawing import aspect_of, label_of, limits_of, panels, show_row
 
@@ -263,7 +264,9 @@ def _as_seen(estimator: Any, X: Any) -> tuple[BaseCNN, np.ndarray]:
     steps, cnn = fitted_steps(estimator)
     for step in steps:
         X = step.transform(X)
-    return cnn, as_rows(check_X(cnn, X), cnn.input_shape_, cnn._topology.dtype)
+    fitted = cnn._fitted
+    X = check_X(cnn, X, sample_shape=fitted.layout.sample_shape)
+    return cnn, as_inputs(X, cnn.input_shape_, fitted.topology.dtype)
 
 
 def _in_blocks(
@@ -281,15 +284,15 @@ def _in_blocks(
             chosen = tf.gather(outputs, columns, batch_dims=1)
             return tf.reduce_sum(chosen * tf.cast(factors, chosen.dtype))
 
-        results.append(function(tf.cast(rows[part], cnn._topology.dtype), pick))
+        results.append(function(tf.cast(rows[part], cnn._fitted.topology.dtype), pick))
     return np.concatenate(results)
 
 
 def _predicted(cnn: BaseCNN, outputs: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return for each row the output that stands for what is predicted, and with which sign."""
     z = np.asarray(outputs)
-    if isinstance(cnn._target, ClassTarget):
-        sign = np.where(z[:, 0] > 0, 1.0, -1.0) if cnn._target.kind == "binary" else np.ones(len(z))
+    if isinstance(cnn._fitted.target, ClassTarget):
+        sign = np.where(z[:, 0] > 0, 1.0, -1.0) if cnn._fitted.target.kind == "binary" else np.ones(len(z))
         return z.argmax(axis=1), sign
     if z.shape[1] > 1:
         raise ValueError(f"target=None, but the network has {z.shape[1]} targets; expected the number of one, from 0.")
@@ -298,7 +301,7 @@ def _predicted(cnn: BaseCNN, outputs: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def _outputs_of(cnn: BaseCNN, target: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Return for each row the output that stands for the target that is asked for, and with which sign."""
-    classes = cnn._target.classes if isinstance(cnn._target, ClassTarget) else np.arange(cnn.n_outputs_)
+    classes = cnn._fitted.target.classes if isinstance(cnn._fitted.target, ClassTarget) else np.arange(cnn.n_outputs_)
     labels = classes.tolist()
     wanted = np.asarray(target)
     if wanted.shape not in ((), (n_rows,)):
@@ -307,7 +310,7 @@ def _outputs_of(cnn: BaseCNN, target: Any, n_rows: int) -> tuple[np.ndarray, np.
     if unknown:
         raise ValueError(f"target holds {', '.join(unknown)}; expected one of {labels}.")
     codes = np.broadcast_to([labels.index(label) for label in wanted.ravel().tolist()], n_rows)
-    if getattr(cnn._target, "kind", None) == "binary":
+    if getattr(cnn._fitted.target, "kind", None) == "binary":
         return np.zeros(n_rows, int), np.where(codes == 1, 1.0, -1.0)
     return codes, np.ones(n_rows)
 

@@ -1,6 +1,5 @@
 """Saving fitted estimators: types that skops may load, and files that need neither skcnn nor scikit-learn."""
 
-import copy
 import json
 import os
 import zipfile
@@ -34,6 +33,8 @@ TRUSTED_TYPES = (
     "skcnn.preprocessing.NDTransformer",
     "skcnn.sampling.NDSampler",
     "skcnn.sampling.Pipeline",
+    "skcnn._fit.fitted.Fitted",
+    "skcnn._fit.samples.Layout",
     "skcnn._fit.targets.ClassTarget",
     "skcnn._fit.targets.RegressionTarget",
     "skcnn._engine.blueprint.Topology",
@@ -135,8 +136,8 @@ def export(
         write(unfinished, flow, about)
         return run(unfinished, rows)
 
-    with building(cnn._topology.dtype):
-        flow = _flow(steps, cnn, dtype or cnn._topology.dtype)
+    with building(cnn._fitted.topology.dtype):
+        flow = _flow(steps, cnn, dtype or cnn._fitted.topology.dtype)
         try:
             _check(flow, written_and_run, HINTS[path.suffix])
             os.replace(unfinished, path)
@@ -165,16 +166,15 @@ def _checked_path(path: str | os.PathLike[str]) -> Path:
 
 
 def _in_float32(cnn: BaseCNN) -> BaseCNN:
-    cnn = copy.copy(cnn)
-    cnn._topology = replace(cnn._topology, dtype="float32")
-    return cnn
+    fitted = cnn._fitted
+    return cnn._as(replace(fitted, topology=replace(fitted.topology, dtype="float32")))
 
 
 def _about(estimator: Any, cnn: BaseCNN) -> dict[str, Any]:
     """Return what a user of the file wants to know, in JSON's types."""
     about: dict[str, Any] = {"estimator": type(cnn).__name__, "skcnn": __version__}
-    if isinstance(cnn._target, ClassTarget):
-        about |= {"task": cnn._target.kind, "classes": cnn._target.classes.tolist()}
+    if isinstance(cnn._fitted.target, ClassTarget):
+        about |= {"task": cnn._fitted.target.kind, "classes": cnn._fitted.target.classes.tolist()}
     else:
         about |= {"task": "regression"}
     fitted = getattr(estimator, "best_estimator_", estimator)
@@ -204,19 +204,21 @@ class _Flow(NamedTuple):
 def _flow(steps: list[Any], cnn: BaseCNN, dtype: str) -> _Flow:
     """Lay the scalers, the network and what makes probabilities of its logits."""
     _, keras = start_tensorflow()
-    wide = "float64" if dtype == "float64" else cnn._topology.dtype
+    wide = "float64" if dtype == "float64" else cnn._fitted.topology.dtype
     layers = [layer for step in steps for layer in _layers(step, wide)]
-    x = rows = keras.Input(cnn._row_shape, dtype=dtype, name="X")
+    x = rows = keras.Input(cnn._fitted.layout.sample_shape, dtype=dtype, name="X")
     if dtype == "uint8":
         x = keras.layers.Rescaling(1.0)(x)
     for layer in layers:
         x = layer(x)
-    if tuple(cnn._row_shape) != cnn.input_shape_:
+    if tuple(cnn._fitted.layout.sample_shape) != cnn.input_shape_:
         x = keras.layers.Reshape(cnn.input_shape_, dtype=wide)(x)
     z = cnn.to_keras()(x)
-    if not isinstance(cnn._target, ClassTarget):
+    if not isinstance(cnn._fitted.target, ClassTarget):
         return _Flow(rows, z, keras.layers.Identity(name="prediction")(z), None, "regression")
-    return _Flow(rows, z, _probabilities(z, cnn._target.kind), cnn._target.classes, cnn._target.kind)
+    return _Flow(
+        rows, z, _probabilities(z, cnn._fitted.target.kind), cnn._fitted.target.classes, cnn._fitted.target.kind
+    )
 
 
 def _probabilities(z: Any, kind: str) -> Any:

@@ -13,7 +13,7 @@ from sklearn.metrics import recall_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.class_weight import compute_class_weight
 
-import skcnn._fit.fitting
+import skcnn._fit.run
 from skcnn import CNNClassifier
 from skcnn._fit.batches import balanced_order
 from skcnn.exceptions import DoubleBalancingWarning
@@ -29,7 +29,10 @@ def classifier(**parameters):
 
 
 def same_model(a, b):
-    return all(np.array_equal(x, y) for x, y in zip(a._weights, b._weights, strict=True)) and a.history_ == b.history_
+    return (
+        all(np.array_equal(x, y) for x, y in zip(a._fitted.weights, b._fitted.weights, strict=True))
+        and a.history_ == b.history_
+    )
 
 
 def make_rows(counts=(60, 20, 10), n_features=4):
@@ -45,13 +48,13 @@ def make_rows(counts=(60, 20, 10), n_features=4):
 def trained(monkeypatch):
     """What the epochs of the fits are trained on: for each training run its rows and its plan."""
     runs = []
-    train = skcnn._fit.fitting.train
+    train = skcnn._fit.run.train
 
     def recorded(program, data, plan, *rest):
         runs.append((data, plan))
         return train(program, data, plan, *rest)
 
-    monkeypatch.setattr(skcnn._fit.fitting, "train", recorded)
+    monkeypatch.setattr(skcnn._fit.run, "train", recorded)
     return runs
 
 
@@ -371,7 +374,7 @@ def test_balanced_weights_of_balanced_rows_are_one(balancing):
     with warnings.catch_warnings():
         warnings.simplefilter("error", DoubleBalancingWarning)
         models = [classifier(**balancing, class_weight=each).fit(X, y) for each in (None, "balanced")]
-    for one, other in zip(*(model._weights for model in models), strict=True):
+    for one, other in zip(*(model._fitted.weights for model in models), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 

@@ -27,6 +27,7 @@ from sklearn.model_selection import GridSearchCV
 
 import skcnn._engine.loop
 import skcnn._fit.estimator
+import skcnn._fit.run
 from skcnn import CNNClassifier, CNNRegressor
 from skcnn._engine.blueprint import building
 from skcnn._engine.memory import free_bytes
@@ -49,7 +50,7 @@ def classifier(network=NET, **params):
 def assert_same(a, b):
     assert a.history_ == b.history_
     assert (a.n_iter_, a.best_iter_) == (b.n_iter_, b.best_iter_)
-    assert all(map(np.array_equal, a._weights, b._weights))
+    assert all(map(np.array_equal, a._fitted.weights, b._fitted.weights))
 
 
 # A loss that is no longer finite ---------------------------------------------------------------------------------
@@ -134,7 +135,7 @@ def test_an_interrupt_leaves_the_best_weights_so_far(few):
 class _Lines:
     """Counts the lines run in the modules that train, and interrupts at one of them, as Ctrl-C would."""
 
-    FILES = (skcnn._engine.loop.__file__, skcnn._fit.estimator.__file__)
+    FILES = (skcnn._engine.loop.__file__, skcnn._fit.estimator.__file__, skcnn._fit.run.__file__)
 
     def __init__(self, at):
         self.at, self.count, self.an_epoch_ended = at, 0, False
@@ -221,7 +222,7 @@ LIMITED = """
     old = fitted.predict_proba(X[:64])
     fits = within(20, fitted.fit, X, y)
     assert (fitted.predict_proba(X[:64]) == old).all()
-    n_rows = int(re.match("([0-9,]+) rows at once", fits)[1].replace(",", ""))
+    n_rows = int(re.match("([0-9,]+) samples at once", fits)[1].replace(",", ""))
     within(20, fitted.fit, X[:n_rows], y[:n_rows])
     within(60, fitted.fit, values, y[:6000])
     fits = within(60, fitted.predict, values)
@@ -246,15 +247,19 @@ def test_out_of_memory_says_what_would_fit_and_that_fits():
     )
     assert job.returncode == 0, job.stdout + job.stderr[-3000:]
     rows, less, converted, predicted, fewer, batch, smaller, again, weights = job.stdout.splitlines()
-    assert re.match(r"The fit ran out of memory \(Unable to allocate 29.3 MiB.* 29 MiB for copies of 10,000 rows", rows)
     assert re.match(
-        r"The fit would run out of memory\. It needs about 141 MiB for copies of 6,000 rows; \d+ MiB are free",
+        r"The fit ran out of memory \(Unable to allocate 29.3 MiB.* 29 MiB for copies of 10,000 samples", rows
+    )
+    assert re.match(
+        r"The fit would run out of memory\. It needs about 141 MiB for copies of 6,000 samples; \d+ MiB are free",
         converted,
     )
-    assert re.match(r"The prediction ran out of memory \(Unable to allocate 70.3 MiB .* fewer rows at once", predicted)
+    assert re.match(
+        r"The prediction ran out of memory \(Unable to allocate 70.3 MiB .* fewer samples at once", predicted
+    )
     assert re.match(r"The fit ran out of memory \(OOM when allocating tensor with shape\[2048,65536\]", weights)
     assert "What would fit: a smaller network" in weights
-    assert re.match(r"The fit would run .* and 1.1 GiB for steps of 10,000 rows; \d+ MiB are free", batch)
+    assert re.match(r"The fit would run .* and 1.1 GiB for steps of 10,000 samples; \d+ MiB are free", batch)
     assert less == fewer == smaller == again == "worked"
 
 

@@ -48,7 +48,7 @@ def test_a_pickle_holds_the_weights_once_and_little_else(fitted, few_digits):
     pickled = pickle.dumps(fitted)
     assert b"keras.src" not in pickled
     assert b"tensorflow" not in pickled
-    n_bytes = sum(value.nbytes for value in network_of(fitted)._weights)
+    n_bytes = sum(value.nbytes for value in network_of(fitted)._fitted.weights)
     assert n_bytes > 80_000
     assert len(pickled) < n_bytes + 8_000
     np.testing.assert_array_equal(pickle.loads(pickled).predict(X), fitted.predict(X))

@@ -16,10 +16,9 @@ from sklearn import config_context
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
-import skcnn._sklearn.checks
+import skcnn._fit.samples
 from skcnn import CNNClassifier, CNNRegressor
 from skcnn._fit.targets import ClassTarget
-from skcnn._fit.weights import class_shares
 from skcnn.networks import Plain
 from skcnn.preprocessing import NDTransformer
 
@@ -32,7 +31,7 @@ def classifier(**parameters):
 
 
 def same_weights(a, b):
-    return all(np.array_equal(x, y) for x, y in zip(a._weights, b._weights, strict=True))
+    return all(np.array_equal(x, y) for x, y in zip(a._fitted.weights, b._fitted.weights, strict=True))
 
 
 def make_rows(counts=(60, 30, 10), n_features=4):
@@ -113,7 +112,7 @@ def test_shares_of_many_labels_are_not_rounded(rng):
     """Sums of 200,000 weights in the type of the network would be off in the fourth digit."""
     y, weight = rng.random((200_000, 2)) < [0.5, 0.01], rng.uniform(0.2, 0.5, 200_000)
     target = ClassTarget.of(y.astype(int))
-    as_trained = class_shares(target, y.astype("float32"), weight.astype("float32")[:, None])
+    as_trained = target.class_shares(y.astype("float32"), weight.astype("float32")[:, None])
     expected = (y * weight[:, None]).sum(axis=0) / weight.sum()
     np.testing.assert_allclose(as_trained[:, 1], expected, rtol=1e-6)
 
@@ -343,7 +342,7 @@ def test_standard_units_of_any_rows_in_a_regression(row_shape):
 
 def units(model):
     """Mean and scale of a fitted estimator."""
-    return model._weights[-2:]
+    return model._fitted.weights[-2:]
 
 
 @pytest.mark.parametrize("refit", [False, True])
@@ -409,10 +408,10 @@ def test_units_go_with_the_estimator():
 @pytest.mark.parametrize("per", ["channel", "position"])
 def test_units_of_bytes_take_no_copy_in_floating_point(per, monkeypatch):
     X = np.random.default_rng(0).integers(0, 256, (2000, 24, 24, 3), dtype=np.uint8)
-    monkeypatch.setattr(skcnn._sklearn.checks, "STATISTICS_BYTES", 2**20)
+    monkeypatch.setattr(skcnn._fit.samples, "STATISTICS_BYTES", 2**20)
     rows = np.arange(0, 2000, 2)
     tracemalloc.start()
-    mean, scale = skcnn._sklearn.checks.standard_units(X, rows, None, per)
+    mean, scale = skcnn._fit.samples.standard_units(X, rows, None, per)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * 2**20 < X[rows].size * 8 / 1.5

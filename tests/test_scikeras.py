@@ -534,7 +534,7 @@ def check_agreement(estimator, X, y, epochs):
     known = {"classes": np.unique(y)} if y.ndim == 1 and is_classifier(converted) else {}
     weight = np.ones(len(y))
     for epoch in range(epochs):
-        order = np.random.default_rng([converted._seed, epoch]).permutation(len(y))
+        order = np.random.default_rng([converted._fitted.seed, epoch]).permutation(len(y))
         estimator.partial_fit(X[order], y[order], sample_weight=weight, shuffle=False, **known)
     np.testing.assert_allclose(outputs(converted, X), outputs(estimator, X), atol=1e-5)
     assert (

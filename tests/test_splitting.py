@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skcnn import CNNClassifier, CNNRegressor
-from skcnn._fit.splitting import inner_split, labels_to_stratify
+from skcnn._fit.splitting import inner_split
 from skcnn._fit.targets import ClassTarget, RegressionTarget
 from skcnn.exceptions import InnerSplitWarning
 from skcnn.networks import Plain
@@ -32,7 +32,8 @@ def regressor(**parameters):
 def split(y, fraction, *, X=None, groups=None, seed=0, target=ClassTarget):
     """The inner split of rows that are all different unless given."""
     X = np.arange(len(y), dtype=float)[:, None] if X is None else X
-    labels = labels_to_stratify(target.of(y).encode(y), fraction)
+    meaning = target.of(y)
+    labels = meaning.strata(meaning.encode(y), fraction)
     return inner_split(X, labels, fraction, groups, seed)
 
 

@@ -4,6 +4,8 @@ import gc
 import random
 import threading
 import weakref
+from collections.abc import Callable
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -12,7 +14,7 @@ import tensorflow as tf
 
 from skcnn._engine.blueprint import Topology, trace_count
 from skcnn._engine.fingerprint import object_key
-from skcnn._engine.loop import Data, Plan, Progress, _rates, train
+from skcnn._engine.loop import Plan, Progress, Told, _rates, train
 from skcnn._engine.pool import Pool
 from skcnn._engine.program import Program
 from skcnn._engine.transformations import mix
@@ -38,6 +40,18 @@ def topology(network=None, loss="softmax", optimizer="sgd", dtype="float32", **s
 
 def in_order(epoch):
     return np.arange(N_ROWS)
+
+
+class Data(NamedTuple):
+    """The same samples in each epoch, in an order that may be another."""
+
+    X: np.ndarray
+    y: np.ndarray
+    w: np.ndarray
+    order: Callable[[int], np.ndarray]
+
+    def at(self, epoch):
+        return self.X, self.y, self.w, self.order(epoch)
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +235,7 @@ def test_averages_are_those_of_the_weights_of_all_steps(problem):
         Data(X, codes, w, in_order),
         plan({"ema_momentum": momentum}, epochs=5, batch_size=N_ROWS),
         progress,
-        validate=lambda program: kept.append(program.weights()) or {"val_loss": 0.0},
+        Told(lambda program: kept.append(program.weights()) or {"val_loss": 0.0}),
     )
     for n in range(1, 6):
         shares = momentum ** np.arange(n - 1, -1, -1.0)

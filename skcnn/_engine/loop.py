@@ -10,7 +10,7 @@ import numpy as np
 from skcnn._engine.program import Program
 from skcnn._engine.threads import start_tensorflow
 
-__all__ = ["Data", "Keeper", "Plan", "Progress", "Rows", "Watcher", "train"]
+__all__ = ["Epochs", "Keeper", "Plan", "Progress", "Told", "Watcher", "train"]
 
 CALL_SECONDS = 1.0  # a longer epoch comes back to Python about this often, so that an interrupt is heard
 FIRST_CALL_STEPS = 8  # steps of the first call of a fit, from which the length of the next is judged
@@ -20,38 +20,26 @@ PLATEAU_FACTOR = 0.2  # as scikit-learn's learning_rate="adaptive"
 ONE_CYCLE_RISE, ONE_CYCLE_START, ONE_CYCLE_END = 0.3, 25.0, 1e4
 
 
-@dataclass
-class Data:
-    """Training rows.
-
-    Attributes
-    ----------
-    X : ndarray of shape (n, *input_shape)
-        Rows, in the type in which they are to lie on the device.
-    y : ndarray of shape (n,) or (n, n_outputs)
-        Class codes for softmax, else the targets of each output.
-    w : ndarray of shape (n, 1) or (n, n_outputs)
-        Row weights.
-    order : callable
-        ``order(epoch)`` returns the indices of the rows of an epoch, in the order of training; a function of its
-        argument alone, so that a run can be continued from any epoch.
-    """
-
-    X: np.ndarray
-    y: np.ndarray
-    w: np.ndarray
-    order: Callable[[int], np.ndarray]
+class Epochs(Protocol):
+    """What gives the samples of each epoch."""
 
     def at(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return rows, targets and weights of an epoch, and their order."""
-        return self.X, self.y, self.w, self.order(epoch)
+        """Return samples, targets and weights of an epoch, and the order in which it trains on them.
 
+        A function of `epoch` alone, so that a run can go on from any epoch; the same arrays again where nothing
+        changed, so that they are sent to the device once.
 
-class Rows(Protocol):
-    """What gives the rows of an epoch; the same arrays again where nothing changed, so that they are sent once."""
-
-    def at(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return rows, targets and weights of an epoch, and their order; a function of its argument alone."""
+        Returns
+        -------
+        X : ndarray of shape (n, *input_shape)
+            Samples, in the type in which they are to lie on the device.
+        y : ndarray of shape (n,) or (n, n_outputs)
+            Class codes for softmax, else the targets of each output.
+        w : ndarray of shape (n, 1) or (n, n_outputs)
+            Weights.
+        order : ndarray of int
+            Indices of the samples that the epoch trains on.
+        """
 
 
 class Keeper(Protocol):
@@ -65,7 +53,7 @@ class Keeper(Protocol):
 
 
 class Watcher(Protocol):
-    """What looks on while a network is trained: printing, callbacks."""
+    """What follows the training of a network: printing, callbacks."""
 
     def start(self, progress: "Progress") -> None:
         """Hear that a run starts, or goes on."""
@@ -80,7 +68,27 @@ class Watcher(Protocol):
         """Hear that the run is over; `progress` has the weights to keep, also after an interrupt."""
 
 
-@dataclass
+@dataclass(frozen=True)
+class Told:
+    """Who is asked and told between two epochs.
+
+    Attributes
+    ----------
+    validate : callable or None
+        Called after each epoch with the program; returns values for the history, of which ``"val_score"`` or else the
+        negative ``"val_loss"`` is the score.
+    watchers : sequence of Watcher
+        They are told of each epoch, and may stop training.
+    keeper : Keeper or None
+        Writes the state at the end of an epoch down, when it is due.
+    """
+
+    validate: Callable[[Program], dict[str, float]] | None = None
+    watchers: Sequence[Watcher] = ()
+    keeper: Keeper | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
     """How to train.
 
@@ -89,7 +97,7 @@ class Plan:
     epochs : int
         Epoch after which the run ends, counted from its very start.
     batch_size : int
-        Rows per step.
+        Samples per step.
     seed : int
         Seed of initial weights and dropout masks.
     learning_rate : float
@@ -204,34 +212,21 @@ class Progress:
         return score > self.best_score
 
 
-def train(
-    program: Program,
-    data: Rows,
-    plan: Plan,
-    progress: Progress,
-    validate: Callable[[Program], dict[str, float]] | None = None,
-    watchers: Sequence[Watcher] = (),
-    checkpoints: Keeper | None = None,
-) -> None:
+def train(program: Program, data: Epochs, plan: Plan, progress: Progress, told: Told = Told()) -> None:
     """Train; `progress` ends with the weights to keep, also when an interrupt is raised.
 
     Parameters
     ----------
     program : Program
         Lent by the pool, reset or loaded by the caller.
-    data : Data or other Rows
-        Training rows.
+    data : Epochs
+        Training samples.
     plan : Plan
         How to train.
     progress : Progress
         Where the run stands; changed in place.
-    validate : callable, default=None
-        Called after each epoch; returns values for the history, of which ``"val_score"`` or else the negative
-        ``"val_loss"`` is the score.
-    watchers : sequence of Watcher, default=()
-        They are told of each epoch, and may stop training.
-    checkpoints : Keeper, default=None
-        Writes the state at the end of an epoch down, when it is due.
+    told : Told, default=Told()
+        Who validates, watches and keeps.
 
     Raises
     ------
@@ -240,60 +235,71 @@ def train(
     KeyboardInterrupt
         If interrupted.
     """
-    left = list(watchers)
+    run = _Run(program, data, plan, progress, told)
     try:
-        _train(program, data, plan, progress, validate, watchers, checkpoints)
-        _finish(program, plan, progress, left)
+        run.train()
+        run.finish()
     except KeyboardInterrupt:
-        _finish(program, plan, progress, left)
+        run.finish()
         raise
 
 
-def _finish(program: Program, plan: Plan, progress: Progress, left: list[Watcher]) -> None:
-    """Take what is to be kept out of the program, and tell the watchers that are left; may be done again."""
-    progress.settle()
-    progress.optimizer_state = program.optimizer_state()
-    if progress.best_weights is not None and plan.stop_early:
-        progress.weights = progress.best_weights
-    else:
-        with program.averaged():
-            progress.weights = program.weights()
-        progress.best_epoch = progress.epoch
-    if not all(np.isfinite(weight).all() for weight in progress.weights):  # the last step can overflow unseen
-        _check_finite(np.nan, "weights", plan.learning_rate, progress)
-    while left:
-        left[0].finish(progress)
-        del left[0]
+class _Run:
+    """One call of `train`."""
 
+    def __init__(self, program: Program, data: Epochs, plan: Plan, progress: Progress, told: Told) -> None:
+        self.program, self.data, self.plan, self.progress, self.told = program, data, plan, progress, told
+        self._sent: list[np.ndarray] = []
+        self._tensors: tuple[Any, ...] = ()
+        self._pace = _Pace()
+        self._unfinished = list(told.watchers)
 
-def _train(
-    program: Program,
-    data: Rows,
-    plan: Plan,
-    progress: Progress,
-    validate: Callable[[Program], dict[str, float]] | None,
-    watchers: Sequence[Watcher],
-    checkpoints: Keeper | None,
-) -> None:
-    sent: list[np.ndarray] = []
-    tensors: tuple[Any, ...] = ()
-    pace = _Pace()
-    for watcher in watchers:
-        watcher.start(progress)
-    ended = progress.ended(plan)
-    while not ended:
-        for watcher in watchers:
-            watcher.begin(progress)
-        *parts, order = data.at(progress.epoch)
-        if not sent or any(part is not old for part, old in zip(parts, sent, strict=True)):
-            sent, tensors = parts, tuple(_on_device(part) for part in parts)
+    def train(self) -> None:
+        """Train epoch by epoch, until the plan or a watcher ends it."""
+        progress, told = self.progress, self.told
+        for watcher in told.watchers:
+            watcher.start(progress)
+        ended = progress.ended(self.plan)
+        while not ended:
+            for watcher in told.watchers:
+                watcher.begin(progress)
+            self._train_epoch()
+            stops = [watcher.end(progress) for watcher in told.watchers]  # all of them hear of the epoch
+            ended = any(stops) or progress.ended(self.plan)
+            if told.keeper is not None and told.keeper.is_due(ended):
+                progress.weights, progress.optimizer_state = self.program.weights(), self.program.optimizer_state()
+                told.keeper.write(progress, ended)
+
+    def finish(self) -> None:
+        """Take what is to be kept out of the program, and tell the watchers that are left; may be done again."""
+        progress, program = self.progress, self.program
+        progress.settle()
+        progress.optimizer_state = program.optimizer_state()
+        if progress.best_weights is not None and self.plan.stop_early:
+            progress.weights = progress.best_weights
+        else:
+            with program.averaged():
+                progress.weights = program.weights()
+            progress.best_epoch = progress.epoch
+        if not all(np.isfinite(weight).all() for weight in progress.weights):  # the last step can overflow unseen
+            self._check_finite(np.nan, "weights", self.plan.learning_rate)
+        while self._unfinished:
+            self._unfinished[0].finish(progress)
+            del self._unfinished[0]
+
+    def _train_epoch(self) -> None:
+        """Train one epoch, validate, and take note of both."""
+        plan, progress, program = self.plan, self.progress, self.program
+        *parts, order = self.data.at(progress.epoch)
+        if not self._sent or any(part is not old for part, old in zip(parts, self._sent, strict=True)):
+            self._sent, self._tensors = parts, tuple(_on_device(part) for part in parts)
         rates = _rates(plan, progress, -(-len(order) // plan.batch_size), plan.horizon or plan.epochs)
-        loss = _run_epoch(program, tensors, order, rates, plan, progress, pace)
+        loss = self._run_steps(order, rates)
         values = {"loss": loss, "learning_rate": float(rates[0])}
         with program.averaged():
-            if validate is not None:
-                values |= validate(program)
-                _check_finite(values["val_loss"], "validation loss", rates[-1], progress)
+            if self.told.validate is not None:
+                values |= self.told.validate(program)
+                self._check_finite(values["val_loss"], "validation loss", rates[-1])
             progress.epoch += 1
             progress.step += len(rates)
             progress.record(**values)
@@ -303,11 +309,35 @@ def _train(
                 weights = program.weights() if plan.stop_early else None
                 # Together, for an interrupt comes between two calls.
                 progress.best_score, progress.best_epoch, progress.best_weights = score, progress.epoch, weights
-        stops = [watcher.end(progress) for watcher in watchers]  # all of them hear of the epoch
-        ended = any(stops) or progress.ended(plan)
-        if checkpoints is not None and checkpoints.is_due(ended):
-            progress.weights, progress.optimizer_state = program.weights(), program.optimizer_state()
-            checkpoints.write(progress, ended)
+
+    def _run_steps(self, order: np.ndarray, rates: np.ndarray) -> float:
+        """Run the steps of an epoch, in calls of the graph of about a second, and return the mean loss."""
+        tf, _ = start_tensorflow()
+        dtype = self.program.topology.dtype
+        inputs = {
+            "order": tf.constant(order, tf.int32),
+            "batch_size": tf.constant(min(self.plan.batch_size, len(order)), tf.int32),
+            "rates": tf.constant(rates, dtype),
+            "seed": tf.constant(self.plan.seed, tf.int32),
+            "clock": tf.constant(self.progress.step, tf.int32),
+            **{name: tf.constant(value, dtype) for name, value in self.plan.strengths.items()},
+        }
+        total, first = tf.constant(0.0, tf.float64), 0
+        while first < len(rates):
+            last = min(len(rates), first + self._pace.steps)
+            with self._pace.measure(last - first):
+                total = self.program.steps(self._tensors, inputs, first, last, total)
+                self._check_finite(float(total), "loss", rates[last - 1])
+            first = last
+        return float(total) / len(order)
+
+    def _check_finite(self, value: float, what: str, rate: float) -> None:
+        if not np.isfinite(value):
+            raise FloatingPointError(
+                f"Training diverged: the {what} became {value} in epoch {self.progress.epoch + 1} at learning rate "
+                f"{rate:g}. Try a lower learning_rate (a tenth), clipnorm=1.0, and inputs scaled to about unit "
+                "variance, e.g. with StandardScaler."
+            )
 
 
 def _on_device(values: np.ndarray) -> Any:
@@ -320,36 +350,6 @@ def _on_device(values: np.ndarray) -> Any:
     aligned = memory[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
     aligned[...] = values
     return tf.experimental.dlpack.from_dlpack(aligned.__dlpack__())
-
-
-def _run_epoch(
-    program: Program,
-    tensors: tuple[Any, ...],
-    order: np.ndarray,
-    rates: np.ndarray,
-    plan: Plan,
-    progress: Progress,
-    pace: "_Pace",
-) -> float:
-    """Train one epoch, in calls of the graph of about a second, and return the mean loss of its rows."""
-    tf, _ = start_tensorflow()
-    dtype = program.topology.dtype
-    inputs = {
-        "order": tf.constant(order, tf.int32),
-        "batch_size": tf.constant(min(plan.batch_size, len(order)), tf.int32),
-        "rates": tf.constant(rates, dtype),
-        "seed": tf.constant(plan.seed, tf.int32),
-        "clock": tf.constant(progress.step, tf.int32),
-        **{name: tf.constant(value, dtype) for name, value in plan.strengths.items()},
-    }
-    total, first = tf.constant(0.0, tf.float64), 0
-    while first < len(rates):
-        last = min(len(rates), first + pace.steps)
-        with pace.measure(last - first):
-            total = program.steps(tensors, inputs, first, last, total)
-            _check_finite(float(total), "loss", rates[last - 1], progress)
-        first = last
-    return float(total) / len(order)
 
 
 class _Pace:
@@ -395,12 +395,3 @@ def _rates(plan: Plan, progress: Progress, n_steps: int, end: int) -> np.ndarray
 def _cosine(first: float, last: float, done: np.ndarray) -> np.ndarray:
     """Go from one value to another along half a cosine."""
     return last + (first - last) * 0.5 * (1 + np.cos(np.pi * done))
-
-
-def _check_finite(value: float, what: str, rate: float, progress: Progress) -> None:
-    if not np.isfinite(value):
-        raise FloatingPointError(
-            f"Training diverged: the {what} became {value} in epoch {progress.epoch + 1} at learning rate {rate:g}. "
-            "Try a lower learning_rate (a tenth), clipnorm=1.0, and inputs scaled to about unit variance, e.g. with "
-            "StandardScaler."
-        )

@@ -7,9 +7,11 @@ that has promised more memory than it has kills the process, so what is known in
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from math import floor, inf, log10
+from dataclasses import dataclass, replace
+from math import floor, inf, log10, prod
 from pathlib import Path
+
+import numpy as np
 
 __all__ = ["Need", "free_addresses", "free_bytes", "is_out_of_memory"]
 
@@ -23,7 +25,7 @@ _TOLD = re.compile(r"OOM when allocating tensor with shape\[[\d,]*\] and type \w
 _largest_step = 0
 
 
-@dataclass
+@dataclass(frozen=True)
 class Need:
     """What a fit, or a prediction, takes of the memory, as far as it is known.
 
@@ -31,43 +33,51 @@ class Need:
     ----------
     what : str
         "fit" or "prediction".
-    n_rows : int
-        Rows of X.
-    sent_row_bytes : int
-        Bytes of a row as the network takes it.
-    converted_row_bytes : int
+    n_samples : int
+        Samples in X.
+    sent_bytes : int
+        Bytes of a sample as the network takes it.
+    converted_bytes : int
         Bytes of its copy in another type; 0 if it has the right one.
     batch_size : int
-        Rows of a training step.
-    step_row_bytes : int
-        Bytes that a step takes for each of its rows; 0 while the network is not built. What the layers put out has to
-        be there for the gradient; a step was measured to take 0.55 (deep residual networks) to 1.03 times as much.
+        Samples of a training step.
+    step_bytes : int
+        Bytes that a step takes for each of its samples; 0 while the network is not built. The outputs of the layers
+        have to be there for the gradient; a step was measured to take 0.55 (deep residual networks) to 1.03 times as
+        much.
     gradient_bytes : int
         Bytes of the gradient.
     """
 
     what: str
-    n_rows: int
-    sent_row_bytes: int
-    converted_row_bytes: int = 0
+    n_samples: int
+    sent_bytes: int
+    converted_bytes: int = 0
     batch_size: int = 0
-    step_row_bytes: int = 0
+    step_bytes: int = 0
     gradient_bytes: int = 0
 
-    def __post_init__(self) -> None:
-        self._free: float = 0  # bytes, when it was last looked
+    @classmethod
+    def of(cls, what: str, X: np.ndarray, dtype: str, batch_size: int = 0) -> "Need":
+        """Return what is known before a network is built, of samples that it takes as `dtype`, or ``uint8`` as is."""
+        sent = prod(X.shape[1:]) * np.dtype("uint8" if X.dtype == np.uint8 else dtype).itemsize
+        return cls(what, len(X), sent, 0 if X.dtype in (np.uint8, dtype) else sent, batch_size)
 
-    def check_rows(self) -> None:
-        """Refuse rows of which the copies do not fit."""
-        self._check(self._rows, 0)
+    def with_step(self, step_bytes: int, gradient_bytes: int) -> "Need":
+        """Return what is known once the network is built."""
+        return replace(self, step_bytes=step_bytes, gradient_bytes=gradient_bytes)
+
+    def check_copies(self) -> None:
+        """Refuse samples whose copies do not fit."""
+        self._check(self._copies, 0)
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Refuse steps that do not fit beside the rows, else train inside this block."""
+        """Refuse steps that do not fit beside the samples, else train inside this block."""
         global _largest_step
         new = self._step - _largest_step
         if new > CHECKED_BYTES:
-            self._check(self.n_rows * self.sent_row_bytes, new)
+            self._check(self.n_samples * self.sent_bytes, new)
         yield
         _largest_step = max(_largest_step, self._step)
 
@@ -82,54 +92,50 @@ class Need:
                 raise
             found = _TOLD.search(cause)
             told = found[0] if found else cause.split("\n")[0]
-            self._free = self._free or min(free_bytes(), free_addresses())
-            raise MemoryError(self._message("ran out of memory", f" ({told})" if told else "")) from error
+            free = min(free_bytes(), free_addresses())
+            raise MemoryError(self._message("ran out of memory", free, f" ({told})" if told else "")) from error
 
-    def _check(self, rows: int, step: int) -> None:
-        if rows + step > CHECKED_BYTES:
-            self._free = free_bytes()
-            addresses = free_addresses()
-            if rows + step > self._free or rows + ADDRESSES * step > addresses:
-                self._free = min(self._free, addresses)
-                raise MemoryError(self._message("would run out of memory"))
+    def _check(self, copies: int, step: int) -> None:
+        if copies + step > CHECKED_BYTES:
+            free, addresses = free_bytes(), free_addresses()
+            if copies + step > free or copies + ADDRESSES * step > addresses:
+                raise MemoryError(self._message("would run out of memory", min(free, addresses)))
 
     @property
-    def _row_bytes(self) -> int:
-        return self.sent_row_bytes + self.converted_row_bytes
-
-    @property
-    def _rows(self) -> int:
-        return self.n_rows * self._row_bytes
+    def _copies(self) -> int:
+        return self.n_samples * (self.sent_bytes + self.converted_bytes)
 
     @property
     def _step(self) -> int:
-        return min(self.batch_size, self.n_rows) * self.step_row_bytes + self.gradient_bytes
+        return min(self.batch_size, self.n_samples) * self.step_bytes + self.gradient_bytes
 
-    def _message(self, happened: str, cause: str = "") -> str:
-        parts = [f"{_size(self._rows)} for copies of {self.n_rows:,} rows"] if self._rows else []
-        if self.step_row_bytes:
-            parts.append(f"{_size(self._step)} for steps of {min(self.batch_size, self.n_rows):,} rows")
+    def _message(self, happened: str, free: float, cause: str = "") -> str:
+        parts = [f"{_size(self._copies)} for copies of {self.n_samples:,} samples"] if self._copies else []
+        if self.step_bytes:
+            parts.append(f"{_size(self._step)} for steps of {min(self.batch_size, self.n_samples):,} samples")
         needs = f" It needs about {' and '.join(parts)}" if parts else ""
         if needs:
-            needs += f"; {_size(self._free)} are free." if self._free < inf else "."
-        return f"The {self.what} {happened}{cause}.{needs} What would fit: {self._what_fits()}."
+            needs += f"; {_size(free)} are free." if free < inf else "."
+        return f"The {self.what} {happened}{cause}.{needs} What would fit: {self._what_fits(free)}."
 
-    def _what_fits(self) -> str:
-        """Suggest what takes half of what is free: fewer rows, or a smaller batch where that is enough."""
+    def _what_fits(self, free: float) -> str:
+        """Suggest what takes part of what is free: fewer samples, or a smaller batch where that is enough."""
+        fitting = SHARE * free / max(1, self.sent_bytes + self.converted_bytes)
         if self.what == "prediction":
-            n_rows = min(SHARE * self._free / self._row_bytes, self.n_rows / 2)
-            return f"fewer rows at once, such as {max(1, _round_down(n_rows)):,}"
-        room = SHARE * (self._free - self._rows) - self.gradient_bytes
-        if 0 < self.step_row_bytes <= room < self._step - self.gradient_bytes:
-            return f"batch_size={_round_down(room / self.step_row_bytes)}"
-        if 0 < SHARE * self._free < self._rows:
-            n_rows = _round_down(SHARE * self._free / self._row_bytes)
-            return f"{n_rows:,} rows at once, and the others by partial_fit; uint8 takes a quarter of float32"
+            return f"fewer samples at once, such as {max(1, _round_down(min(fitting, self.n_samples / 2))):,}"
+        room = SHARE * (free - self._copies) - self.gradient_bytes
+        if 0 < self.step_bytes <= room < self._step - self.gradient_bytes:
+            return f"batch_size={_round_down(room / self.step_bytes)}"
+        if 0 < fitting < self.n_samples:
+            return (
+                f"{_round_down(fitting):,} samples at once, and the others by partial_fit; uint8 takes a quarter of "
+                "float32"
+            )
         if self._step > room:
             return "a smaller network"
         return (
-            "a smaller network, or fewer rows at once. By this estimate there is enough, so the weights of a large "
-            "network, rows that a sampler makes, or other processes have taken it"
+            "a smaller network, or fewer samples at once. By this estimate there is enough, so the weights of a large "
+            "network, samples that a sampler makes, or other processes have taken it"
         )
 
 

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from threading import Lock
 from weakref import WeakValueDictionary
 
+import numpy as np
+
 from skcnn._engine.blueprint import BUILDING, Blueprint, Topology
 from skcnn._engine.program import Program
 
@@ -36,18 +38,20 @@ class Pool:
         return len(self._idle)
 
     @contextmanager
-    def lend(self, topology: Topology, owner: object = None) -> Iterator[Program]:
+    def lend(self, topology: Topology, weights: list[np.ndarray] | None = None) -> Iterator[Program]:
         """Lend a program of `topology` for the length of a ``with`` block, building it if none is idle.
 
         Parameters
         ----------
         topology : Topology
             What the program must compute.
-        owner : object, default=None
-            A program that holds this owner's weights is preferred.
+        weights : list of ndarray, default=None
+            What the program is to hold. One that holds them already is preferred, and loads nothing.
         """
-        program = self._take(topology, owner) or self._build(topology)
+        program = self._take(topology, weights) or self._build(topology)
         try:
+            if weights is not None:
+                program.load_weights(weights)
             yield program
         finally:
             with self._lock:
@@ -63,13 +67,13 @@ class Pool:
             self._blueprints[topology] = program.blueprint
             return program
 
-    def _take(self, topology: Topology, owner: object) -> Program | None:
+    def _take(self, topology: Topology, weights: object) -> Program | None:
         with self._lock:
             fitting = [program for program in self._idle if program.topology == topology]
             if not fitting:
                 return None
-            own = [program for program in fitting if owner is not None and program.owner is owner]
-            program = (own or fitting)[-1]
+            holding = [program for program in fitting if weights is not None and program.loaded is weights]
+            program = (holding or fitting)[-1]
             self._idle.remove(program)
             return program
 

@@ -11,15 +11,15 @@ from skcnn._engine.threads import start_tensorflow
 
 __all__ = ["Program"]
 
-# Rows per call of the prediction graph. A row's result depends on the shape of its batch alone, and TensorFlow's
-# kernels agree to the bit from 2 rows upwards, so rows are padded to the smallest size that holds them.
+# Samples per call of the prediction graph. A sample's result depends on the shape of its batch alone, and TensorFlow's
+# kernels agree to the bit from 2 samples upwards, so batches are padded to the smallest size that holds them.
 CHUNKS = (8, 64, 256)
 CHUNK_BYTES = 256 * 2**20  # bound on the largest activation of one chunk
 BLOCK_BYTES = 64 * 2**20  # bound on the input handed to TensorFlow at once while predicting
 
 
 class Program:
-    """Weights, slots and seeds of a network. Lent by the pool to one fit at a time; `reset` or `load_weights` first.
+    """Weights, slots and seeds of a network, lent by the pool to one fit at a time; `reset` or `load_weights` first.
 
     Parameters
     ----------
@@ -32,19 +32,20 @@ class Program:
     def __init__(self, topology: Topology, blueprint: Blueprint | None = None) -> None:
         self.topology = topology
         self.blueprint = blueprint or Blueprint(topology)
-        self.owner: object = None  # whose weights are loaded, so that predicting twice loads them once
+        self.loaded: object = None  # the list of weights that is loaded, so that predicting twice loads it once
         self._variables = self.blueprint.copy_of_variables() if blueprint else self.blueprint.variables
         n_weights, n_slots = self.blueprint.n_weights, self.blueprint.n_slots
         self._weights = self._variables[:n_weights]
         self._slots = self._variables[n_weights : n_weights + n_slots]
         self._seeds = self._variables[n_weights + n_slots :]
-        bytes_per_row = self.blueprint.largest_activation
-        self._chunks = [size for size in CHUNKS if size * bytes_per_row <= CHUNK_BYTES] or [CHUNKS[0]]
+        bytes_per_sample = self.blueprint.largest_activation
+        self._chunks = [size for size in CHUNKS if size * bytes_per_sample <= CHUNK_BYTES] or [CHUNKS[0]]
 
     # State ------------------------------------------------------------------------------------------------------
 
     def reset(self, seed: int) -> None:
-        """Start anew: weights drawn from `seed`, slots zero, nothing left of an earlier fit."""
+        """Start again: weights drawn from `seed`, slots zero, nothing left of an earlier fit."""
+        self.loaded = None  # first, for an interrupt may come between any two assignments
         blueprint = self.blueprint
         for variable, value in zip(self._variables, blueprint.initial, strict=True):
             variable.assign(value)
@@ -59,22 +60,24 @@ class Program:
             self._seeds, blueprint.seeds, sequence[len(blueprint.random) :].tolist(), strict=True
         ):
             variable.assign([drawn, 0] if first is None else first)
-        self.owner = None
 
     def set_units(self, mean: np.ndarray, scale: np.ndarray) -> None:
-        """Set what rows are standardised with."""
+        """Set what samples are standardised with."""
         for variable, value in zip(self._weights[-2:], (mean, scale), strict=True):
             variable.assign(value)
 
     def weights(self) -> list[np.ndarray]:
-        """Copy the weights out, in the order of ``model.weights``; then mean and scale, if rows are standardised."""
+        """Copy the weights out, in the order of ``model.weights``; then mean and scale, if samples are standardised."""
         return [weight.numpy() for weight in self._weights]
 
     def load_weights(self, weights: list[np.ndarray]) -> None:
-        """Load weights; the slots stay."""
+        """Load weights, unless it is this very list that is loaded; the slots stay."""
+        if self.loaded is weights:
+            return
+        self.loaded = None
         for variable, value in zip(self._weights, weights, strict=True):
             variable.assign(value)
-        self.owner = None
+        self.loaded = weights
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -89,9 +92,9 @@ class Program:
             yield
             return
         last = [self._weights[i].numpy() for i in indices]
+        self.loaded = None
         for i, value in zip(indices, values[:-1], strict=True):
             self._weights[i].assign(value / values[-1])
-        self.owner = None
         try:
             yield
         finally:
@@ -115,9 +118,9 @@ class Program:
         Parameters
         ----------
         data : tuple of tensors
-            Rows, targets and row weights, all of the data set.
+            Samples, their targets and their weights, all of the data set.
         inputs : dict of tensors
-            ``order``, the indices of the epoch's rows; ``batch_size``; ``rates``, the learning rate of each step;
+            ``order``, the indices of the epoch's samples; ``batch_size``; ``rates``, the learning rate of each step;
             ``seed``; ``clock``, the steps done before this epoch; and the strengths that are on.
         first, last : int
             Steps to run.
@@ -127,23 +130,23 @@ class Program:
         Returns
         -------
         float64 tensor
-            `total` plus the losses of the rows of these steps.
+            `total` plus the losses of the samples of these steps.
         """
         tf, _ = start_tensorflow()
-        self.owner = None
+        self.loaded = None
         graph = self.blueprint.steps(data, inputs)
         return graph(self._variables, data, inputs, tf.constant(first, tf.int32), tf.constant(last, tf.int32), total)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """Return the outputs of the network for rows of shape ``input_shape``, ``(n, n_outputs)``."""
+        """Return the outputs of the network for samples of shape ``input_shape``, ``(n, n_outputs)``."""
         tf, _ = start_tensorflow()
         graph = self.blueprint.predict(X.dtype)
         out = np.empty((len(X), self.topology.n_outputs), self.topology.dtype)
         full = self._chunks[-1]
-        rows_at_once = max(1, BLOCK_BYTES // max(1, X[:1].nbytes * full)) * full
+        at_once = max(1, BLOCK_BYTES // max(1, X[:1].nbytes * full)) * full
         whole = len(X) // full * full
-        for start in range(0, whole, rows_at_once):
-            stop = min(start + rows_at_once, whole)
+        for start in range(0, whole, at_once):
+            stop = min(start + at_once, whole)
             out[start:stop] = graph(self._variables, tf.constant(X[start:stop]), tf.constant(full, tf.int32)).numpy()
         if whole < len(X):
             rest = X[whole:]

@@ -1,9 +1,10 @@
-"""`BaseCNN`: the fit that classifier and regressor share, read top-down in `_fit`."""
+"""`BaseCNN`: the fit that classifier and regressor share: validate, decide, split, weigh, build, train, record."""
 
 import copy
 import math
 import os
 from contextlib import nullcontext
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -14,26 +15,27 @@ from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skcnn._engine.blueprint import Topology, building
+from skcnn._engine.blueprint import Topology
 from skcnn._engine.checkpoints import memory_folder
 from skcnn._engine.fingerprint import object_key
 from skcnn._engine.greetings import quiet_start
-from skcnn._engine.loop import Progress
+from skcnn._engine.loop import Plan
 from skcnn._engine.memory import Need
-from skcnn._engine.pool import pool
-from skcnn._engine.program import Program
-from skcnn._engine.threads import start_for, start_tensorflow
-from skcnn._fit.fitting import Fit, HeldOut
-from skcnn._fit.keras_callbacks import check_copyable, copy_callbacks
-from skcnn._fit.splitting import inner_split, labels_to_stratify
-from skcnn._fit.weights import check_row_weights
-from skcnn._sklearn.callback_tasks import CallbackSupportMixin, FitTasks, shows_bars
+from skcnn._engine.threads import start_for
+from skcnn._fit.balancing import Balancing
+from skcnn._fit.fitted import Fitted
+from skcnn._fit.keras_callbacks import check_copyable
+from skcnn._fit.recipe import Recipe
+from skcnn._fit.run import Run
+from skcnn._fit.samples import Layout, Samples, as_inputs
+from skcnn._fit.targets import Target
+from skcnn._fit.weights import check_sample_weight
+from skcnn._sklearn.callback_tasks import CallbackSupportMixin, FitTasks, follows_epochs, shows_bars
 from skcnn._sklearn.checks import (
     KnownArguments,
-    as_rows,
     check_groups,
     check_X,
-    check_X_y,
+    check_y,
     naming,
     nearest,
     resolve_input_shape,
@@ -58,7 +60,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
     # Keras builds the network again from its description when it predicts.
     _noted = ("skcnn", "keras")
     # With early_stopping="auto", as in scikit-learn's HistGradientBoostingClassifier.
-    AUTO_EARLY_STOPPING_ROWS = 10_000
+    AUTO_EARLY_STOPPING_SAMPLES = 10_000
     # Any rate in (0, 1) stands for "is on" while a network is built: the rates themselves are inputs of each step.
     DROPOUT_ON = 0.5
     DROPOUTS = ("dropout", "spatial_dropout", "stochastic_depth")
@@ -199,125 +201,68 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         KeyboardInterrupt
             If interrupted; the estimator is then fitted with the best weights so far.
         """
-        if self.refit_full and self.warm_start:
-            raise ValueError(
-                "refit_full=True and warm_start=True do not go together: after training on all rows, no row is left to "
-                "validate on when training goes on. Leave one of them out."
-            )
-        resume = self.warm_start and self.__sklearn_is_fitted__()
-        given = X
-        X, y = check_X_y(self, X, y, reset=not resume, numeric=self._numeric_target)
-        held_out = self._check_validation_data(X_val, y_val, sample_weight_val)
-        groups = check_groups(groups, len(X))
-        stop_early = self._stops_early(len(X), held_out is not None)
-        trainings = 2 if self.refit_full and stop_early and held_out is None else 1
-        tasks = FitTasks(self, given, y, sample_weight, self.epochs, trainings)
-        need = self._need("fit", X)
-        with need.explained():
-            self._fit(
-                X,
-                y,
-                sample_weight,
-                groups,
-                held_out,
-                need,
-                epochs=self.epochs,
-                stop_early=stop_early,
-                resume=resume,
-                keep_optimizer=self.warm_start,
-                tasks=tasks,
-            )
+        earlier = self._fitted if self.warm_start and self.__sklearn_is_fitted__() else None
+        samples = self._check_samples(X, y, sample_weight, groups, earlier)
+        with samples.need.explained():
+            held_out = self._check_validation_samples(samples, X_val, y_val, sample_weight_val)
+            recipe = self._recipe(samples, held_out, earlier)
+            trainings = 2 if recipe.refits else 1
+            tasks = FitTasks(self, X, samples.y, samples.weight, self.epochs, trainings)
+            self._train(recipe, samples, held_out, tasks)
         tasks.end()
         return self
 
-    def _fit(
-        self,
-        X: np.ndarray,
-        y: np.ndarray,
-        sample_weight: Any,
-        groups: np.ndarray | None,
-        held_out: HeldOut | None,
-        need: Need,
-        *,
-        epochs: int,
-        stop_early: bool,
-        resume: bool,
-        keep_optimizer: bool,
-        classes: Any = None,
-        tasks: FitTasks | None = None,
+    def _train(
+        self, recipe: Recipe, samples: Samples, held_out: Samples | None = None, tasks: FitTasks | None = None
     ) -> None:
-        """Validate, split, weigh, build, train, record."""
-        self._check_values()
-        need.check_rows()
-        strengths = self._strengths()
-        memory_folder(self.memory)  # refuses a file
-        weight = check_row_weights(sample_weight, len(X))
-        kept = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
-        with naming("y"):
-            target = self._target if resume else self._make_target(y, weight, classes)
-            target.encode(y)  # refuses what does not fit, such as other labels than at first
-        self._check_balancing(target)
-        wanted = self._wanted_shares(target)
-        input_shape = resolve_input_shape(self.input_shape, self._row_shape)
-        X_rows = as_rows(X, input_shape, self.dtype)
-        with quiet_start() if shows_bars(self) else nullcontext():  # its greetings would tear the bars
-            start_for(math.prod(input_shape[:-1]))
-        seed = self._seed if resume else int(check_random_state(self.random_state).randint(2**31 - 1))
-        rows, splits = kept, stop_early and held_out is None
-        if splits:
-            rows, val = self._inner_split(X_rows, target.encode(y), kept, groups, seed)
-            held_out = HeldOut(X[val], y[val], None if weight is None else weight[val])
-
-        topology = self._topology_for(target, input_shape, strengths)
-        resumed = self._progress if resume else None
-        fit = Fit(self, target, topology, strengths, seed, wanted, resumed, tasks, copy_callbacks(self.callbacks), need)
-        fit.set_rows(X_rows, y, weight, rows)
+        """Split, weigh, build, train, record; an interrupt leaves what has been trained so far."""
+        training, held_out = recipe.split(samples, held_out)
+        run = Run(self, recipe, tasks)
         try:
-            fit.train(epochs, stop_early, held_out)
-            self._take(fit, keep_optimizer)
+            run.train(training, held_out)
+            self._become(run.fitted)
+            if recipe.refits:
+                run.refit(samples)
+                self._become(run.fitted)
         except KeyboardInterrupt:
-            if fit.reached.weights:
-                self._take(fit, keep_optimizer)
+            self._become(run.fitted)
             raise
-        if splits and self.refit_full:  # an interrupt of it leaves what the first training has come to
-            fit.set_rows(X_rows, y, weight, kept)
-            fit.train_again(epochs)
-            try:
-                self._take(fit, keep_optimizer)
-            except KeyboardInterrupt:
-                self._take(fit, keep_optimizer)
-                raise
 
-    def _take(self, fit: Fit, keep_optimizer: bool) -> None:
-        """Become what a fit has come to; may be done again."""
-        fit.become(self)
-        self._record(fit.reached, keep_optimizer=keep_optimizer)
-        self.callbacks_ = list(fit.callbacks)
-
-    def _fit_one_epoch(self, X: np.ndarray, y: np.ndarray, weight: Any, resume: bool, classes: Any = None) -> Self:
-        need = self._need("fit", X)
-        how = {"epochs": 1, "stop_early": False, "resume": resume, "keep_optimizer": True, "classes": classes}
-        with need.explained():
-            self._fit(X, y, weight, None, None, need, **how)
+    def _train_one_epoch(self, samples: Samples, earlier: Fitted | None) -> Self:
+        with samples.need.explained():
+            self._train(self._recipe(samples, None, earlier).for_one_epoch(), samples)
         return self
 
-    def _need(self, what: str, X: np.ndarray) -> Need:
-        """Return what memory a fit on these rows, or a prediction for them, takes as far as it is known yet."""
-        dtype = np.dtype(np.uint8 if X.dtype == np.uint8 else self.dtype)
-        sent = math.prod(X.shape[1:]) * dtype.itemsize
-        batch_size = int(self.batch_size) if what == "fit" else 0
-        return Need(what, len(X), sent, 0 if X.dtype == dtype else sent, batch_size)
+    # Validate ---------------------------------------------------------------------------------------------------
 
-    def _check_one_epoch(self) -> None:
-        if self.early_stopping is True:
-            raise ValueError("partial_fit trains one epoch on what it is given; set early_stopping to 'auto' or False.")
-        if self.callbacks:
-            raise ValueError(
-                "partial_fit trains one epoch on what it is given and calls no callbacks; set callbacks to None and do "
-                "between two calls what they would do."
-            )
+    def _check_samples(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any, earlier: Fitted | None, classes: Any = None
+    ) -> Samples:
+        """Check what is to be trained on, as what an earlier fit was trained on if there is one."""
+        self._check_values()
+        X, layout = self._check_layout(X, earlier)
+        y = check_y(self, y, len(X), numeric=self._numeric_target)
+        weight = check_sample_weight(sample_weight, len(X))
+        groups = check_groups(groups, len(X))
+        with naming("y"):
+            target = earlier.target if earlier else self._make_target(y, classes)
+            encoded = target.encode(y)
+        need = Need.of("fit", X, self.dtype, int(self.batch_size))
+        with need.explained():
+            need.check_copies()
+            inputs = as_inputs(X, layout.input_shape, self.dtype)
+        rows = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
+        return Samples(inputs, y, encoded, target, weight, groups, rows, layout, need)
 
-    def _check_validation_data(self, X_val: Any, y_val: Any, sample_weight_val: Any) -> HeldOut | None:
+    def _check_layout(self, X: Any, earlier: Fitted | None) -> tuple[np.ndarray, Layout]:
+        seen: Any = copy.copy(self)  # scikit-learn's check writes what it sees into its estimator
+        X = check_X(seen, X, sample_shape=earlier.layout.sample_shape if earlier else None)
+        input_shape = resolve_input_shape(self.input_shape, X.shape[1:])
+        return X, Layout(X.shape[1:], input_shape, seen.n_features_in_, getattr(seen, "feature_names_in_", None))
+
+    def _check_validation_samples(
+        self, samples: Samples, X_val: Any, y_val: Any, sample_weight_val: Any
+    ) -> Samples | None:
         if X_val is None and y_val is None:
             if sample_weight_val is not None:
                 raise ValueError("sample_weight_val is given without X_val and y_val; give all three.")
@@ -330,26 +275,69 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
                 "X_val and y_val are given with early_stopping=False, which would not use them. Set early_stopping to "
                 "'auto' or True, or leave them out."
             )
-        X_val, y_val = check_X_y(
-            self, X_val, y_val, reset=False, numeric=self._numeric_target, names=("X_val", "y_val")
-        )
-        return HeldOut(X_val, y_val, check_row_weights(sample_weight_val, len(X_val), "sample_weight_val"))
+        seen = self._as_seen(samples.layout)
+        X = check_X(seen, X_val, sample_shape=samples.layout.sample_shape, name="X_val")
+        y = check_y(self, y_val, len(X), numeric=self._numeric_target, name="y_val")
+        weight = check_sample_weight(sample_weight_val, len(X), "sample_weight_val")
+        with naming("y_val"):
+            encoded = samples.target.encode(y, "y_val")
+        inputs = as_inputs(X, samples.layout.input_shape, self.dtype, "X_val")
+        rows = np.arange(len(X))
+        return replace(samples, X=inputs, y=y, encoded=encoded, weight=weight, groups=None, rows=rows)
 
-    def _stops_early(self, n_rows: int, validation_given: bool) -> bool:
+    def _check_one_epoch(self) -> None:
+        if self.early_stopping is True:
+            raise ValueError("partial_fit trains one epoch on what it is given; set early_stopping to 'auto' or False.")
+        if self.callbacks:
+            raise ValueError(
+                "partial_fit trains one epoch on what it is given and calls no callbacks; set callbacks to None and do "
+                "between two calls what they would do."
+            )
+
+    # Decide -----------------------------------------------------------------------------------------------------
+
+    def _recipe(self, samples: Samples, held_out: Samples | None, earlier: Fitted | None) -> Recipe:
+        """Return all that parameters and data decide before training."""
+        if self.refit_full and self.warm_start:
+            raise ValueError(
+                "refit_full=True and warm_start=True do not go together: after training on all samples, none is left "
+                "to validate on when training goes on. Leave one of them out."
+            )
+        strengths = self._strengths()
+        balancing = self._balancing(samples.target)
+        memory = memory_folder(self.memory)
+        with quiet_start() if shows_bars(self) else nullcontext():  # its greetings would tear the bars
+            start_for(math.prod(samples.layout.input_shape[:-1]))
+        stops_early = bool(self.early_stopping)
         if self.early_stopping == "auto":
-            return validation_given or n_rows > self.AUTO_EARLY_STOPPING_ROWS
-        return bool(self.early_stopping)
-
-    def _inner_split(
-        self, X: np.ndarray, encoded: np.ndarray, kept: np.ndarray, groups: np.ndarray | None, seed: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        labels = labels_to_stratify(encoded[kept], self.validation_fraction)
-        kept_groups = None if groups is None else groups[kept]
-        rows = X if len(kept) == len(X) else X[kept]
-        train_rows, val_rows = inner_split(
-            rows, labels, self.validation_fraction, kept_groups, seed, classes=not self._numeric_target
+            stops_early = held_out is not None or len(samples.X) > self.AUTO_EARLY_STOPPING_SAMPLES
+        splits = stops_early and held_out is None
+        plan = Plan(
+            epochs=int(self.epochs),
+            batch_size=int(self.batch_size),
+            seed=earlier.seed if earlier else int(check_random_state(self.random_state).randint(2**31 - 1)),
+            learning_rate=float(self.learning_rate),
+            schedule=self.schedule,
+            warmup_epochs=float(self.warmup_epochs),
+            strengths=strengths,
+            patience=int(self.n_iter_no_change),
+            tol=float(self.tol),
+            stop_early=stops_early,
         )
-        return kept[train_rows], kept[val_rows]
+        # What callbacks do is in no fingerprint, and a fit without a seed is like no other.
+        found_again = earlier is None and isinstance(self.random_state, Integral)
+        watched = bool(self.callbacks) or follows_epochs(self)
+        return Recipe(
+            topology=self._topology(samples.target, samples.layout, strengths),
+            plan=plan,
+            balancing=balancing,
+            validation_fraction=self.validation_fraction if splits else 0.0,
+            scoring=self.scoring,
+            refits=self.refit_full and splits,
+            earlier=earlier,
+            keeps_optimizer=self.warm_start,
+            memory=memory if found_again and not watched else None,
+        )
 
     def _strengths(self) -> dict[str, float]:
         """Return the strengths that are on, by the name of their knob; `l2` always is.
@@ -357,11 +345,11 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         A search that has 0 among its values of `l2` then needs one graph, not two, and adding nothing costs little.
         """
         dropouts = [name for name in self.DROPOUTS if getattr(self, name)]
-        if dropouts and not isinstance(resolve_network(self.network), Network):
+        if dropouts and not isinstance(self.network, (str, Network)):
             raise ValueError(
-                f"{dropouts[0]}={getattr(self, dropouts[0])} has no place in an own network function, which decides on "
-                "its layers itself. Put keras.layers.Dropout into the function, or write it as a subclass of "
-                "skcnn.networks.Network."
+                f"{dropouts[0]}={getattr(self, dropouts[0])} has no place in a custom network function, which "
+                "decides on its layers itself. Put keras.layers.Dropout into the function, or write it as a subclass "
+                "of skcnn.networks.Network."
             )
         names = ["l1", *dropouts, "weight_decay", "mixup", "cutmix", "clipnorm", "ema_momentum"]
         names += self._more_strengths()
@@ -372,16 +360,17 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         on = {name: float(getattr(self, name)) for name in names if getattr(self, name)}
         return {"l2": float(self.l2)} | on
 
-    def _topology_for(self, target: Any, input_shape: tuple[int, ...], strengths: dict[str, float]) -> Topology:
-        network = copy.deepcopy(resolve_network(self.network)) if isinstance(self.network, Network) else self.network
-        network = resolve_network(network)
-        rates = {name: self.DROPOUT_ON for name in self.DROPOUTS if name in strengths}
+    def _topology(self, target: Any, layout: Layout, strengths: dict[str, float]) -> Topology:
+        input_shape = layout.input_shape
+        network = self.network
+        network = resolve_network(copy.deepcopy(network) if isinstance(network, Network) else network)
         optimizer = self.optimizer
         if "momentum" in strengths:
             optimizer = "nesterov" if self.nesterovs_momentum else "momentum"
         transformations = check_augmentation(self.augmentation, input_shape)
         if "augmentation_strength" not in strengths:
             transformations = tuple(one for one in transformations if not isinstance(one, str))
+        rates = {name: self.DROPOUT_ON for name in self.DROPOUTS if name in strengths}
         return Topology(
             network=object_key(network),
             input_shape=input_shape,
@@ -396,22 +385,37 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
             build=NetworkBuilder(network, input_shape, target.n_outputs, rates),
         )
 
-    def _record(self, progress: Progress, keep_optimizer: bool) -> None:
-        self._weights = progress.weights
-        self.history_ = progress.history
-        self.n_iter_ = progress.epoch
-        self.best_iter_ = progress.best_epoch
-        progress.best_weights = None
-        if not keep_optimizer:
-            progress.optimizer_state = []
-        self._progress = progress
+    # Record -----------------------------------------------------------------------------------------------------
 
-    # Copies ------------------------------------------------------------------------------------------------------
+    def _become(self, fitted: Fitted | None) -> None:
+        """Take over what is fitted, all of it in one assignment, so that no interrupt or thread sees a part of it."""
+        if fitted is None:
+            return
+        earlier = vars(self).get("_fitted")
+        outdated = earlier.attributes() if earlier else {}
+        kept = {name: value for name, value in vars(self).items() if name not in outdated}
+        self.__dict__ = kept | fitted.attributes() | {"_fitted": fitted}
+
+    def _as(self, fitted: Fitted) -> Self:
+        """Return a copy of the estimator that is fitted so."""
+        copied = copy.copy(self)
+        copied._become(fitted)
+        return copied
+
+    def _as_seen(self, layout: Layout) -> Self:
+        """Return a copy that knows the layout of X, which scikit-learn's check compares with."""
+        seen = copy.copy(self)
+        seen.__dict__.pop("feature_names_in_", None)
+        seen.__dict__.update(layout.attributes())
+        return seen
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_fitted" in vars(self)
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
         if state.get("callbacks_"):  # used ones hold open files and the like
-            return state | {"callbacks_": []}
+            return state | {"callbacks_": [], "_fitted": replace(state["_fitted"], callbacks=())}
         return state
 
     def __sklearn_clone__(self) -> Self:
@@ -423,35 +427,16 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
 
     # Outputs ----------------------------------------------------------------------------------------------------
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_weights")
-
-    def _outputs(self, X: Any) -> np.ndarray:
-        """Return what the network puts out for each row, (n, n_outputs) in float64."""
-        lent: Program | None = self.__dict__.get("_lent")
-        if lent is None:
-            check_is_fitted(self)
-        X = check_X(self, X)
-        with self._need("prediction", X).explained():
-            rows = as_rows(X, self.input_shape_, self._topology.dtype)
-            if lent is not None:  # a scorer predicts while training runs
-                return lent.predict(rows).astype(np.float64) - self._shift
-            with pool.lend(self._topology, owner=self._weights) as program:
-                if program.owner is not self._weights:
-                    program.load_weights(self._weights)
-                    program.owner = self._weights
-                outputs = program.predict(rows)
-        if not np.isfinite(outputs).all():
-            raise ValueError(
-                f"X holds values up to {np.abs(rows).max():g}, at which the network overflows. Expected rows scaled as "
-                "those that it was fitted on."
-            )
-        return outputs.astype(np.float64) - self._shift
+    def _outputs(self, X: Any) -> tuple[Any, np.ndarray]:
+        """Return the fitted target, and what the network puts out for samples, (n, n_outputs) in float64."""
+        check_is_fitted(self)
+        fitted = self._fitted
+        return fitted.target, fitted.outputs(check_X(self, X, sample_shape=fitted.layout.sample_shape))
 
     def to_keras(self) -> Any:
         """Return the fitted network as a Keras model of its own.
 
-        Its inputs have shape ``(n, *input_shape_)``. It puts out logits for a classifier (`decision_function`) and
+        Its inputs have shape ``(n, *input_shape_)``. It returns logits for a classifier (`decision_function`) and
         predictions in the unit of y for a regressor.
 
         Returns
@@ -459,35 +444,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         keras.Model
         """
         check_is_fitted(self)
-        _, keras = start_tensorflow()
-        with building(self._topology.dtype):
-            model = self._topology.build()
-            if any(hasattr(layer, "plain") for layer in model.layers):
-                model = keras.models.clone_model(model, clone_function=self._plain_layer)
-            n_weights = len(model.weights)
-            model.set_weights(self._weights[:n_weights])
-            return self._with_units(model, self._weights[n_weights:])
-
-    def _with_units(self, model: Any, units: list[np.ndarray]) -> Any:
-        """Put what stands before and after the network in the graph into Keras layers of their own."""
-        _, keras = start_tensorflow()
-        inputs = x = keras.Input(self.input_shape_, dtype=self._topology.dtype)
-        if units:  # not keras.layers.Normalization, which takes scales below 1e-7 for 1e-7
-            mean, factor = units[0], 1 / units[1]
-            x = keras.layers.Rescaling(np.ones_like(mean), -mean, name="center")(x)
-            x = keras.layers.Rescaling(factor, np.zeros_like(mean), name="scale")(x)
-        scale, offset = self._output_units()
-        outputs = model(x) if units else model.outputs[0]
-        if scale is not None or np.any(offset):
-            ones = np.ones(self.n_outputs_) if scale is None else scale
-            outputs = keras.layers.Rescaling(ones, np.asarray(offset), name="units")(outputs)
-        return keras.Model(inputs if units else model.inputs[0], outputs)
-
-    def _plain_layer(self, layer: Any) -> Any:
-        """Return Keras' own layer for one of skcnn's, at the fitted strength, and a copy of any other."""
-        if hasattr(layer, "plain"):
-            return layer.plain(self._fitted_strengths)
-        return type(layer).from_config(layer.get_config())
+        return self._fitted.to_keras()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -497,34 +454,16 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
     # What classifier and regressor do differently -----------------------------------------------------------------
 
     _numeric_target = False
-    _shift: Any = 0.0  # what is taken from the outputs to correct them for class shares
 
-    def _more_strengths(self) -> list[str]:
-        return []
-
-    def _make_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> Any:
+    def _make_target(self, y: np.ndarray, classes: Any) -> Target:
         raise NotImplementedError
-
-    def _settle(self, target: Any, y: np.ndarray, weight: np.ndarray | None) -> Any:
-        """Return the target with what it takes from the training rows alone."""
-        return target
 
     def _loss_name(self, target: Any) -> str:
         raise NotImplementedError
 
-    def _check_balancing(self, target: Any) -> None: ...
+    def _balancing(self, target: Any) -> Balancing:
+        """Return how classes are balanced."""
+        return Balancing()
 
-    def _wanted_shares(self, target: Any) -> np.ndarray | None:
-        """Class shares to predict for, if they are given."""
-        return None
-
-    def _class_weights(self, target: Any, encoded: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
-        return None
-
-    def _sampling(self, target: Any) -> dict[str, Any]:
-        """Return how the training rows are resampled, see `skcnn._fit.batches.Batches`."""
-        return {}
-
-    def _output_units(self) -> tuple[np.ndarray | None, Any]:
-        """Scale, if any, and offset of what the network puts out."""
-        return None, -np.asarray(self._shift)
+    def _more_strengths(self) -> list[str]:
+        return []

@@ -1,83 +1,58 @@
 """The inner split that early stopping validates on: stratified, seeded, and honest about groups and duplicates."""
 
-import warnings
-
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from skcnn._fit.batches import row_digests
-from skcnn.exceptions import InnerSplitWarning
+from skcnn._fit.batches import sample_digests
+from skcnn.exceptions import InnerSplitWarning, warn
 
-__all__ = ["inner_split", "labels_to_stratify"]
-
-QUANTILES = 10  # bins of a regression target, fewer if a bin would not reach into the validation part
-
-
-def labels_to_stratify(encoded: np.ndarray, fraction: float) -> np.ndarray:
-    """Return what to hold in equal shares, as a 0/1 matrix (n, n_labels): classes, labels, or bins of a regression.
-
-    Parameters
-    ----------
-    encoded : ndarray
-        Class codes (n,); or 0/1 (n, n_labels); or regression targets (n, n_outputs), of which the first is binned at
-        its quantiles.
-    fraction : float
-        Share of the validation rows.
-    """
-    if encoded.ndim == 2 and np.isin(encoded, (0, 1)).all():
-        return np.hstack([encoded == 0, encoded == 1]) if encoded.shape[1] == 1 else encoded == 1
-    codes = encoded
-    if encoded.ndim == 2:
-        n_bins = max(1, min(QUANTILES, int(len(encoded) * fraction)))
-        inner = np.quantile(encoded[:, 0], np.linspace(0, 1, n_bins + 1)[1:-1])
-        codes = np.searchsorted(inner, encoded[:, 0])
-    return codes[:, None] == np.unique(codes)
+__all__ = ["inner_split"]
 
 
 def inner_split(
     X: np.ndarray, labels: np.ndarray, fraction: float, groups: np.ndarray | None, seed: int, *, classes: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split rows into training and validation rows.
+    """Split samples into training and validation samples.
 
-    Rows of one group, and rows that are equal to the bit, stay on one side.
+    Rows of one group, and samples that are equal to the bit, stay on one side.
 
     Parameters
     ----------
     X : ndarray of shape (n, ...)
         Rows.
     labels : ndarray of bool, shape (n, n_labels)
-        What to hold in equal shares, see `labels_to_stratify`.
+        What to hold in equal shares, see `ClassTarget.strata`.
     fraction : float in (0, 1)
-        Share of the validation rows.
+        Share of the validation samples.
     groups : ndarray of shape (n,) or None
-        Group of each row.
+        Group of each sample.
     seed : int
         Seed of the shuffle.
     classes : bool, default=True
-        Whether labels are classes, each of which keeps a training row, and not the bins of a regression.
+        Whether labels are classes, each of which keeps a training sample, and not the bins of a regression.
 
     Returns
     -------
     train, validation : ndarrays of int
-        Sorted row indices.
+        Sorted sample indices.
 
     Raises
     ------
     ValueError
-        If all rows, or the rows of each class, belong together, so that one side would be empty.
+        If all samples, or the samples of each class, belong together, so that one side would be empty.
 
     Warns
     -----
     InnerSplitWarning
-        If a label has rows that all belong together: they stay in the training part, the validation part has none.
+        If a label has samples that all belong together: they stay in the training part, the validation part has none.
     """
     units = _units(X, groups)
     n_units = units.max() + 1
     if n_units < 2:
         raise ValueError(
-            f"The {len(X)} rows cannot be split for early stopping, as all are of one group or equal. Expected at "
-            "least two groups of rows; give X_val and y_val, or set early_stopping=False."
+            f"The {len(X)} samples cannot be split for early stopping, as all are of one group or equal. Expected at "
+            "least two groups of samples; give X_val and y_val, or set early_stopping=False."
         )
     rng = np.random.default_rng([seed, 1])
     sizes = np.bincount(units)
@@ -86,21 +61,21 @@ def inner_split(
     if classes:
         _warn_of_lonely(counts)
     if n_units == len(X) and (labels.sum(axis=1) == 1).all():
-        chosen = _choose_rows(counts.argmax(axis=1), labels.shape[1], fraction, classes, rng)
+        chosen = _choose_samples(counts.argmax(axis=1), labels.shape[1], fraction, classes, rng)
     else:
         chosen = _choose_units(counts, sizes, fraction, classes, rng)
     if not chosen.any():
         raise ValueError(
-            f"The {len(X)} rows cannot be split for early stopping, as each class has one row, or rows that all "
-            "belong together. Expected at least two groups of rows of a class; give X_val and y_val, or set "
+            f"The {len(X)} samples cannot be split for early stopping, as each class has one sample, or samples that "
+            "all belong together. Expected at least two groups of samples of a class; give X_val and y_val, or set "
             "early_stopping=False."
         )
     return np.flatnonzero(~chosen[units]), np.flatnonzero(chosen[units])
 
 
 def _units(X: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
-    """Number the sets of rows that must stay together."""
-    units = _numbered(row_digests(X))
+    """Number the sets of samples that must stay together."""
+    units = _numbered(sample_digests(X))
     if groups is None:
         return units
     _, codes = np.unique(groups, return_inverse=True)
@@ -120,25 +95,25 @@ def _numbered(values: np.ndarray) -> np.ndarray:
 def _warn_of_lonely(counts: np.ndarray) -> None:
     lonely = np.flatnonzero((counts > 0).sum(axis=0) == 1)
     if len(lonely):
-        warnings.warn(
-            f"{len(lonely)} of the {counts.shape[1]} classes (or labels) have one row, or rows that all belong "
-            "together. They stay in the training part, so that early stopping does not see these classes.",
-            InnerSplitWarning,
-            stacklevel=7,  # where fit was called
+        warn(
+            InnerSplitWarning(
+                f"{len(lonely)} of the {counts.shape[1]} classes (or labels) have one sample, or samples that all "
+                "belong together. They stay in the training part, so that early stopping does not see these classes."
+            )
         )
 
 
-def _choose_rows(
+def _choose_samples(
     codes: np.ndarray, n_labels: int, fraction: float, classes: bool, rng: np.random.Generator
 ) -> np.ndarray:
-    """Choose single rows of one label each: the shares rounded to the largest remainders."""
+    """Choose single samples of one label each: the shares rounded to the largest remainders."""
     members = np.bincount(codes, minlength=n_labels)
     n_wanted = min(max(1, round(fraction * len(codes))), len(codes) - 1)
-    room = np.maximum(members - 1, 0) if classes else members  # every class keeps a training row
+    room = np.maximum(members - 1, 0) if classes else members  # every class keeps a training sample
     exact = n_wanted * members / len(codes)
     least = (room > 0) & (
         classes and n_wanted >= (room > 0).sum()
-    )  # a validation row of every class, if there is place for all
+    )  # a validation sample of every class, if there is place for all
     quota = np.minimum(np.maximum(np.floor(exact).astype(int), least), room)
     ties = rng.uniform(0, 1e-9, n_labels)
     while quota.sum() > n_wanted:
@@ -155,10 +130,10 @@ def _choose_rows(
 def _choose_units(
     counts: np.ndarray, sizes: np.ndarray, fraction: float, classes: bool, rng: np.random.Generator
 ) -> np.ndarray:
-    """Choose units of several rows or labels, rarest label first (Sechidis, Tsoumakas and Vlahavas 2011, section 3)."""
+    """Choose units of several samples or labels, rarest label first (Sechidis et al. 2011, section 3)."""
     total = counts.sum(axis=0)
     wanted = np.stack([(1 - fraction) * total, fraction * total])
-    rows_wanted = np.array([1 - fraction, fraction]) * sizes.sum()
+    samples_wanted = np.array([1 - fraction, fraction]) * sizes.sum()
     n_left = (counts > 0).sum(axis=0)  # units that can still become the training unit of a label that has none
     has_training = np.zeros(len(total), dtype=bool)
     chosen = np.zeros(len(sizes), dtype=bool)
@@ -168,7 +143,7 @@ def _choose_units(
         of_label = left if label is None else left & (counts[:, label] > 0)
         for unit in shuffled[of_label[shuffled]]:
             has = counts[unit] > 0
-            need = rows_wanted if label is None else wanted[:, label]
+            need = samples_wanted if label is None else wanted[:, label]
             # A unit larger than what validation still wants would take it beyond its share.
             fits = need[1] >= (sizes[unit] if label is None else counts[unit, label]) / 2
             last = classes and (has & ~has_training & (n_left == 1)).any()
@@ -177,7 +152,7 @@ def _choose_units(
             has_training |= has & (side == 0)
             n_left -= has
             wanted[side] -= counts[unit]
-            rows_wanted[side] -= sizes[unit]
+            samples_wanted[side] -= sizes[unit]
             left[unit] = False
     if not chosen.any():  # every unit is large: the smallest that no class needs
         n_units = (counts > 0).sum(axis=0)

@@ -1,16 +1,21 @@
-"""What y means: how labels become what the network is trained on, and how its outputs become labels again."""
+"""What y means: how labels become what the network is trained on, and how its outputs become labels again.
 
-from dataclasses import dataclass
-from typing import Any
+Both kinds of target answer the same questions, so that nothing after them asks which kind it is.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.special import expit, log_softmax, softmax
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
-__all__ = ["ClassTarget", "RegressionTarget"]
+__all__ = ["ClassTarget", "RegressionTarget", "Target"]
+
+QUANTILES = 10  # bins of a regression target, fewer if a bin would not reach into the validation part
 
 
-@dataclass
+@dataclass(frozen=True)
 class ClassTarget:
     """Labels of a classification.
 
@@ -22,11 +27,14 @@ class ClassTarget:
         Sorted labels; for multilabel the numbers of the labels.
     """
 
+    #: Whether strata of the inner split are classes, each of which keeps a training sample.
+    has_classes: ClassVar[bool] = True
+
     kind: str
     classes: np.ndarray
 
     @classmethod
-    def of(cls, y: np.ndarray, classes: Any = None) -> "ClassTarget":
+    def of(cls, y: np.ndarray, classes: Any = None) -> Self:
         """Tell what kind of classification `y` is; `classes` are all labels, if they are known beforehand."""
         kind = type_of_target(y, input_name="y")
         if kind == "unknown" and y.dtype.kind == "O":
@@ -82,6 +90,54 @@ class ClassTarget:
             )
         return codes.astype(np.int32) if self.kind == "multiclass" else codes[:, None].astype(np.float64)
 
+    def settled(self, encoded: np.ndarray, weight: np.ndarray | None) -> Self:
+        """Return the target with what it takes from the training samples alone: nothing."""
+        return self
+
+    def scaled(self, encoded: np.ndarray) -> np.ndarray:
+        """Return what the network is trained on: codes and indicators as they are."""
+        return encoded
+
+    def codes(self, encoded: np.ndarray) -> np.ndarray:
+        """Return the class codes of encoded labels of one kind, (n,)."""
+        return encoded if encoded.ndim == 1 else encoded[:, 0].astype(np.int32)
+
+    def strata(self, encoded: np.ndarray, fraction: float) -> np.ndarray:
+        """Return what to hold in equal shares in a split, as a 0/1 matrix: classes, or labels of multilabel."""
+        if self.kind == "multilabel":
+            return encoded == 1
+        codes = self.codes(encoded)
+        return codes[:, None] == np.unique(codes)
+
+    def class_shares(self, encoded: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+        """Return each class's share of the total weight, ``(n_classes,)``, or each label's of 0 and 1.
+
+        Parameters
+        ----------
+        encoded : ndarray
+            Encoded labels.
+        weight : ndarray of shape (n,), (n, 1) or (n, n_labels), or None
+            Weights of the samples.
+
+        Returns
+        -------
+        ndarray of shape (n_classes,), or (n_labels, 2) for multilabel
+        """
+        weights = np.ones((len(encoded), 1)) if weight is None else weight.reshape(len(encoded), -1).astype(np.float64)
+        if self.kind == "multilabel":
+            positive = np.average(encoded.astype(np.float64), axis=0, weights=np.broadcast_to(weights, encoded.shape))
+            return np.stack([1 - positive, positive], axis=1)
+        counts = np.bincount(self.codes(encoded), weights=weights[:, 0], minlength=len(self.classes))
+        return counts / counts.sum()
+
+    def output_units(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return scale and offset of the outputs: logits stay as they are."""
+        return np.ones(self.n_outputs), np.zeros(self.n_outputs)
+
+    def attributes(self) -> dict[str, Any]:
+        """Return what a fitted estimator shows of it."""
+        return {"classes_": self.classes}
+
     def decision(self, z: np.ndarray) -> np.ndarray:
         """Logits in scikit-learn's shape: (n,) for binary, else (n, n_outputs)."""
         return z[:, 0] if self.kind == "binary" else z
@@ -106,7 +162,7 @@ class ClassTarget:
         return self.classes[codes]
 
 
-@dataclass
+@dataclass(frozen=True)
 class RegressionTarget:
     """Targets of a regression, standardised for training.
 
@@ -121,28 +177,35 @@ class RegressionTarget:
         Whether y was one-dimensional.
     """
 
+    has_classes: ClassVar[bool] = False
+
     mean: np.ndarray
     scale: np.ndarray
     flat: bool
 
     @classmethod
-    def of(cls, y: np.ndarray, weight: np.ndarray | None = None) -> "RegressionTarget":
-        """Take mean and scale from the training targets."""
-        columns = y.reshape(len(y), -1).astype(np.float64)
+    def of(cls, y: np.ndarray) -> Self:
+        """Return a target of as many columns, in the unit of y until it is `settled`."""
+        n_outputs = 1 if y.ndim == 1 else y.shape[1]
+        return cls(np.zeros(n_outputs), np.ones(n_outputs), y.ndim == 1)
+
+    def settled(self, encoded: np.ndarray, weight: np.ndarray | None = None) -> Self:
+        """Return the target with mean and scale of the training targets."""
+        columns = encoded
         with np.errstate(over="ignore", invalid="ignore"):
             mean = np.average(columns, axis=0, weights=weight)
             deviations = columns - mean
         if not np.isfinite(deviations).all():
             raise ValueError(
-                f"y holds values too large to take their mean (largest magnitude {np.abs(y).max():g}). Scale y, e.g. "
-                "with TransformedTargetRegressor."
+                f"y holds values too large to take their mean (largest magnitude {np.abs(columns).max():g}). Scale y, "
+                "e.g. with TransformedTargetRegressor."
             )
         # In units of the largest deviation, whose square may be no number of float64 any more.
         unit = np.abs(deviations).max(axis=0)
         unit = np.where(unit > 0, unit, 1.0)
         scale = unit * np.sqrt(np.average((deviations / unit) ** 2, axis=0, weights=weight))
         tiny = 10 * np.finfo(np.float64).eps * np.abs(mean)
-        return cls(mean, np.where(scale > tiny, scale, 1.0), y.ndim == 1)
+        return replace(self, mean=mean, scale=np.where(scale > tiny, scale, 1.0))
 
     @property
     def n_outputs(self) -> int:
@@ -150,14 +213,40 @@ class RegressionTarget:
         return len(self.mean)
 
     def encode(self, y: np.ndarray, name: str = "y") -> np.ndarray:
-        """Standardised targets (n, n_outputs)."""
+        """Targets in their own unit as columns (n, n_outputs)."""
         if (y.ndim == 1) != self.flat or (not self.flat and y.shape[1] != self.n_outputs):
             raise ValueError(
                 f"{name} has shape {y.shape}; expected {'(n,)' if self.flat else f'(n, {self.n_outputs})'}, as in fit."
             )
-        return (y.reshape(len(y), -1) - self.mean) / self.scale
+        return y.reshape(len(y), -1).astype(np.float64)
+
+    def scaled(self, encoded: np.ndarray) -> np.ndarray:
+        """Return what the network is trained on: standardised columns."""
+        return (encoded - self.mean) / self.scale
+
+    def strata(self, encoded: np.ndarray, fraction: float) -> np.ndarray:
+        """Return what to hold in equal shares in a split, as a 0/1 matrix: bins of the first column's quantiles."""
+        n_bins = max(1, min(QUANTILES, int(len(encoded) * fraction)))
+        inner = np.quantile(encoded[:, 0], np.linspace(0, 1, n_bins + 1)[1:-1])
+        codes = np.searchsorted(inner, encoded[:, 0])
+        return codes[:, None] == np.unique(codes)
+
+    def class_shares(self, encoded: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+        """Return the whole as the share of one class, from which no prior shift follows."""
+        return np.ones(1)
+
+    def output_units(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return scale and offset from outputs of the network to the unit of y."""
+        return self.scale, self.mean
+
+    def attributes(self) -> dict[str, Any]:
+        """Return what a fitted estimator shows of it."""
+        return {}
 
     def decode(self, z: np.ndarray) -> np.ndarray:
         """Predictions in the unit and shape of y."""
         prediction = z * self.scale + self.mean
         return prediction[:, 0] if self.flat else prediction
+
+
+Target = ClassTarget | RegressionTarget

@@ -1,4 +1,4 @@
-"""Row weights: class weights times sample weights, and what they do to the class shares that a network sees."""
+"""Weights of samples: class weights times sample weights, and what they do to the class shares that a network sees."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 
-from skcnn._fit.targets import ClassTarget
+from skcnn._fit.targets import ClassTarget, Target
 from skcnn._sklearn.checks import REAL, naming, plain_array
 from skcnn._sklearn.internals import Interval
 
-__all__ = ["check_priors", "check_row_weights", "class_shares", "class_weights", "prior_shift", "row_weights"]
+__all__ = ["check_priors", "check_sample_weight", "class_weights", "combined_weights", "prior_shift"]
 
 WEIGHT = Interval(Real, 0, sys.float_info.max, closed="both")
 
 
-def check_row_weights(weight: Any, n_rows: int, name: str = "sample_weight") -> np.ndarray | None:
-    """Return weights as a new float64 array of shape (n_rows,), or None for None.
+def check_sample_weight(weight: Any, n_samples: int, name: str = "sample_weight") -> np.ndarray | None:
+    """Return weights as a new float64 array of shape (n_samples,), or None for None.
 
     Raises
     ------
@@ -28,17 +28,17 @@ def check_row_weights(weight: Any, n_rows: int, name: str = "sample_weight") -> 
     if weight is None:
         return None
     if isinstance(weight, (int, float, np.number)):
-        weight = np.full(n_rows, weight)
+        weight = np.full(n_samples, weight)
     with naming(name):
         checked = np.asarray(plain_array(weight, name))
         if checked.dtype.kind not in REAL + "O":
             raise TypeError(f"{name} holds {checked.dtype}; expected real numbers.")
         checked = np.array(checked, dtype=np.float64)
-    if checked.shape != (n_rows,):
+    if checked.shape != (n_samples,):
         raise ValueError(
-            f"{name}.shape == {checked.shape}, expected ({n_rows},): one weight per row of X. A sampler in an earlier "
-            "step of the pipeline changes the rows but not the weights; give the sampler to the estimator instead "
-            "(sampler=...), which carries them along."
+            f"{name}.shape == {checked.shape}, expected ({n_samples},): one weight per sample of X. A sampler in an "
+            "earlier step of the pipeline changes the samples but not the weights; give the sampler to the estimator "
+            "instead (sampler=...), which carries them along."
         )
     if not np.isfinite(checked).all() or (checked < 0).any():
         bad = checked[~(np.isfinite(checked) & (checked >= 0))]
@@ -46,10 +46,12 @@ def check_row_weights(weight: Any, n_rows: int, name: str = "sample_weight") -> 
             f"{name} holds {bad[0]} (and {len(bad) - 1} more such values); expected finite weights of at least 0."
         )
     if not checked.any():
-        raise ValueError(f"All entries of {name} are zero: no row is left to train on. Expected at least one above 0.")
+        raise ValueError(
+            f"All entries of {name} are zero: no sample is left to train on. Expected at least one above 0."
+        )
     with np.errstate(over="ignore"):
         if not np.isfinite(checked.sum()):
-            raise ValueError(f"{name} holds {checked.max():g}; the sum over the rows overflows. Scale {name}.")
+            raise ValueError(f"{name} holds {checked.max():g}; the sum over the samples overflows. Scale {name}.")
     return checked
 
 
@@ -59,7 +61,7 @@ def class_weights(class_weight: Any, target: ClassTarget, y: np.ndarray, weight:
     Parameters
     ----------
     class_weight : None, "balanced", dict, or list of dict for multilabel
-        As in scikit-learn; "balanced" is n / (n_classes * rows of the class), counted with sample weights.
+        As in scikit-learn; "balanced" is n / (n_classes * samples of the class), counted with sample weights.
     target : ClassTarget
         Kind and classes.
     y : ndarray
@@ -77,8 +79,7 @@ def class_weights(class_weight: Any, target: ClassTarget, y: np.ndarray, weight:
             raise ValueError(
                 f"class_weight={class_weight!r}; expected None, 'balanced' or a dict of weights by class label."
             )
-        codes = y if y.ndim == 1 else y[:, 0].astype(np.int32)
-        return _of_one(class_weight, target.classes, codes, weight)
+        return _of_one(class_weight, target.classes, target.codes(y), weight)
     n_labels = len(target.classes)
     per_label: Sequence[Any]
     if class_weight is None or isinstance(class_weight, str):
@@ -118,53 +119,48 @@ def _of_one(class_weight: Any, classes: np.ndarray, codes: np.ndarray, weight: n
             raise ValueError(f"class_weight[{label!r}] is {value!r}; expected a finite weight of at least 0.")
         weights[labels.index(label)] = value
     if not weights[present].any():
-        raise ValueError(f"class_weight={class_weight!r} gives every row the weight 0; expected at least one above 0.")
+        raise ValueError(
+            f"class_weight={class_weight!r} gives every sample the weight 0; expected at least one above 0."
+        )
     return weights
 
 
-def row_weights(
-    y: np.ndarray, per_class: np.ndarray | None, weight: np.ndarray | None, order: np.ndarray
+def combined_weights(
+    target: Target, class_weight: Any, y: np.ndarray, weight: np.ndarray | None, order: np.ndarray
 ) -> np.ndarray:
-    """Return class weight times sample weight of each row, ``(n, 1)``, or row and label, ``(n, n_labels)``.
+    """Return class weight times sample weight, ``(n, 1)``, or for each label of a multilabel target ``(n, n_labels)``.
 
-    They are scaled to mean 1 over the rows in `order`, those of an epoch, so that weighting does not change the
+    They are scaled to mean 1 over the samples in `order`, those of an epoch, so that weighting does not change the
     effective learning rate.
-    """
-    rows = np.ones((len(y), 1)) if weight is None else weight[:, None].copy()
-    if per_class is not None and per_class.ndim == 2:
-        rows = rows * np.where(y > 0, per_class[:, 1], per_class[:, 0])
-    elif per_class is not None:
-        codes = y if y.ndim == 1 else y[:, 0].astype(np.int32)
-        rows *= per_class[codes][:, None]
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = rows[order].mean()
-    if not 0 < mean < np.inf:
-        raise ValueError(
-            f"class_weight times sample_weight has mean {mean:g} over the training rows; expected a mean above 0 that "
-            "is finite. Scale the weights, and give some rows a weight above 0."
-        )
-    return rows / mean
-
-
-def class_shares(target: ClassTarget, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-    """Return each class's share of the total weight, ``(n_classes,)``, or each label's of 0 and 1, ``(n_labels, 2)``.
 
     Parameters
     ----------
-    target : ClassTarget
-        Kind and classes.
+    target : Target
+        What y means; a `ClassTarget` if there are class weights.
+    class_weight : None, "balanced", dict, or list of dict for multilabel
+        See `class_weights`.
     y : ndarray
         Encoded targets.
-    weight : ndarray of shape (n,), (n, 1) or (n, n_labels), or None
-        Row weights.
+    weight : ndarray of shape (n,) or None
+        Sample weights.
+    order : ndarray of int
+        Samples of an epoch.
     """
-    rows = np.ones((len(y), 1)) if weight is None else weight.reshape(len(y), -1).astype(np.float64)
-    if target.kind == "multilabel":
-        positive = np.average(y.astype(np.float64), axis=0, weights=np.broadcast_to(rows, y.shape))
-        return np.stack([1 - positive, positive], axis=1)
-    codes = y if y.ndim == 1 else y[:, 0].astype(np.int32)
-    counts = np.bincount(codes, weights=rows[:, 0], minlength=len(target.classes))
-    return counts / counts.sum()
+    weights = np.ones((len(y), 1)) if weight is None else weight[:, None].copy()
+    if class_weight is not None and isinstance(target, ClassTarget):
+        per_class = class_weights(class_weight, target, y[order], None if weight is None else weight[order])
+        if per_class.ndim == 2:
+            weights = weights * np.where(y > 0, per_class[:, 1], per_class[:, 0])
+        else:
+            weights *= per_class[target.codes(y)][:, None]
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = weights[order].mean()
+    if not 0 < mean < np.inf:
+        raise ValueError(
+            f"class_weight times sample_weight has mean {mean:g} over the training samples; expected a mean above 0 "
+            "that is finite. Scale the weights, and give some samples a weight above 0."
+        )
+    return weights / mean
 
 
 def prior_shift(trained: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -190,7 +186,7 @@ def prior_shift(trained: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 def check_priors(priors: Any, target: ClassTarget) -> np.ndarray:
-    """Return the class shares of a test population in the form of `class_shares`.
+    """Return the class shares of a test population in the form of `ClassTarget.class_shares`.
 
     Raises
     ------

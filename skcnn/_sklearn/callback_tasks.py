@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skcnn._fit.weights import check_row_weights
 from skcnn._sklearn.internals import safe_indexing
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ class FitTasks:
 
     def __init__(self, estimator: Any, X: Any, y: np.ndarray, sample_weight: Any, epochs: int, trainings: int) -> None:
         self.estimator = estimator
-        self._X, self._y, self._weight = X, y, check_row_weights(sample_weight, len(y))
+        self._X, self._y, self._weight = X, y, sample_weight
         self._trainings = trainings
         self._root: Any = None
         if hasattr(estimator, "_init_callback_context"):

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils.multiclass import type_of_target
 
-from skcnn._fit.batches import row_digests
+from skcnn._fit.batches import sample_digests
 from skcnn._sklearn.checks import is_frame, naming
 from skcnn._sklearn.internals import safe_indexing
 from skcnn.diagnosis._arguments import check_data, check_labels, check_predicts, seed_of
@@ -331,7 +331,7 @@ class Case:
         if any(X.dtype.kind not in "biuf" for X in raw):
             raw = [self.inputs_train, *([self.inputs_test] if self.has_test else [])]
         common = np.result_type(*raw)
-        digests = [row_digests(X.astype(common, copy=False)) for X in raw]
+        digests = [sample_digests(X.astype(common, copy=False)) for X in raw]
         return digests[0], digests[1] if self.has_test else digests[0][:0]
 
     @cached_property

@@ -12,10 +12,17 @@ from sklearn.utils import check_random_state
 
 from skcnn._engine.blueprint import building
 from skcnn._engine.loop import Progress
-from skcnn._fit.fitting import Fit
-from skcnn._fit.targets import ClassTarget, RegressionTarget
+from skcnn._fit.fitted import Fitted
+from skcnn._fit.samples import Layout
+from skcnn._fit.targets import ClassTarget
 from skcnn._sklearn.checks import resolve_input_shape
-from skcnn.scikeras._converted import ConvertedClassifier, ConvertedRegressor, ModelFunction, compiled_with
+from skcnn.scikeras._converted import (
+    ConvertedClassifier,
+    ConvertedRegressor,
+    ModelFunction,
+    UnscaledTarget,
+    compiled_with,
+)
 from skcnn.scikeras._settings import NotCarried, loss_settings, new_optimizer, optimizer_settings
 from skcnn.scikeras._wrappers import KerasClassifier, KerasRegressor
 
@@ -225,28 +232,26 @@ def _check_own_methods(estimator: Any) -> None:
 
 def _carry_weights(estimator: Any, converted: Any) -> None:
     """Make the skcnn estimator a fitted one, with the weights of the Keras model."""
-    for name in ("n_features_in_", "feature_names_in_"):
-        if hasattr(estimator, name):
-            setattr(converted, name, getattr(estimator, name))
-    converted._row_shape = tuple(estimator.X_shape_[1:])
+    shape = tuple(estimator.X_shape_[1:])
+    names = getattr(estimator, "feature_names_in_", None)
+    layout = Layout(shape, resolve_input_shape(None, shape), estimator.n_features_in_, names)
     target = _target_of(estimator)
     strengths = converted._strengths()
-    topology = converted._topology_for(target, resolve_input_shape(None, converted._row_shape), strengths)
+    topology = converted._topology(target, layout, strengths)
     with building(topology.dtype):
         topology.build()  # refuses what does not fit now rather than at the first prediction
     weights = [np.asarray(weight) for weight in estimator.model_.weights]
     history = {name: list(map(float, values)) for name, values in getattr(estimator, "history_", {}).items()}
     epochs = len(history.get("loss", ()))
     seed = int(check_random_state(None).randint(2**31 - 1))
-    Fit(converted, target, topology, strengths, seed, None, None).become(converted)
     progress = Progress(weights=weights, history=history, epoch=epochs, best_epoch=epochs)
-    converted._record(progress, keep_optimizer=False)
+    converted._become(Fitted(layout, target, topology, strengths, seed, np.zeros(topology.n_outputs), progress))
 
 
 def _target_of(estimator: Any) -> Any:
     if not isinstance(estimator, _CLASSIFIERS):
         n_outputs = estimator.n_outputs_
-        return RegressionTarget(np.zeros(n_outputs), np.ones(n_outputs), estimator.y_ndim_ == 1)
+        return UnscaledTarget(np.zeros(n_outputs), np.ones(n_outputs), estimator.y_ndim_ == 1)
     kinds = {"binary": "binary", "multiclass": "multiclass", "multilabel-indicator": "multilabel"}
     if estimator.target_type_ not in kinds:
         raise NotCarried(f"{estimator.target_type_} targets", f"skcnn has {[*kinds]}.")

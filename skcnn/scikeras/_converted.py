@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -10,12 +10,13 @@ from sklearn.base import BaseEstimator, clone
 
 from skcnn._engine.blueprint import Topology
 from skcnn._engine.fingerprint import fingerprint, object_key
+from skcnn._fit.samples import Layout
 from skcnn._fit.targets import ClassTarget, RegressionTarget
 from skcnn.estimators import CNNClassifier, CNNRegressor
 from skcnn.networks import NetworkBuilder
 from skcnn.scikeras._settings import NotCarried, loss_settings, optimizer_settings, wanted_ending
 
-__all__ = ["ConvertedClassifier", "ConvertedRegressor", "ModelFunction"]
+__all__ = ["ConvertedClassifier", "ConvertedRegressor", "ModelFunction", "UnscaledTarget"]
 
 
 class ModelFunction(BaseEstimator):
@@ -200,27 +201,31 @@ def _fed_with(model: Any, input_shape: tuple[int, ...]) -> Any:
 # The estimators ------------------------------------------------------------------------------------------------------
 
 
+class UnscaledTarget(RegressionTarget):
+    """Targets that the network is trained on as they are, as Keras does."""
+
+    def settled(self, encoded: np.ndarray, weight: np.ndarray | None = None) -> Self:
+        """Return the target as it is."""
+        return self
+
+
 class ConvertedClassifier(CNNClassifier):
     """`CNNClassifier` that tells its model function what scikeras would; made by `skcnn.scikeras.convert`."""
 
-    def _topology_for(self, target: Any, input_shape: tuple[int, ...], strengths: dict[str, float]) -> Topology:
-        topology = super()._topology_for(target, input_shape, strengths)
-        return _told(topology, self.network, classification_meta(self._row_shape, target))
+    def _topology(self, target: Any, layout: Layout, strengths: dict[str, float]) -> Topology:
+        topology = super()._topology(target, layout, strengths)
+        return _told(topology, self.network, classification_meta(layout.sample_shape, target))
 
 
 class ConvertedRegressor(CNNRegressor):
     """`CNNRegressor` that trains on targets as they are, as Keras does; made by `skcnn.scikeras.convert`."""
 
-    def _topology_for(self, target: Any, input_shape: tuple[int, ...], strengths: dict[str, float]) -> Topology:
-        topology = super()._topology_for(target, input_shape, strengths)
-        return _told(topology, self.network, regression_meta(self._row_shape, target.n_outputs, target.flat))
+    def _topology(self, target: Any, layout: Layout, strengths: dict[str, float]) -> Topology:
+        topology = super()._topology(target, layout, strengths)
+        return _told(topology, self.network, regression_meta(layout.sample_shape, target.n_outputs, target.flat))
 
-    def _make_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> RegressionTarget:
-        n_outputs = 1 if y.ndim == 1 else y.shape[1]
-        return RegressionTarget(np.zeros(n_outputs), np.ones(n_outputs), y.ndim == 1)
-
-    def _settle(self, target: Any, y: np.ndarray, weight: np.ndarray | None) -> RegressionTarget:
-        return target
+    def _make_target(self, y: np.ndarray, classes: Any) -> RegressionTarget:
+        return UnscaledTarget.of(y)
 
 
 def _told(topology: Topology, network: Any, meta: dict[str, Any]) -> Topology:

@@ -13,8 +13,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, validate_data
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
-from skcnn._fit.splitting import inner_split, labels_to_stratify
-from skcnn._fit.weights import check_row_weights
+from skcnn._fit.splitting import inner_split
+from skcnn._fit.targets import RegressionTarget
+from skcnn._fit.weights import check_sample_weight
 from skcnn._sklearn.version_note import VersionNote
 from skcnn.scikeras._settings import new_optimizer
 
@@ -96,7 +97,7 @@ class RepairedWrapper(
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         anew = not ((self.warm_start or warm_start) and self.initialized_)
         X, y = self._validate_data(X, y, reset=anew)
-        weight = self._row_weight(y, check_row_weights(sample_weight, len(y)))
+        weight = self._row_weight(y, check_sample_weight(sample_weight, len(y)))
         if anew:
             self._set_up(X, y)
         self._ensure_compiled_model()
@@ -215,5 +216,5 @@ def _labels(y: np.ndarray, fraction: float, numeric: bool) -> np.ndarray:
     """Return what the split holds in equal shares: the classes of each column of y, or bins in regression."""
     columns = y.reshape(len(y), -1)
     if numeric:
-        return labels_to_stratify(columns.astype(np.float64), fraction)
+        return RegressionTarget.of(columns).strata(columns.astype(np.float64), fraction)
     return np.hstack([column[:, None] == np.unique(column) for column in columns.T])

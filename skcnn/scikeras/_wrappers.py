@@ -12,7 +12,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
 
-from skcnn._fit.weights import check_row_weights
+from skcnn._fit.weights import check_sample_weight
 from skcnn.scikeras._repaired import RepairedWrapper
 
 __all__ = ["KerasClassifier", "KerasRegressor"]
@@ -241,7 +241,7 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
             return weight
         per_class = compute_sample_weight(self.class_weight, y)
         product = per_class if weight is None else per_class * weight
-        return check_row_weights(product, len(y), "class_weight times sample_weight")
+        return check_sample_weight(product, len(y), "class_weight times sample_weight")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
