@@ -1,4 +1,4 @@
-"""Searches over processes: a dask cluster of two workers on this machine, and loky."""
+"""Searches over processes: a dask cluster of two workers on this machine."""
 
 import logging
 import os
@@ -13,7 +13,6 @@ import pytest
 from common import classifier, same_weights
 from distributed import Client, LocalCluster, WorkerPlugin
 from distributed.comm.tcp import TCP
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from sklearn.base import clone
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, StratifiedKFold
@@ -197,16 +196,3 @@ def test_a_killed_worker_is_replaced_and_nothing_trained_twice(client, rows, tmp
     assert judge.count() == 7 * 4 + 1
     assert whole(tmp_path / "memory") == 7
     same(search, search_with_memory(None, Judge(tmp_path), folds).fit(*rows))
-
-
-def test_a_killed_loky_worker_is_an_error_after_which_fit_goes_on(rows, tmp_path):
-    judge = Judge(tmp_path, 14)
-    search = search_with_memory(tmp_path / "memory", judge, 3)
-    with joblib.parallel_config("loky", n_jobs=2), pytest.raises(TerminatedWorkerError):
-        search.fit(*rows)
-    ended = whole(tmp_path / "memory")
-    assert ended >= 2
-    search.fit(*rows)
-    assert judge.count() <= 28 + 2 * 4  # the two that were running had no time to be kept, and begin anew
-    assert whole(tmp_path / "memory") == 7
-    same(search, search_with_memory(None, Judge(tmp_path), 3).fit(*rows))

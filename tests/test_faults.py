@@ -320,7 +320,7 @@ def test_a_killed_worker_is_an_error_and_what_it_trained_is_kept(few, tmp_path, 
     assert len(kept) >= 5  # of eight; those of l2 = 0.1 come in the middle
 
     capsys.readouterr()
-    again = clone(search).set_params(n_jobs=None).fit(*few)
+    again = search.set_params(n_jobs=None).fit(*few)
     assert capsys.readouterr().out.count("learning_rate: ") == 8 * 4 - sum(kept.values())
     fresh = clone(again).set_params(estimator__memory=None).fit(*few)
     for fold in (0, 1):

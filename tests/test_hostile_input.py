@@ -12,18 +12,11 @@ from hostile_things import JUNK_LABELS, Thing, arrays, things
 from hypothesis import strategies as st
 
 from skcnn import CNNClassifier, CNNRegressor
-from skcnn._engine.pool import pool
 
 X = np.random.default_rng(0).normal(size=(12, 6))
 Y = np.arange(12) % 2
+pytestmark = pytest.mark.usefixtures("programs_stay")
 classifier, regressor = partial(CNNClassifier, **TINY), partial(CNNRegressor, **TINY)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def all_networks_are_kept():
-    capacity, pool.capacity = pool.capacity, 64
-    yield
-    pool.capacity = capacity
 
 
 def judged_rows(thing, call, *names, good=True):

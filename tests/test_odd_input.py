@@ -17,6 +17,8 @@ from skcnn import CNNClassifier, CNNRegressor, diagnose
 from skcnn.networks import Plain
 from skcnn.preprocessing import NDTransformer
 
+pytestmark = pytest.mark.usefixtures("programs_stay")
+
 NUMBERS = np.random.default_rng(0).integers(0, 100, (12, 6)).astype("f4")  # which every type holds
 NAMES = [f"x{i}" for i in range(6)]
 LABELS = np.arange(12) % 3
