@@ -65,7 +65,7 @@ def test_the_problem_is_as_described_and_the_test_set_apart():
 
 def test_the_problem_is_told_before_tensorflow_is_waited_for():
     code = "import sys; from skcnn._command.digits import introduce; introduce(0); print('tensorflow' in sys.modules)"
-    said = run_python("-c", code).stdout
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "256 images to learn from, 13 of them 8s" in said
     assert said.endswith("\nFalse\n")
 
