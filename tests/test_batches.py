@@ -1,9 +1,12 @@
 """What each epoch trains on: resampled, in balanced batches, with the weights that belong to the rows."""
 
 import warnings
+from functools import partial
 
+import common
 import numpy as np
 import pytest
+from common import same_model, weights_of
 from imblearn import FunctionSampler
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from imblearn.pipeline import make_pipeline
@@ -13,8 +16,7 @@ from sklearn.metrics import recall_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.class_weight import compute_class_weight
 
-import skcnn._fit.run
-from skcnn import CNNClassifier
+import skcnn._fit.fitting
 from skcnn._fit.batches import balanced_order
 from skcnn.exceptions import DoubleBalancingWarning
 from skcnn.networks import Plain
@@ -24,15 +26,7 @@ NETWORK = Plain(filters=(4,), normalization=None)
 LABELS = np.array(["a", "b", "c"])
 
 
-def classifier(**parameters):
-    return CNNClassifier(**{"network": NETWORK, "epochs": 2, "learning_rate": 0.01, "random_state": 0} | parameters)
-
-
-def same_model(a, b):
-    return (
-        all(np.array_equal(x, y) for x, y in zip(a._fitted.weights, b._fitted.weights, strict=True))
-        and a.history_ == b.history_
-    )
+classifier = partial(common.classifier, network=NETWORK, epochs=2)
 
 
 def make_rows(counts=(60, 20, 10), n_features=4):
@@ -374,7 +368,7 @@ def test_balanced_weights_of_balanced_rows_are_one(balancing):
     with warnings.catch_warnings():
         warnings.simplefilter("error", DoubleBalancingWarning)
         models = [classifier(**balancing, class_weight=each).fit(X, y) for each in (None, "balanced")]
-    for one, other in zip(*(model._fitted.weights for model in models), strict=True):
+    for one, other in zip(*map(weights_of, models), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 

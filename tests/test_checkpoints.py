@@ -13,6 +13,7 @@ import joblib
 import keras
 import numpy as np
 import pytest
+from common import dropout_network, same_model
 from imblearn.over_sampling import RandomOverSampler
 from sklearn.base import clone
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -28,22 +29,8 @@ from skcnn.networks import Plain
 NET = Plain(filters=(4,))
 
 
-def own_network(input_shape, n_outputs):
-    """A network whose dropout keeps a random state of its own."""
-    inputs = keras.Input(input_shape)
-    x = keras.layers.Dropout(0.3)(keras.layers.Flatten()(inputs))
-    return keras.Model(inputs, keras.layers.Dense(n_outputs)(x))
-
-
 def macro_recall(y, predicted):
     return recall_score(y, predicted, average="macro")
-
-
-def same(a, b):
-    assert a.history_ == b.history_
-    assert (a.n_iter_, a.best_iter_) == (b.n_iter_, b.best_iter_)
-    for x, y in zip(a._weights, b._weights, strict=True):
-        np.testing.assert_array_equal(x, y)
 
 
 @pytest.fixture
@@ -75,7 +62,7 @@ CONFIGURATIONS = {
     "resampled": CNNClassifier(NET, sampler=RandomOverSampler(), resample="epoch"),
     "balanced": CNNClassifier(NET, balanced_batches=True, standardize="channel"),
     "plateau": CNNClassifier(NET, schedule="plateau", early_stopping=True, n_iter_no_change=4, tol=1.0),
-    "own network": CNNClassifier(own_network),
+    "own network": CNNClassifier(dropout_network),
     "regression": CNNRegressor(NET),
 }
 
@@ -88,7 +75,7 @@ def test_more_epochs_go_on_from_fewer(name, unbalanced, tmp_path, epochs_printed
     for epochs, trained in ((2, 2), (5, 3), (5, 0), (2, 0)):
         expected = clone(fresh).set_params(epochs=epochs).fit(X, y)
         epochs_printed()
-        same(clone(kept).set_params(epochs=epochs).fit(X, y), expected)
+        assert same_model(clone(kept).set_params(epochs=epochs).fit(X, y), expected)
         # With early stopping a run may end before; what it has trained is never trained again.
         assert epochs_printed() in ({trained} if expected.n_iter_ == epochs else range(trained + 1))
 
@@ -100,7 +87,7 @@ def test_a_run_that_stopped_early_is_finished_for_any_number_of_epochs(unbalance
     )
     first = clone(net).set_params(epochs=20).fit(X, y)
     assert first.n_iter_ == epochs_printed() < 20
-    same(clone(net).set_params(epochs=30).fit(X, y), first)
+    assert same_model(clone(net).set_params(epochs=30).fit(X, y), first)
     assert epochs_printed() == 0
 
 
@@ -113,7 +100,7 @@ def test_refit_on_all_rows_is_kept_too(schedule, unbalanced, tmp_path, epochs_pr
     expected = clone(fresh).fit(X, y)
     kept = clone(fresh).set_params(memory=tmp_path, verbose=2)
     for _ in range(2):
-        same(clone(kept).fit(X, y), expected)
+        assert same_model(clone(kept).fit(X, y), expected)
     assert epochs_printed() == expected.n_iter_ + len(expected.history_["loss"])
 
 
@@ -123,7 +110,7 @@ def test_cosine_schedules_of_different_length_are_different_runs(unbalanced, tmp
     for epochs in (2, 4):
         kept = clone(net).set_params(epochs=epochs, memory=tmp_path).fit(X, y)
         assert epochs_printed() == epochs
-        same(kept, clone(net).set_params(epochs=epochs).fit(X, y))
+        assert same_model(kept, clone(net).set_params(epochs=epochs).fit(X, y))
         epochs_printed()
 
 
@@ -187,7 +174,7 @@ def test_a_second_training_takes_the_rates_of_its_own_first(unbalanced, tmp_path
     fresh = CNNClassifier(NET, early_stopping=True, refit_full=True, schedule="plateau", epochs=6, random_state=0)
     for tol in (1.0, 0.0):  # the rate goes down at once, and hardly ever
         expected = clone(fresh).set_params(tol=tol, n_iter_no_change=6).fit(X, y)
-        same(clone(expected).set_params(memory=tmp_path).fit(X, y), expected)
+        assert same_model(clone(expected).set_params(memory=tmp_path).fit(X, y), expected)
 
 
 def test_class_shares_to_predict_for_need_no_training(unbalanced, tmp_path, epochs_printed):
@@ -253,9 +240,9 @@ def test_training_on_is_not_taken_for_a_run_of_its_own(unbalanced, tmp_path):
     kept = CNNClassifier(NET, epochs=2, warm_start=True, random_state=0, memory=tmp_path)
     fresh = clone(kept).set_params(memory=None)
     for _ in range(2):
-        same(kept.fit(X, y), fresh.fit(X, y))
-    same(kept.partial_fit(X, y), fresh.partial_fit(X, y))
-    same(clone(kept).set_params(epochs=6).fit(X, y), clone(fresh).set_params(epochs=6).fit(X, y))
+        assert same_model(kept.fit(X, y), fresh.fit(X, y))
+    assert same_model(kept.partial_fit(X, y), fresh.partial_fit(X, y))
+    assert same_model(clone(kept).set_params(epochs=6).fit(X, y), clone(fresh).set_params(epochs=6).fit(X, y))
 
 
 def test_locations(unbalanced, tmp_path):
@@ -313,9 +300,9 @@ def test_a_damaged_or_foreign_file_is_ignored_and_replaced(damage, unbalanced, t
     damage(path)
     epochs_printed()
     with pytest.warns(CheckpointWarning, match="cannot be read .* trained again"):
-        same(clone(net).fit(X, y), first)
+        assert same_model(clone(net).fit(X, y), first)
     assert epochs_printed() == 2
-    same(clone(net).fit(X, y), first)
+    assert same_model(clone(net).fit(X, y), first)
     assert epochs_printed() == 0
 
 
@@ -329,7 +316,7 @@ def test_a_full_disk_warns_and_training_goes_on(unbalanced, tmp_path):
             kept = clone(net).fit(X, y)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    same(kept, clone(net).set_params(memory=None).fit(X, y))
+    assert same_model(kept, clone(net).set_params(memory=None).fit(X, y))
     assert not list((tmp_path / "skcnn").iterdir())
 
 
@@ -377,7 +364,7 @@ def test_an_interrupted_fit_goes_on_from_its_last_checkpoint(unbalanced, tmp_pat
     assert path.name.endswith("-000003-between.npz")
     again = clone(kept).fit(X, y)
     assert epochs_printed() == 2
-    same(again, net.fit(X, y))
+    assert same_model(again, net.fit(X, y))
 
 
 SEARCH = """
@@ -395,7 +382,7 @@ SEARCH = """
 
     if __name__ == "__main__":
         Checkpoints.FIRST_SECONDS, Checkpoints.WRITE_SHARE = 0.0, float("inf")
-        X, y = load_digits(return_X_y=True)
+        X, y = (array[:600] for array in load_digits(return_X_y=True))
         net = CNNClassifier(Own(filters=(8,)), input_shape=(8, 8, 1), random_state=0, verbose=2, memory=sys.argv[1])
         grid = {"epochs": [5, 30], "l2": [0.0, 0.01]}
         search = GridSearchCV(net, grid, cv=2, refit=False, scoring="neg_log_loss").fit(X, y)

@@ -4,34 +4,25 @@ import pickle
 import re
 import signal
 import threading
+from functools import partial
 
+import common
 import keras
 import numpy as np
 import pandas as pd
 import pytest
+from common import same_model, weights_of
 from sklearn.base import clone
 from sklearn.datasets import make_multilabel_classification
 from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import log_loss, recall_score
 from sklearn.model_selection import GridSearchCV, train_test_split
 
-from skcnn import CNNClassifier, CNNRegressor
 from skcnn._engine.blueprint import trace_count
 from skcnn.networks import Plain
 
-SMALL = Plain(filters=(6,))
-
-
-def classifier(**parameters):
-    return CNNClassifier(**{"network": SMALL, "epochs": 3, "learning_rate": 0.01, "random_state": 0} | parameters)
-
-
-def regressor(**parameters):
-    return CNNRegressor(**{"network": SMALL, "epochs": 3, "learning_rate": 0.01, "random_state": 0} | parameters)
-
-
-def same_model(a, b):
-    return all(np.array_equal(x, y) for x, y in zip(a._weights, b._weights, strict=True)) and a.history_ == b.history_
+NETWORK = Plain(filters=(6,))
+classifier, regressor = (partial(kind, network=NETWORK) for kind in (common.classifier, common.regressor))
 
 
 @pytest.fixture(scope="module")
@@ -244,10 +235,8 @@ def test_penalties_shrink_kernels(few_digits):
     X, y = few_digits
 
     def kernels(**parameters):
-        weights = (
-            classifier(network=Plain(filters=(6,), normalization=None), epochs=10, **parameters).fit(X, y)._weights
-        )
-        return np.concatenate([weight.ravel() for weight in weights if weight.ndim > 1])
+        model = classifier(network=Plain(filters=(6,), normalization=None), epochs=10, **parameters).fit(X, y)
+        return np.concatenate([weight.ravel() for weight in weights_of(model) if weight.ndim > 1])
 
     plain = kernels()
     assert np.square(kernels(l2=0.05)).sum() < np.square(plain).sum() / 2

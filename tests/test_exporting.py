@@ -1,7 +1,6 @@
 """Exported files predict what the estimator does, where neither skcnn nor scikit-learn is."""
 
 import json
-import subprocess
 import sys
 import zipfile
 
@@ -10,6 +9,7 @@ import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
+from common import classifier, regressor, run_python
 from imblearn.over_sampling import SMOTE
 from imblearn.pipeline import make_pipeline as make_imbalanced_pipeline
 from sklearn.decomposition import PCA
@@ -18,21 +18,12 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
-from skcnn import CNNClassifier, CNNRegressor, export
-from skcnn.networks import ImageResNet, Plain
+from skcnn import CNNClassifier, export
+from skcnn.networks import ImageResNet
 from skcnn.preprocessing import NDTransformer
 from skcnn.sampling import NDSampler
 
-SMALL = Plain(filters=(4,))
 NUMPY = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(uint8)": "uint8"}
-
-
-def classifier(**parameters):
-    return CNNClassifier(**{"network": SMALL, "epochs": 2, "random_state": 0} | parameters)
-
-
-def regressor(**parameters):
-    return CNNRegressor(**{"network": SMALL, "epochs": 2, "random_state": 0} | parameters)
 
 
 def own_network(input_shape, n_outputs):
@@ -166,8 +157,7 @@ def test_keras_predicts_the_same_where_skcnn_is_not(fitted, tmp_path):
             config = file.read("config.json").decode()
         assert "skcnn" not in config
         assert "Lambda" not in config
-    code = [sys.executable, "-c", WITHOUT_SKCNN, json.dumps(list(numbers.values()))]
-    subprocess.run(code, cwd=tmp_path, check=True, capture_output=True)
+    run_python("-c", WITHOUT_SKCNN, json.dumps(list(numbers.values())), cwd=tmp_path)
     for name, (model, rows, _) in fitted.items():
         assert_same(np.load(tmp_path / f"{numbers[name]}-found.npy"), expected_of(model, rows[:7]))
 

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from common import weights_of
 from imblearn.over_sampling import RandomOverSampler
 from imblearn.pipeline import Pipeline as SamplingPipeline
 from matplotlib import pyplot as plt
@@ -158,7 +159,7 @@ def test_grad_cam_of_the_first_convolution_through_the_networks_own_units(three)
     assert isinstance(before_pooling, keras.layers.Activation)
     twin = keras.Model(inner.inputs[0], [before_pooling.output, inner.outputs[0]])
     with tf.GradientTape() as tape:
-        maps, z = twin(tf.Variable((X[:4] - cnn._fitted.weights[-2]) / cnn._fitted.weights[-1]))
+        maps, z = twin(tf.Variable((X[:4] - weights_of(cnn)[-2]) / weights_of(cnn)[-1]))
         logit = tf.reduce_sum(z[:, 0])
     alpha = tape.gradient(logit, maps).numpy().mean(axis=(1, 2))
     expected = np.maximum(np.einsum("nhwk,nk->nhw", maps.numpy(), alpha), 0)

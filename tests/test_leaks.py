@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from common import SMALL, classifier, regressor, same_model
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from imblearn.pipeline import Pipeline as ImbalancedPipeline
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -24,12 +25,6 @@ from skcnn import CNNClassifier, CNNRegressor
 from skcnn.networks import Plain
 from skcnn.preprocessing import NDTransformer
 from skcnn.sampling import NDSampler
-
-SMALL = {"network": Plain(filters=(4,)), "epochs": 3, "learning_rate": 0.01, "random_state": 0}
-
-
-def same_model(a, b):
-    return all(np.array_equal(x, y) for x, y in zip(a._weights, b._weights, strict=True)) and a.history_ == b.history_
 
 
 def make_images(n=96):
@@ -260,7 +255,7 @@ EVERYTHING_ON = SMALL | {
         lambda: [
             NDTransformer(StandardScaler(), per="channel"),
             NDSampler(SMOTE(random_state=0)),
-            CNNClassifier(**SMALL),
+            classifier(),
         ],
     ],
     ids=["estimator", "scaled, refit", "sampled upstream"],
@@ -308,7 +303,7 @@ def test_validation_targets_change_nothing_in_training():
     changed = CNNRegressor(**parameters).fit(X, np.where(groups == 1, 100 * y + 7, y), groups=groups)
     assert changed.history_["loss"] == reference.history_["loss"]
     assert changed.history_["val_loss"] != reference.history_["val_loss"]
-    given = CNNRegressor(**SMALL).fit(X[groups == 0], y[groups == 0], X_val=X[groups == 1], y_val=y[groups == 1])
+    given = regressor().fit(X[groups == 0], y[groups == 0], X_val=X[groups == 1], y_val=y[groups == 1])
     assert given.history_["val_loss"] == reference.history_["val_loss"]  # as if they had been given apart
 
 

@@ -1,7 +1,6 @@
 """``python -m skcnn`` as a user sees it, and what its numbers and words are made of."""
 
 import io
-import os
 import re
 import signal
 import subprocess
@@ -10,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from common import USERS_ENVIRONMENT, run_python
 from scipy.stats import bootstrap, ttest_1samp
 from sklearn.metrics import accuracy_score, average_precision_score, balanced_accuracy_score, recall_score
 
@@ -22,14 +22,11 @@ NAMES = ["recall", "balanced accuracy", "average precision", "recall at equal al
 
 
 # As a user has it: without the settings that conftest.py makes.
-USERS_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
 
 
 def test_main_job_from_the_command_line(tmp_path):
     page = tmp_path / "page.html"
-    command = [sys.executable, "-m", "skcnn", "--out", str(page)]
-    job = subprocess.run(command, capture_output=True, text=True, check=False, env=USERS_ENVIRONMENT)
-    assert job.returncode == 0, job.stderr
+    job = run_python("-m", "skcnn", "--out", str(page), env=USERS_ENVIRONMENT)
     assert job.stderr == ""
     wrong, right = demo.fit_counts()
     for n in (wrong, right):
@@ -261,7 +258,7 @@ with held_stderr():
     {"raise RuntimeError('real')" if fails else ""}
 os.system("echo after >&2")
 """
-    job = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    job = run_python("-c", code, check=False)
     assert job.returncode == fails
     if fails:
         assert job.stderr.count("welcome") == 2

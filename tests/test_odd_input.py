@@ -7,6 +7,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import tensorflow as tf
+from common import TINY, same_weights
 from hostile import digest
 from hostile_things import Protocol, read_only
 from sklearn.preprocessing import StandardScaler
@@ -16,10 +17,11 @@ from skcnn import CNNClassifier, CNNRegressor, diagnose
 from skcnn.networks import Plain
 from skcnn.preprocessing import NDTransformer
 
+pytestmark = pytest.mark.usefixtures("programs_stay")
+
 NUMBERS = np.random.default_rng(0).integers(0, 100, (12, 6)).astype("f4")  # which every type holds
 NAMES = [f"x{i}" for i in range(6)]
 LABELS = np.arange(12) % 3
-TINY = {"network": Plain(filters=(2,)), "epochs": 1, "batch_size": 8, "random_state": 0}
 
 
 def on_disk(array, mode="r"):
@@ -102,8 +104,7 @@ def test_rows_are_as_plain_ones(odd, kind):
     before = digest(rows)
     plain, part, held_out = plain_ones(kind)
     fitted = kind(**TINY).fit(rows, LABELS)
-    for got, expected in zip(fitted._weights, plain._weights, strict=True):
-        np.testing.assert_array_equal(got, expected)
+    assert same_weights(fitted, plain)
     for method in ("predict", "predict_proba", "decision_function"):
         if hasattr(plain, method):
             np.testing.assert_array_equal(getattr(fitted, method)(rows), getattr(plain, method)(NUMBERS))

@@ -1,13 +1,12 @@
 """Saved estimators: small, plain, with a note of versions, and of known types."""
 
 import pickle
-import subprocess
-import sys
 from importlib import import_module
 
 import numpy as np
 import pytest
 import skops.io
+from common import run_python, weights_of
 from imblearn.over_sampling import RandomOverSampler
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -48,7 +47,7 @@ def test_a_pickle_holds_the_weights_once_and_little_else(fitted, few_digits):
     pickled = pickle.dumps(fitted)
     assert b"keras.src" not in pickled
     assert b"tensorflow" not in pickled
-    n_bytes = sum(value.nbytes for value in network_of(fitted)._fitted.weights)
+    n_bytes = sum(value.nbytes for value in weights_of(network_of(fitted)))
     assert n_bytes > 80_000
     assert len(pickled) < n_bytes + 8_000
     np.testing.assert_array_equal(pickle.loads(pickled).predict(X), fitted.predict(X))
@@ -69,8 +68,7 @@ loaded = [name for name in heavy if name in sys.modules]
 np.save("p.npy", model.predict_proba(np.load("X.npy")))
 print(loaded, "tensorflow" in sys.modules)
 """
-    out = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert out.split() == ["[]", "True"]
+    assert run_python("-c", code, cwd=tmp_path).stdout.split() == ["[]", "True"]
     np.testing.assert_allclose(np.load(tmp_path / "p.npy"), model.predict_proba(X[:5]), atol=1e-6)
 
 

@@ -2,10 +2,13 @@
 
 import pickle
 import tracemalloc
+from functools import partial
 
+import common
 import keras
 import numpy as np
 import pytest
+from common import same_weights, weights_of
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from imblearn.pipeline import Pipeline as ImbalancedPipeline
 from imblearn.pipeline import make_pipeline
@@ -26,12 +29,7 @@ NETWORK = Plain(filters=(4,), normalization=None)
 EXACT = {"network": NETWORK, "dtype": "float64", "batch_size": 1000}
 
 
-def classifier(**parameters):
-    return CNNClassifier(**{"network": NETWORK, "epochs": 2, "learning_rate": 0.01, "random_state": 0} | parameters)
-
-
-def same_weights(a, b):
-    return all(np.array_equal(x, y) for x, y in zip(a._fitted.weights, b._fitted.weights, strict=True))
+classifier = partial(common.classifier, network=NETWORK, epochs=2)
 
 
 def make_rows(counts=(60, 30, 10), n_features=4):
@@ -342,7 +340,7 @@ def test_standard_units_of_any_rows_in_a_regression(row_shape):
 
 def units(model):
     """Mean and scale of a fitted estimator."""
-    return model._fitted.weights[-2:]
+    return weights_of(model)[-2:]
 
 
 @pytest.mark.parametrize("refit", [False, True])

@@ -1,12 +1,11 @@
 """The bridge for users of scikeras: what is repaired, what stays, and what is carried over to skcnn's engine."""
 
 import pickle
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
+from common import printed_by
 from scikeras import wrappers
 from scipy.sparse import csr_array, csr_matrix
 from scipy.special import softmax
@@ -266,10 +265,6 @@ def test_bad_input_is_refused_before_training(X, y, weight, match):
     assert not hasattr(clf, "history_")
 
 
-def run(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-
-
 def test_classes_of_keras_are_left_as_they_were_unless_scikeras_came_first():
     code = """
 import keras
@@ -278,8 +273,8 @@ import skcnn.scikeras
 classes = keras.Model, keras.losses.Loss, keras.metrics.Metric, keras.optimizers.Optimizer
 print(*["scikeras" in cls.__reduce__.__module__ for cls in classes], hasattr(keras.Model, "__deepcopy__"))
 """
-    assert run(code.replace("FIRST", "")) == ["False"] * 5
-    assert run(code.replace("FIRST", "import scikeras")) == ["True"] * 5
+    assert printed_by(code.replace("FIRST", "")) == ["False"] * 5
+    assert printed_by(code.replace("FIRST", "import scikeras")) == ["True"] * 5
 
 
 def test_a_seeded_fit_does_not_break_unseeded_ones():
@@ -297,12 +292,12 @@ try:
 except RuntimeError:
     print("broken")
 """
-    assert run(code.replace("LIBRARY", "skcnn.scikeras")) == ["fine"]
-    assert run(code.replace("LIBRARY", "scikeras.wrappers")) == ["broken"]
+    assert printed_by(code.replace("LIBRARY", "skcnn.scikeras")) == ["fine"]
+    assert printed_by(code.replace("LIBRARY", "scikeras.wrappers")) == ["broken"]
 
 
 def test_import_skcnn_does_not_import_scikeras():
-    assert run("import sys, skcnn, skcnn.estimators; print('scikeras' in sys.modules)") == ["False"]
+    assert printed_by("import sys, skcnn, skcnn.estimators; print('scikeras' in sys.modules)") == ["False"]
 
 
 # What stays as scikeras documents it ---------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The inner validation split: shares by hand and as scikit-learn's, groups, duplicates, and what cannot be split."""
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -19,14 +20,7 @@ from skcnn.networks import Plain
 
 NETWORK = Plain(filters=(4,), normalization=None)
 FIXED = {"network": NETWORK, "epochs": 1, "early_stopping": True, "random_state": 0}
-
-
-def classifier(**parameters):
-    return CNNClassifier(**FIXED | parameters)
-
-
-def regressor(**parameters):
-    return CNNRegressor(**FIXED | parameters)
+classifier, regressor = partial(CNNClassifier, **FIXED), partial(CNNRegressor, **FIXED)
 
 
 def split(y, fraction, *, X=None, groups=None, seed=0, target=ClassTarget):

@@ -366,7 +366,7 @@ def test_length_of_a_call_changes_nothing(problem, monkeypatch):
     assert same(whole, run({"dropout": 0.3}, problem=problem))
 
 
-def own_network(input_shape, n_outputs):
+def custom_network(input_shape, n_outputs):
     """Layers with random state of their own, weights that are set and a frozen layer."""
     inputs = keras.Input(input_shape)
     x = keras.layers.Flatten()(inputs)
@@ -380,8 +380,8 @@ def own_network(input_shape, n_outputs):
     return keras.Model(inputs, keras.layers.Dense(n_outputs, name="drawn")(fixed(x)))
 
 
-def test_own_network_keeps_what_was_set_and_draws_the_rest_from_the_seed(problem):
-    program = Program(topology(own_network, optimizer="adam"))
+def test_custom_network_keeps_what_was_set_and_draws_the_rest_from_the_seed(problem):
+    program = Program(topology(custom_network, optimizer="adam"))
 
     def start(seed):
         program.reset(seed)
@@ -396,12 +396,12 @@ def test_own_network_keeps_what_was_set_and_draws_the_rest_from_the_seed(problem
     np.testing.assert_array_equal(a["pretrained/kernel"], np.full((5, 4), 0.25))
     np.testing.assert_array_equal(a["fixed/kernel"], keras.initializers.GlorotUniform(seed=3)((4, 4)))
 
-    trained = run({}, 1, program, network=own_network, problem=problem)
-    elsewhere = run({}, 1, network=own_network, problem=problem)
+    trained = run({}, 1, program, network=custom_network, problem=problem)
+    elsewhere = run({}, 1, network=custom_network, problem=problem)
     assert same(trained, elsewhere)  # also the masks of Keras' own dropout
     frozen = [v.path for v in program.blueprint.model.weights].index("frozen/kernel")
     np.testing.assert_array_equal(trained.weights[frozen], np.ones_like(trained.weights[frozen]))
-    assert not same(trained, run({}, 2, program, network=own_network, problem=problem))
+    assert not same(trained, run({}, 2, program, network=custom_network, problem=problem))
 
 
 def test_nothing_global_is_touched(problem):
@@ -485,7 +485,7 @@ def test_pool_lends_one_program_to_one_fit_at_a_time():
         assert any(program is one for one in lent)
 
 
-@pytest.mark.parametrize("network", [Plain(filters=(4,)), own_network], ids=["plain", "own"])
+@pytest.mark.parametrize("network", [Plain(filters=(4,)), custom_network], ids=["plain", "own"])
 def test_programs_share_their_graphs_and_nothing_else(network, problem):
     alone = [run({}, seed, network=network, problem=problem) for seed in (0, 1)]
     pool = Pool()
