@@ -260,7 +260,7 @@ class SaliencyDisplay:
 
 def _as_seen(estimator: Any, X: Any) -> tuple[BaseCNN, np.ndarray]:
     """Return the network's estimator and the rows as the network sees them."""
-    steps, cnn = fitted_steps(estimator)
+    steps, cnn = fitted_steps(estimator, BaseCNN)
     for step in steps:
         X = step.transform(X)
     return cnn, as_rows(check_X(cnn, X), cnn.input_shape_, cnn._topology.dtype)

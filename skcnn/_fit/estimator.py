@@ -211,7 +211,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         groups = check_groups(groups, len(X))
         stop_early = self._stops_early(len(X), held_out is not None)
         trainings = 2 if self.refit_full and stop_early and held_out is None else 1
-        tasks = FitTasks(self, given, y, sample_weight, self.epochs, trainings)
+        tasks = FitTasks(self, given, y, check_row_weights(sample_weight, len(y)), self.epochs, trainings)
         need = self._need("fit", X)
         with need.explained():
             self._fit(

@@ -1,4 +1,9 @@
-"""scikit-learn's callbacks (scikit-learn 1.9 and later) on a network: one task for the fit, and in it one per epoch."""
+"""scikit-learn's callbacks on a network: one task for the fit, and in it one per epoch.
+
+scikit-learn 1.9, the first version with callbacks, has no public way for an estimator of another package to begin
+tasks, so that private names of its callback API are used here and nowhere else: `_init_callback_context`,
+`_skl_callbacks`, `_children_map`. Before 1.9 none exists, and nothing here has an effect.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skcnn._fit.weights import check_row_weights
 from skcnn._sklearn.internals import safe_indexing
 
 if TYPE_CHECKING:
@@ -25,7 +29,7 @@ __all__ = ["CallbackSupportMixin", "EpochTasks", "FitTasks", "fit_task", "follow
 
 def follows_epochs(estimator: Any) -> bool:
     """Tell whether an estimator has callbacks that may look at, or stop after, any epoch; progress bars do not."""
-    return any(not bar for bar in _are_bars(estimator))
+    return not all(_are_bars(estimator))
 
 
 def shows_bars(estimator: Any) -> bool:
@@ -42,6 +46,13 @@ def _are_bars(estimator: Any) -> list[bool]:
     return [type(callback) is ProgressBar for callback in callbacks]
 
 
+def _root_task(estimator: Any, max_subtasks: int | None) -> Any:
+    """Return the task of a fit, which is still to begin; None before scikit-learn 1.9."""
+    if not hasattr(estimator, "_init_callback_context"):
+        return None
+    return estimator._init_callback_context(max_subtasks=max_subtasks)
+
+
 @contextmanager
 def fit_task(estimator: Any, inner: Any = None, name: str = "") -> Iterator[None]:
     """Tell scikit-learn's callbacks of a fit in one step, or with one estimator inside that is told of them, too.
@@ -55,10 +66,10 @@ def fit_task(estimator: Any, inner: Any = None, name: str = "") -> Iterator[None
     name : str, default=""
         Name of that task.
     """
-    if not hasattr(estimator, "_init_callback_context"):
+    root = _root_task(estimator, max_subtasks=int(inner is not None))
+    if root is None:
         yield
         return
-    root = estimator._init_callback_context(max_subtasks=int(inner is not None))
     root.call_on_fit_task_begin(estimator=estimator)
     if inner is None:
         yield
@@ -72,31 +83,32 @@ def fit_task(estimator: Any, inner: Any = None, name: str = "") -> Iterator[None
 
 
 class FitTasks:
-    """The tasks of one call of fit, of which scikit-learn's callbacks hear; the first begins at once.
+    """The tasks of one call of fit, of which scikit-learn's callbacks are told; the first begins at once.
 
     Parameters
     ----------
     estimator : BaseCNN
         What is fitted.
     X : array-like
-        Rows as they were given, since callbacks may predict for them.
+        Samples as they were given, since callbacks may predict for them.
     y : ndarray
         Targets.
-    sample_weight : array-like or None
-        Weights.
+    sample_weight : ndarray or None
+        Checked weights.
     epochs : int
         Epochs of the first training, at most.
     trainings : int
         How often the network is trained. If more than once, each training is a task with its epochs in it.
     """
 
-    def __init__(self, estimator: Any, X: Any, y: np.ndarray, sample_weight: Any, epochs: int, trainings: int) -> None:
+    def __init__(
+        self, estimator: Any, X: Any, y: np.ndarray, sample_weight: np.ndarray | None, epochs: int, trainings: int
+    ) -> None:
         self.estimator = estimator
-        self._X, self._y, self._weight = X, y, check_row_weights(sample_weight, len(y))
+        self._X, self._y, self._weight = X, y, sample_weight
         self._trainings = trainings
-        self._root: Any = None
-        if hasattr(estimator, "_init_callback_context"):
-            self._root = estimator._init_callback_context(max_subtasks=epochs if trainings == 1 else trainings)
+        self._root = _root_task(estimator, max_subtasks=epochs if trainings == 1 else trainings)
+        if self._root is not None:
             self._root.call_on_fit_task_begin(estimator=estimator, **self.data(None))
 
     def end(self) -> None:
@@ -112,7 +124,7 @@ class FitTasks:
         Parameters
         ----------
         rows : ndarray of int
-            Training rows.
+            Indices of the training samples.
         epochs : int
             Epochs, at most.
         first : int
@@ -170,11 +182,11 @@ class EpochTasks:
 
     def begin(self, progress: "Progress") -> None:
         """Begin the task of an epoch."""
-        self._begin_epoch(**self._data, reconstruction_attributes=lambda: vars(self._now(progress)))
+        self._begin_epoch(**self._at(progress))
 
     def end(self, progress: "Progress") -> bool:
         """End the task of an epoch, and return whether a callback wants to stop."""
-        return self._end_epoch(**self._data, reconstruction_attributes=lambda: vars(self._now(progress)))
+        return self._end_epoch(**self._at(progress))
 
     def finish(self, progress: "Progress") -> None:
         """End what is open: the task of an epoch that was interrupted, and that of the training."""
@@ -182,6 +194,9 @@ class EpochTasks:
             self._end_epoch()
         if self._nested:
             self._context.call_on_fit_task_end(estimator=self.estimator, **self._data)
+
+    def _at(self, progress: "Progress") -> dict[str, Any]:
+        return self._data | {"reconstruction_attributes": lambda: vars(self._now(progress))}
 
     def _begin_epoch(self, **told: Any) -> None:
         self._epoch = self._context.subcontext(task_name="epoch")

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 
 from skcnn._sklearn.internals import check_matplotlib_support
+from skcnn._sklearn.steps import unwrap
 
 __all__ = [
     "as_picture",
     "aspect_of",
-    "final_estimator",
     "ink",
     "label_of",
     "limits_of",
@@ -17,14 +17,6 @@ __all__ = [
     "row_shape_of",
     "show_row",
 ]
-
-
-def final_estimator(estimator: Any) -> Any:
-    """Return the fitted estimator that predicts: the last step of a pipeline, the best one of a search."""
-    for name in ("best_estimator_", "estimator_"):
-        if hasattr(estimator, name):
-            return final_estimator(getattr(estimator, name))
-    return final_estimator(estimator.steps[-1][1]) if hasattr(estimator, "steps") else estimator
 
 
 def row_shape_of(X: np.ndarray, input_shape: Any, estimator: Any = None) -> tuple[int, ...]:
@@ -36,7 +28,7 @@ def row_shape_of(X: np.ndarray, input_shape: Any, estimator: Any = None) -> tupl
         If `input_shape` has not as many values as a row.
     """
     if input_shape is None and X.ndim == 2:
-        input_shape = getattr(final_estimator(estimator), "input_shape_", None)
+        input_shape = getattr(unwrap(estimator)[1], "input_shape_", None)
         if input_shape is not None and np.prod(input_shape) != X.shape[1]:
             input_shape = None  # a step before has changed the number of columns
     if input_shape is None:

@@ -5,7 +5,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from skcnn.displays._drawing import final_estimator, ink, panels
+from skcnn._sklearn.steps import unwrap
+from skcnn.displays._drawing import ink, panels
 
 __all__ = ["HistoryDisplay"]
 
@@ -168,7 +169,7 @@ class HistoryDisplay:
         -------
         HistoryDisplay
         """
-        fitted = [final_estimator(estimator) for estimator in estimators]
+        fitted = [unwrap(estimator)[1] for estimator in estimators]
         for estimator in fitted:
             if not getattr(estimator, "history_", None):
                 raise ValueError(
