@@ -389,14 +389,18 @@ CHANNELS = NDTransformer(StandardScaler(), per="channel").fit(IMAGES)
             ValueError,
             r"shape \(3, 3, 2\), but .* \(4, 3, 2\): .* \(n, 4, 3, 2\)",
         ),
-        (lambda: SCALED.transform(IMAGES[..., :1]), ValueError, r"rows of shape \(4, 3, 1\), but .* fitted on rows"),
-        (lambda: CHANNELS.transform(IMAGES[:, :, :2]), ValueError, r"rows of shape \(4, 2, 2\), but"),
-        (lambda: SCALED.transform(IMAGES.reshape(30, -1)), ValueError, r"rows of shape \(24,\), but .* \(4, 3, 2\)"),
-        (lambda: SCALED.transform(IMAGES[0]), ValueError, r"rows of shape \(3, 2\), but"),
+        (
+            lambda: SCALED.transform(IMAGES[..., :1]),
+            ValueError,
+            r"samples of shape \(4, 3, 1\), .* fitted on samples",
+        ),
+        (lambda: CHANNELS.transform(IMAGES[:, :, :2]), ValueError, r"samples of shape \(4, 2, 2\), but"),
+        (lambda: SCALED.transform(IMAGES.reshape(30, -1)), ValueError, r"samples of shape \(24,\), but .* \(4, 3, 2\)"),
+        (lambda: SCALED.transform(IMAGES[0]), ValueError, r"samples of shape \(3, 2\), but"),
         (
             lambda: NDTransformer(Halver()).fit(IMAGES[:, 0, 0]).transform(IMAGES),
             ValueError,
-            r"fitted on rows of shape \(2,\)",
+            r"fitted on samples of shape \(2,\)",
         ),
         (
             lambda: SCALED.inverse_transform(IMAGES[:, :3]),
