@@ -10,7 +10,7 @@ from skcnn._fit.estimator import BaseCNN
 from skcnn._fit.targets import ClassTarget
 from skcnn._sklearn.checks import as_rows, check_X
 from skcnn._sklearn.steps import fitted_steps
-from skcnn.displays._drawing import aspect_of, label_of, limits_of, panels, show_row
+from skcnn.displays._drawing import aspect_of, label_of, limits_of, panels, show_sample
 
 __all__ = ["SaliencyDisplay", "grad_cam", "saliency"]
 
@@ -198,8 +198,8 @@ class SaliencyDisplay:
         self.figure_, self.ax_ = panels(type(self).__name__, ax, (2, n), size=size)
         limits = limits_of(self.X)
         for (above, below), row, heat, title in zip(self.ax_.T, self.X, self.maps, self.titles, strict=True):
-            show_row(above, row, limits)
-            show_row(below, row, limits)
+            show_sample(above, row, limits)
+            show_sample(below, row, limits)
             _show_heat(below, heat, row)
             above.set_title(title, fontsize=8)
         return self

@@ -1,6 +1,7 @@
 """`SearchDisplay`: how a score depends on the one or two parameters of a search, and how much of that is noise."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ __all__ = ["SearchDisplay"]
 LETTER = 0.085  # inches that one takes below an axis
 
 
+@dataclass(eq=False, repr=False)
 class SearchDisplay:
     """Scores of a search over one or two of its parameters, with the standard error over the folds.
 
@@ -41,9 +43,9 @@ class SearchDisplay:
 
     Notes
     -----
-    Of candidates that differ in other parameters alone the best is shown. The standard error is
-    ``std(ddof=1) / sqrt(n_folds)``. Folds share training rows, so the truth is rather larger (Nadeau and Bengio 2003,
-    https://doi.org/10.1023/A:1024068626366): what differs by less than an error or two has not been told apart.
+    Of candidates that differ only in other parameters, the best is shown. The standard error is
+    ``std(ddof=1) / sqrt(n_folds)``. Folds share training samples, so the true error is larger (Nadeau and Bengio 2003,
+    https://doi.org/10.1023/A:1024068626366): candidates that differ by less than one or two errors are not told apart.
 
     Examples
     --------
@@ -56,24 +58,14 @@ class SearchDisplay:
     ['C', 'gamma']
     """
 
-    def __init__(
-        self,
-        params: Sequence[str],
-        values: Sequence[Sequence[Any]],
-        mean: np.ndarray,
-        error: np.ndarray,
-        *,
-        n_candidates: int,
-        n_folds: int,
-        score_name: str = "score",
-    ) -> None:
-        self.params = list(params)
-        self.values = [list(row) for row in values]
-        self.mean = mean
-        self.error = error
-        self.n_candidates = n_candidates
-        self.n_folds = n_folds
-        self.score_name = score_name
+    params: Sequence[str]
+    values: Sequence[Sequence[Any]]
+    mean: np.ndarray
+    error: np.ndarray
+    _: KW_ONLY
+    n_candidates: int
+    n_folds: int
+    score_name: str = "score"
 
     def plot(self, ax: Any = None) -> Self:
         """Draw a line for one parameter, a map or points for two.
@@ -107,17 +99,11 @@ class SearchDisplay:
         return self
 
     def _draw_line(self, values: list[Any]) -> None:
-        order = [_index_of(row[0], values) for row in self.values]
         places = _places(values, self.ax_.set_xscale)
-        self.ax_.errorbar(
-            np.asarray(places)[np.sort(order)],
-            self.mean[np.argsort(order)],
-            yerr=self.error[np.argsort(order)],
-            fmt="o-",
-            linewidth=1,
-            capsize=3,
-        )
-        self._mark_best(places[order[self._best]], self.mean[self._best])
+        x = np.array([places[_index_of(value, values)] for (value,) in self.values])
+        order = np.argsort(x)
+        self.ax_.errorbar(x[order], self.mean[order], yerr=self.error[order], fmt="o-", linewidth=1, capsize=3)
+        self._mark_best(x[self._best], self.mean[self._best])
         self._label_x(places, values)
         self.ax_.minorticks_off()
         self.ax_.set_ylabel(self.score_name)
@@ -138,9 +124,8 @@ class SearchDisplay:
             text = self._score_text(mean, error)
             self.ax_.text(x, y, text, ha="center", va="center", color=color, weight=weight, fontsize=8.5)
         y, x = cells[self._best]
-        self.ax_.plot(
-            [x - 0.46, x + 0.46, x + 0.46, x - 0.46, x - 0.46], [y - 0.46, y - 0.46, y + 0.46, y + 0.46, y - 0.46], "r-"
-        )
+        left, right, bottom, top = x - 0.46, x + 0.46, y - 0.46, y + 0.46
+        self.ax_.plot([left, right, right, left, left], [bottom, bottom, top, top, bottom], "r-")
         self._label_x(range(len(axis[0])), axis[0])
         self.ax_.set_yticks(range(len(axis[1])), [label_of(value) for value in axis[1]])
         self.ax_.set_ylabel(self.params[1])
@@ -148,17 +133,16 @@ class SearchDisplay:
     def _draw_points(self, axis: list[list[Any]]) -> None:
         scales = (self.ax_.set_xscale, self.ax_.set_yscale)
         places = [_places(values, scale) for values, scale in zip(axis, scales, strict=True)]
-        x, y = ([places[k][_index_of(row[k], axis[k])] for row in self.values] for k in range(2))
+        x, y = np.array([[places[k][_index_of(pair[k], axis[k])] for pair in self.values] for k in range(2)])
         low, high = self._color_limits()
-        points = self.ax_.scatter(
-            x, y, c=self.mean, cmap="viridis", vmin=low, vmax=high, s=60, edgecolor="k", linewidth=0.5
-        )
+        style = {"cmap": "viridis", "vmin": low, "vmax": high, "s": 60, "edgecolor": "k", "linewidth": 0.5}
+        points = self.ax_.scatter(x, y, c=self.mean, **style)
         errors = self.error[np.isfinite(self.error)]
         spread = f" (± {np.median(errors):.2g})" if len(errors) else ""
         self.figure_.colorbar(points, ax=self.ax_, label=f"{self.score_name}{spread}")
         failed = np.isnan(self.mean)
         if failed.any():
-            self.ax_.plot(np.asarray(x)[failed], np.asarray(y)[failed], "x", color=ink(), label="no score")
+            self.ax_.plot(x[failed], y[failed], "x", color=ink(), label="no score")
         self._mark_best(x[self._best], y[self._best])
         for values, ticks, place in zip(axis, places, (self.ax_.set_xticks, self.ax_.set_yticks), strict=True):
             if ticks != values:
@@ -224,7 +208,7 @@ class SearchDisplay:
         metrics = [key.removeprefix("mean_test_") for key in cv_results if key.startswith("mean_test_")]
         if metric not in metrics:
             raise ValueError(f"metric={metric!r} is not in cv_results; it has {metrics}. Pass one of them.")
-        columns = {name: _column(cv_results, name) for name in names}
+        columns = {name: [candidate.get(name) for candidate in cv_results["params"]] for name in names}
         if params is None:
             varied = [name for name in names if len(_sorted_values(columns[name])) > 1]
             params = (varied or names)[:2]
@@ -239,15 +223,8 @@ class SearchDisplay:
         error = table.std(axis=1, ddof=1) / np.sqrt(len(splits)) if len(splits) > 1 else np.full(len(table), np.nan)
         chosen = _best_of_each([[columns[name][i] for name in params] for i in range(len(table))], mean)
         values = [[columns[name][i] for name in params] for i in chosen]
-        return cls(
-            params,
-            values,
-            mean[chosen],
-            error[chosen],
-            n_candidates=len(table),
-            n_folds=len(splits),
-            score_name=metric,
-        )
+        size = {"n_candidates": len(table), "n_folds": len(splits)}
+        return cls(list(params), values, mean[chosen], error[chosen], score_name=metric, **size)
 
     @classmethod
     def from_cv_results(
@@ -276,11 +253,6 @@ class SearchDisplay:
         SearchDisplay
         """
         return cls.compute(cv_results, params=params, metric=metric).plot(ax)
-
-
-def _column(cv_results: Mapping[str, Any], name: str) -> list[Any]:
-    """Return a parameter's value for each candidate; None where a candidate does not set it."""
-    return [candidate.get(name) for candidate in cv_results["params"]]
 
 
 def _best_of_each(values: list[list[Any]], mean: np.ndarray) -> list[int]:

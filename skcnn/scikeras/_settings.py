@@ -1,4 +1,4 @@
-"""What Keras' optimizers and losses say, in the words of skcnn; what skcnn has no words for is an error."""
+"""Keras' optimizers and losses as parameters of skcnn; what has no equivalent raises an error."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from scikeras.utils import loss_name
 
 __all__ = ["NotCarried", "loss_settings", "new_optimizer", "optimizer_settings", "wanted_ending"]
 
-# What each of skcnn's update rules takes for granted; learning rate, momentum and clipnorm are its parameters.
+# What is fixed in each of skcnn's update rules; learning rate, momentum and clipnorm are its parameters.
 _FIXED: dict[str, dict[str, Any]] = {
     "adam": {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": False},
     "sgd": {},
@@ -57,7 +57,7 @@ def optimizer_settings(optimizer: Any) -> dict[str, Any]:
     Raises
     ------
     NotCarried
-        If skcnn has no such optimizer, or a setting that it has not.
+        If skcnn has no such optimizer or setting.
     """
     optimizer = keras.optimizers.get(optimizer)
     rule = _OPTIMIZERS.get(type(optimizer))
@@ -69,7 +69,7 @@ def optimizer_settings(optimizer: Any) -> dict[str, Any]:
     if not isinstance(config["learning_rate"], (int, float)):
         schedule = config["learning_rate"]["class_name"]
         raise NotCarried(
-            f"learning_rate={schedule}(...)", "it is no number. Give a number, and set schedule='cosine' afterwards."
+            f"learning_rate={schedule}(...)", "it is no number. Set a number, and schedule='cosine' afterwards."
         )
     for name, value in config.items():
         fixed = _FIXED[rule].get(name)
@@ -100,7 +100,7 @@ def loss_settings(loss: Any) -> dict[str, Any]:
     Raises
     ------
     NotCarried
-        If skcnn has no such loss, or a setting that it has not.
+        If skcnn has no such loss or setting.
     """
     name, config = _name_and_config(loss)
     if name not in _ENDINGS and name not in _REGRESSION:
@@ -132,7 +132,7 @@ def wanted_ending(loss: Any, target_type: str, n_units: int) -> str | None:
         raise NotCarried(
             f"loss {name!r} for {target_type} targets",
             "skcnn trains binary and multilabel targets with sigmoids, multiclass targets with a softmax. Labels that "
-            "are one-hot go in as labels, y.argmax(axis=1).",
+            "are one-hot are passed as labels, y.argmax(axis=1).",
         )
     return None if config.get("from_logits") else ending
 
