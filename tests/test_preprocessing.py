@@ -407,7 +407,7 @@ CHANNELS = NDTransformer(StandardScaler(), per="channel").fit(IMAGES)
             ValueError,
             r"X has shape \(30, 3, 3, 2\), but .* \(4, 3, 2\)",
         ),
-        (lambda: CHANNELS.inverse_transform(IMAGES[:, :3]), ValueError, "that transform returned for such rows"),
+        (lambda: CHANNELS.inverse_transform(IMAGES[:, :3]), ValueError, "that transform returned for such samples"),
         (
             lambda: SCALED.fit(IMAGES[:, :0]),
             ValueError,
