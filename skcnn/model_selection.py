@@ -19,7 +19,7 @@ UNKNOWN = "no such parameter"
 
 
 def check_grid(search: Search) -> Search:
-    """Find wrong names and invalid values in the grid of a search, without fitting anything.
+    """Find wrong names and invalid values in the grid of a search, without fitting.
 
     Each candidate is set on a clone of the estimator, and every estimator in it then checks its parameters as its own
     `fit` does first. What only the data can tell, such as an `input_shape` that does not fit, is left to `fit`.
@@ -27,7 +27,7 @@ def check_grid(search: Search) -> Search:
     Parameters
     ----------
     search : GridSearchCV, RandomizedSearchCV, HalvingGridSearchCV or HalvingRandomSearchCV
-        Unfitted or fitted, over any scikit-learn estimator or pipeline. Of a grid every candidate is looked at; where
+        Unfitted or fitted, over any scikit-learn estimator or pipeline. Every candidate of a grid is checked; where
         candidates are drawn, every value of each list, and 10 of each distribution.
 
     Returns

@@ -117,14 +117,14 @@ class FitTasks:
             self._root.call_on_fit_task_end(estimator=self.estimator, reconstruction_attributes={}, **self.data(None))
 
     def training(
-        self, rows: np.ndarray, epochs: int, first: int, now: Callable[["Progress"], Any]
+        self, indices: np.ndarray, epochs: int, first: int, now: Callable[["Progress"], Any]
     ) -> list["EpochTasks"]:
         """Return what tells callbacks of the epochs of one training; nothing if there are none.
 
         Parameters
         ----------
-        rows : ndarray of int
-            Indices of the training samples.
+        indices : ndarray of int
+            Training samples.
         epochs : int
             Epochs, at most.
         first : int
@@ -138,13 +138,13 @@ class FitTasks:
         if self._trainings > 1:
             name = "train-on-all-rows" if context._children_map else "train"
             context = context.subcontext(task_name=name, max_subtasks=epochs)
-        return [EpochTasks(self, context, context is not self._root, rows, first, now)]
+        return [EpochTasks(self, context, context is not self._root, indices, first, now)]
 
-    def data(self, rows: np.ndarray | None) -> dict[str, Any]:
+    def data(self, indices: np.ndarray | None) -> dict[str, Any]:
         """Return training data of a task, each to be made when a callback asks for it."""
 
         def part(values: Any) -> Any:
-            return values if rows is None else safe_indexing(values, rows)
+            return values if indices is None else safe_indexing(values, indices)
 
         data: dict[str, Any] = {"X": lambda: part(self._X), "y": lambda: part(self._y)}
         if self._weight is not None:
@@ -160,14 +160,14 @@ class EpochTasks:
         tasks: FitTasks,
         context: Any,
         nested: bool,
-        rows: np.ndarray,
+        indices: np.ndarray,
         first: int,
         now: Callable[["Progress"], Any],
     ) -> None:
         self.estimator = tasks.estimator
         self._context = context
         self._nested = nested
-        self._data = tasks.data(rows)
+        self._data = tasks.data(indices)
         self._first = first
         self._now = now
         self._epoch: Any = None

@@ -227,32 +227,23 @@ class SearchDisplay:
         return cls(list(params), values, mean[chosen], error[chosen], score_name=metric, **size)
 
     @classmethod
-    def from_cv_results(
-        cls,
-        cv_results: Mapping[str, Any],
-        *,
-        params: Sequence[str] | None = None,
-        metric: str = "score",
-        ax: Any = None,
-    ) -> Self:
+    def from_cv_results(cls, cv_results: Mapping[str, Any], *, ax: Any = None, **options: Any) -> Self:
         """Draw the scores of a search.
 
         Parameters
         ----------
         cv_results : dict
             The `cv_results_` of a fitted search.
-        params : list of one or two str, default=None
-            Parameters to show; with None the first two of which the search tried several values.
-        metric : str, default="score"
-            Name of the metric, for a search with several.
         ax : matplotlib Axes, default=None
             Axes to draw on; with None those of a new figure.
+        **options
+            `params` and `metric` of `compute`.
 
         Returns
         -------
         SearchDisplay
         """
-        return cls.compute(cv_results, params=params, metric=metric).plot(ax)
+        return cls.compute(cv_results, **options).plot(ax)
 
 
 def _best_of_each(values: list[list[Any]], mean: np.ndarray) -> list[int]:

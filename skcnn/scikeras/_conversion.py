@@ -14,8 +14,8 @@ from skcnn._engine.loop import Progress
 from skcnn._fit.fitting import Fit
 from skcnn._fit.targets import ClassTarget, RegressionTarget
 from skcnn._sklearn.checks import resolve_input_shape
-from skcnn.scikeras._converted import ConvertedClassifier, ConvertedRegressor, ModelFunction, compiled_with
-from skcnn.scikeras._original import built_model, fit_callbacks, needs_data
+from skcnn.scikeras._converted import ConvertedClassifier, ConvertedRegressor, ModelFunction
+from skcnn.scikeras._original import built_model, compiled_with, fit_callbacks, needs_data
 from skcnn.scikeras._settings import NotCarried, loss_settings, new_optimizer, optimizer_settings
 from skcnn.scikeras._wrappers import KerasClassifier, KerasRegressor
 

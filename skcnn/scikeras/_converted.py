@@ -13,7 +13,7 @@ from skcnn._engine.fingerprint import fingerprint, object_key
 from skcnn._fit.targets import ClassTarget, RegressionTarget
 from skcnn.estimators import CNNClassifier, CNNRegressor
 from skcnn.networks import NetworkBuilder
-from skcnn.scikeras._original import built_model, compile_settings
+from skcnn.scikeras._original import built_model, compiled_with
 from skcnn.scikeras._settings import NotCarried, loss_settings, optimizer_settings, wanted_ending
 
 __all__ = ["ConvertedClassifier", "ConvertedRegressor", "ModelFunction"]
@@ -117,14 +117,6 @@ class ModelFunction(BaseEstimator):
         parts = {name: _identity(value) for name, value in params.items()}
         digest = fingerprint(parts, self._meta)
         return digest if all(isinstance(part, str) for part in parts.values()) else ("object", digest)
-
-
-def compiled_with(model: Any, estimator: Any) -> tuple[Any, Any]:
-    """Return the optimizer and the loss that scikeras trains a model with: the model's own, else the estimator's."""
-    if model is not None and model.compiled:
-        return model.optimizer, model.loss
-    settings = compile_settings(estimator)
-    return settings["optimizer"], settings["loss"]
 
 
 def classification_meta(row_shape: tuple[int, ...], target: ClassTarget) -> dict[str, Any]:

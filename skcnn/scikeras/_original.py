@@ -39,7 +39,7 @@ from tensorflow.python.framework.config import is_op_determinism_enabled  # noqa
 __all__ = [
     "BaseWrapper",
     "built_model",
-    "compile_settings",
+    "compiled_with",
     "fit_callbacks",
     "is_op_determinism_enabled",
     "needs_data",
@@ -59,10 +59,12 @@ def built_model(estimator: Any) -> Any:
     return estimator._build_keras_model()
 
 
-def compile_settings(estimator: Any) -> dict[str, Any]:
-    """Return what an estimator compiles its model with: optimizer, loss, metrics."""
-    settings: dict[str, Any] = estimator._get_compile_kwargs()
-    return settings
+def compiled_with(model: Any, estimator: Any) -> tuple[Any, Any]:
+    """Return the optimizer and the loss that scikeras trains a model with: the model's own, else the estimator's."""
+    if model is not None and model.compiled:
+        return model.optimizer, model.loss
+    settings = estimator._get_compile_kwargs()
+    return settings["optimizer"], settings["loss"]
 
 
 def fit_callbacks(estimator: Any) -> list[Any]:

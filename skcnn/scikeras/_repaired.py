@@ -86,10 +86,8 @@ class RepairedWrapper(
         settings = super()._get_compile_kwargs()
         return settings | {"optimizer": new_optimizer(settings["optimizer"])}
 
-    def _fit(
-        self, X: Any, y: Any, sample_weight: Any, warm_start: bool, epochs: int, initial_epoch: int, **kwargs: Any
-    ) -> None:
-        """Validate, weigh, build, split, encode, train."""
+    def _fit(self, X: Any, y: Any, sample_weight: Any, warm_start: bool, **kwargs: Any) -> None:
+        """Validate, weigh, build, split, encode, train; `kwargs` go to ``Model.fit``."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         from_scratch = not ((self.warm_start or warm_start) and self.initialized_)
@@ -99,42 +97,42 @@ class RepairedWrapper(
             self._set_up(X, y)
         self._ensure_compiled_model()
 
-        rows = np.arange(len(y)) if weight is None else np.flatnonzero(weight)
-        rows, held_out = self._split(X, y, rows, kwargs)
+        chosen = np.arange(len(y)) if weight is None else np.flatnonzero(weight)
+        chosen, held_out = self._split(X, y, chosen, kwargs)
         if held_out is not None:
             kwargs["validation_data"] = self._encoded(X, y, weight, held_out)
-        X, y, *weights = self._encoded(X, y, weight, rows)
+        X, y, *weights = self._encoded(X, y, weight, chosen)
         self._check_model_compatibility(y)
         weight = weights[0] if weights else None
-        self._fit_keras_model(X, y, weight, warm_start, epochs, initial_epoch, **kwargs)
+        self._fit_keras_model(X, y, sample_weight=weight, warm_start=warm_start, **kwargs)
 
     def _row_weight(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
         return weight
 
     def _split(
-        self, X: Any, y: np.ndarray, rows: np.ndarray, kwargs: dict[str, Any]
+        self, X: Any, y: np.ndarray, chosen: np.ndarray, kwargs: dict[str, Any]
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Split as `validation_split` says, but stratified and shuffled: Keras would take the last samples."""
         routed = getattr(self, "fit__validation_split", self.validation_split)
         fraction = kwargs.get("validation_split", routed)
         given = kwargs.get("validation_data", getattr(self, "fit__validation_data", None))
         if not fraction or given is not None:
-            return rows, None
+            return chosen, None
         kwargs["validation_split"] = 0.0
-        labels = _labels(y[rows], fraction, self._numeric_target)
-        distinct = np.arange(len(rows))[:, None] if issparse(X) else X[rows]
+        labels = _labels(y[chosen], fraction, self._numeric_target)
+        distinct = np.arange(len(chosen))[:, None] if issparse(X) else X[chosen]
         seed = int(check_random_state(self._random_state).randint(2**31 - 1))
         train, val = inner_split(distinct, labels, fraction, None, seed, classes=not self._numeric_target)
-        return rows[train], rows[val]
+        return chosen[train], chosen[val]
 
-    def _encoded(self, X: Any, y: np.ndarray, weight: np.ndarray | None, rows: np.ndarray) -> tuple[Any, ...]:
+    def _encoded(self, X: Any, y: np.ndarray, weight: np.ndarray | None, chosen: np.ndarray) -> tuple[Any, ...]:
         """Return some samples as the model takes them: X, y and, if there are any, weights."""
-        if len(rows) != len(y):  # else without a copy
-            X, y = X[rows], y[rows]
+        if len(chosen) != len(y):  # else without a copy
+            X, y = X[chosen], y[chosen]
         encoded = self.feature_encoder_.transform(X), self.target_encoder_.transform(y)
         if weight is None:
             return encoded
-        return *encoded, weight[rows].astype(keras.config.floatx())
+        return *encoded, weight[chosen].astype(keras.config.floatx())
 
     def _validate_data(self, X: Any = None, y: Any = None, reset: bool = False, y_numeric: bool = False) -> Any:
         """Check X, y or both as scikit-learn does, and record what is known of them."""

@@ -15,8 +15,8 @@ _FIXED: dict[str, dict[str, Any]] = {
     "rmsprop": {"rho": 0.9, "momentum": 0.0, "epsilon": 1e-7, "centered": False},
 }
 _OPTIMIZERS = {keras.optimizers.Adam: "adam", keras.optimizers.SGD: "sgd", keras.optimizers.RMSprop: "rmsprop"}
-_READ = ("name", "learning_rate", "clipnorm", "momentum", "nesterov")
-_WITHOUT_EFFECT = ("ema_momentum", "ema_overwrite_frequency")  # with use_ema=False
+# Read below, or, the last two, without an effect as use_ema is False.
+_READ = ("name", "learning_rate", "clipnorm", "momentum", "nesterov", "ema_momentum", "ema_overwrite_frequency")
 
 # Name of the loss in Keras, and the final activation whose logits it is computed from.
 _ENDINGS = {
@@ -73,11 +73,9 @@ def optimizer_settings(optimizer: Any) -> dict[str, Any]:
         )
     for name, value in config.items():
         fixed = _FIXED[rule].get(name)
-        changed = value != fixed if name in _FIXED[rule] else value not in (None, False)
-        if changed and (name not in _READ or name in _FIXED[rule]) and name not in _WITHOUT_EFFECT:
-            raise NotCarried(
-                f"{type(optimizer).__name__}({name}={value!r})", f"skcnn's {rule} has {name}={fixed!r} only."
-            )
+        if value != fixed if name in _FIXED[rule] else name not in _READ and value not in (None, False):
+            what = f"{type(optimizer).__name__}({name}={value!r})"
+            raise NotCarried(what, f"skcnn's {rule} has {name}={fixed!r} only.")
     settings = {"optimizer": rule, "learning_rate": _short(config["learning_rate"]), "clipnorm": config["clipnorm"]}
     if rule == "sgd":
         settings |= {"momentum": config["momentum"], "nesterovs_momentum": config["nesterov"]}
