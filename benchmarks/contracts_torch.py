@@ -11,7 +11,7 @@ __all__ = ["ClassCounter", "Network"]
 
 
 class Network(nn.Module):
-    """A multi-layer perceptron or a small convolutional network that puts out logits."""
+    """A multi-layer perceptron or a small convolutional network that outputs logits."""
 
     def __init__(self, network: str, dtype: str, n_axes: int = 2, n_classes: int = 2) -> None:
         super().__init__()

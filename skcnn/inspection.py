@@ -11,7 +11,7 @@ from skcnn._fit.samples import as_inputs
 from skcnn._fit.targets import ClassTarget
 from skcnn._sklearn.checks import check_X
 from skcnn._sklearn.steps import fitted_steps
-from skcnn.displays._drawing import aspect_of, label_of, limits_of, panels, show_row
+from skcnn.displays._drawing import aspect_of, label_of, limits_of, panels, show_sample
 
 __all__ = ["SaliencyDisplay", "grad_cam", "saliency"]
 
@@ -199,8 +199,8 @@ class SaliencyDisplay:
         self.figure_, self.ax_ = panels(type(self).__name__, ax, (2, n), size=size)
         limits = limits_of(self.X)
         for (above, below), row, heat, title in zip(self.ax_.T, self.X, self.maps, self.titles, strict=True):
-            show_row(above, row, limits)
-            show_row(below, row, limits)
+            show_sample(above, row, limits)
+            show_sample(below, row, limits)
             _show_heat(below, heat, row)
             above.set_title(title, fontsize=8)
         return self
@@ -261,7 +261,7 @@ class SaliencyDisplay:
 
 def _as_seen(estimator: Any, X: Any) -> tuple[BaseCNN, np.ndarray]:
     """Return the network's estimator and the rows as the network sees them."""
-    steps, cnn = fitted_steps(estimator)
+    steps, cnn = fitted_steps(estimator, BaseCNN)
     for step in steps:
         X = step.transform(X)
     fitted = cnn._fitted

@@ -1,5 +1,6 @@
-"""`check_grid`: what is wrong with the grid of a search, before the first fit instead of after the tenth."""
+"""`check_grid`: what is wrong with the grid of a search, found before the first fit."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -7,17 +8,18 @@ from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 
 from skcnn._sklearn.checks import nearest
-from skcnn._sklearn.internals import InvalidParameterError, validate_parameter_constraints
+from skcnn._sklearn.internals import invalid_values
 
 __all__ = ["check_grid"]
 
 Search = TypeVar("Search")
 
 N_DRAWN = 10  # of each distribution
+UNKNOWN = "no such parameter"
 
 
 def check_grid(search: Search) -> Search:
-    """Find wrong names and invalid values in the grid of a search, without fitting anything.
+    """Find wrong names and invalid values in the grid of a search, without fitting.
 
     Each candidate is set on a clone of the estimator, and every estimator in it then checks its parameters as its own
     `fit` does first. What only the data can tell, such as an `input_shape` that does not fit, is left to `fit`.
@@ -25,7 +27,7 @@ def check_grid(search: Search) -> Search:
     Parameters
     ----------
     search : GridSearchCV, RandomizedSearchCV, HalvingGridSearchCV or HalvingRandomSearchCV
-        Unfitted or fitted, over any scikit-learn estimator or pipeline. Of a grid every candidate is looked at; where
+        Unfitted or fitted, over any scikit-learn estimator or pipeline. Every candidate of a grid is checked; where
         candidates are drawn, every value of each list, and 10 of each distribution.
 
     Returns
@@ -58,13 +60,12 @@ def check_grid(search: Search) -> Search:
             problems.setdefault(problem, candidate)
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        lines = [f"- {problem}" + _where(problem, candidate) for problem, candidate in problems.items()]
+        lines = [
+            f"- {problem}" + ("" if UNKNOWN in problem else f" Candidate: {candidate!r}")
+            for problem, candidate in problems.items()
+        ]
         raise ValueError(f"{count} in the grid of {type(search).__name__}:\n" + "\n".join(lines))
     return search
-
-
-def _where(problem: str, candidate: dict[str, Any]) -> str:
-    return "" if "no such parameter" in problem else f" Candidate: {candidate!r}"
 
 
 def _candidates(search: Any) -> Iterable[dict[str, Any]]:
@@ -99,35 +100,24 @@ def _problems(estimator: Any, candidate: dict[str, Any]) -> list[str]:
             estimator.set_params(**{name: clone(candidate[name], safe=False)})
         except (ValueError, AttributeError, TypeError) as error:
             found.append(_of_name(name, estimator, error))
-    parts = {"": estimator, **estimator.get_params(deep=True)}
-    for path, part in parts.items():
-        if hasattr(part, "_parameter_constraints") and not isinstance(part, type):
-            found += [f"{path}: {text}" if path else text for text in _refusals(part)]
+    for path, part in {"": estimator, **estimator.get_params(deep=True)}.items():
+        found += [f"{path}: {text}" if path else text for text in _refusals(part)]
     return found
 
 
 def _of_name(name: str, estimator: Any, error: Exception) -> str:
     """Return what is wrong with a name, shorter than scikit-learn's list of all that would be right."""
-    if " did you mean " in str(error):
-        inner = str(error).partition(" did you mean ")[2].partition("?")[0].strip("'")
-        prefix = name[: len(name) - len(_refused(error))]
-        return f"{name!r}: no such parameter; did you mean {prefix + inner!r}?"
-    return f"{name!r}: no such parameter{nearest(name, estimator.get_params(deep=True))}"
-
-
-def _refused(error: Exception) -> str:
-    return str(error).partition("'")[2].partition("'")[0]
+    known = re.search("'(.*?)'.* did you mean '(.*?)'", str(error), re.DOTALL)  # told by an estimator of skcnn inside
+    if known:
+        return f"{name!r}: {UNKNOWN}; did you mean {name.removesuffix(known[1]) + known[2]!r}?"
+    return f"{name!r}: {UNKNOWN}{nearest(name, estimator.get_params(deep=True))}"
 
 
 def _refusals(part: Any) -> list[str]:
-    """Return what an estimator says about each of its parameters."""
-    found = []
-    for name, value in part.get_params(deep=False).items():
-        try:
-            validate_parameter_constraints(part._parameter_constraints, {name: value}, type(part).__name__)
-        except InvalidParameterError as error:
-            found.append(str(error))
-    if not found and hasattr(part, "_check_values"):  # what skcnn's own know beyond that
+    """Return what is wrong with each parameter of an estimator; nothing for what is no estimator."""
+    found = invalid_values(part)
+    # What estimators of skcnn check beyond their constraints.
+    if not found and hasattr(part, "_check_values") and not isinstance(part, type):
         try:
             part._check_values()
         except (ValueError, TypeError) as error:

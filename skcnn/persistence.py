@@ -125,7 +125,7 @@ def export(
     path = _checked_path(path)
     if dtype not in (None, "float32", "float64", "uint8"):
         raise ValueError(f"dtype={dtype!r}; expected 'float32', 'float64', 'uint8' or None.")
-    steps, cnn = fitted_steps(estimator)
+    steps, cnn = fitted_steps(estimator, BaseCNN)
     if path.suffix == ".onnx" or len(cnn.input_shape_) == 4:
         cnn = _in_float32(cnn)
     about = _about(estimator, cnn)

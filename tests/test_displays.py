@@ -231,7 +231,7 @@ def test_errors_draw_every_kind_of_row(rng, shape):
 def test_no_errors_are_an_empty_display():
     display = ErrorsDisplay.from_predictions(np.zeros((2, 3)), [0, 1], [0, 1], [1.0, 1.0])
     assert (len(display.X), display.n_errors) == (0, 0)
-    assert "0 errors in 2 rows" in display.figure_.get_suptitle()
+    assert "0 errors in 2 samples" in display.figure_.get_suptitle()
 
 
 def test_errors_refuse_what_does_not_fit(logistic, flat):
@@ -378,7 +378,7 @@ def test_long_labels_do_not_run_into_each_other(rng):
     display = ErrorsDisplay.from_predictions(rng.random((8, 6, 9, 3)), labels[[0, 1] * 4], labels[[1, 0] * 4], range(8))
     display.figure_.canvas.draw()
     assert_apart([panel.title for panel in display.ax_[:6]], display.figure_.canvas.get_renderer())
-    assert display.ax_[0].get_title() == "a bird of paradise,…\nnot a cat that slee…\n7 (row 7)"
+    assert display.ax_[0].get_title() == "a bird of paradise,…\nnot a cat that slee…\n7 (sample 7)"
 
     filters = [(16, 32), (32, 64, 128, 256), (8, 8, 16, 16, 32, 32), (64, 64, 128, 128)]
     params = [{"filters": one} for one in filters]

@@ -231,7 +231,7 @@ def test_shape_and_names_of_rows_are_checked(binary):
     assert clf.score(frame, y, sample_weight=np.ones(50)) > 0  # scikeras cannot index a frame
     images = KerasClassifier(image_model, loss="sparse_categorical_crossentropy", **QUIET)
     images.fit(np.ones((6, 4, 4, 1)), np.arange(6) % 3)
-    with pytest.raises(ValueError, match=r"rows of shape \(4, 5, 1\)"):
+    with pytest.raises(ValueError, match=r"samples of shape \(4, 5, 1\)"):
         images.predict(np.ones((2, 4, 5, 1)))
 
 

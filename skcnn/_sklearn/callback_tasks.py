@@ -1,4 +1,9 @@
-"""scikit-learn's callbacks (scikit-learn 1.9 and later) on a network: one task for the fit, and in it one per epoch."""
+"""scikit-learn's callbacks on a network: one task for the fit, and in it one per epoch.
+
+scikit-learn 1.9, the first version with callbacks, has no public way for an estimator of another package to begin
+tasks, so that private names of its callback API are used here and nowhere else: `_init_callback_context`,
+`_skl_callbacks`, `_children_map`. Before 1.9 none exists, and nothing here has an effect.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +29,7 @@ __all__ = ["CallbackSupportMixin", "EpochTasks", "FitTasks", "fit_task", "follow
 
 def follows_epochs(estimator: Any) -> bool:
     """Tell whether an estimator has callbacks that may look at, or stop after, any epoch; progress bars do not."""
-    return any(not bar for bar in _are_bars(estimator))
+    return not all(_are_bars(estimator))
 
 
 def shows_bars(estimator: Any) -> bool:
@@ -41,6 +46,13 @@ def _are_bars(estimator: Any) -> list[bool]:
     return [type(callback) is ProgressBar for callback in callbacks]
 
 
+def _root_task(estimator: Any, max_subtasks: int | None) -> Any:
+    """Return the task of a fit, which is still to begin; None before scikit-learn 1.9."""
+    if not hasattr(estimator, "_init_callback_context"):
+        return None
+    return estimator._init_callback_context(max_subtasks=max_subtasks)
+
+
 @contextmanager
 def fit_task(estimator: Any, inner: Any = None, name: str = "") -> Iterator[None]:
     """Tell scikit-learn's callbacks of a fit in one step, or with one estimator inside that is told of them, too.
@@ -54,10 +66,10 @@ def fit_task(estimator: Any, inner: Any = None, name: str = "") -> Iterator[None
     name : str, default=""
         Name of that task.
     """
-    if not hasattr(estimator, "_init_callback_context"):
+    root = _root_task(estimator, max_subtasks=int(inner is not None))
+    if root is None:
         yield
         return
-    root = estimator._init_callback_context(max_subtasks=int(inner is not None))
     root.call_on_fit_task_begin(estimator=estimator)
     if inner is None:
         yield
@@ -71,31 +83,32 @@ def fit_task(estimator: Any, inner: Any = None, name: str = "") -> Iterator[None
 
 
 class FitTasks:
-    """The tasks of one call of fit, of which scikit-learn's callbacks hear; the first begins at once.
+    """The tasks of one call of fit, of which scikit-learn's callbacks are told; the first begins at once.
 
     Parameters
     ----------
     estimator : BaseCNN
         What is fitted.
     X : array-like
-        Rows as they were given, since callbacks may predict for them.
+        Samples as they were given, since callbacks may predict for them.
     y : ndarray
         Targets.
-    sample_weight : array-like or None
-        Weights.
+    sample_weight : ndarray or None
+        Checked weights.
     epochs : int
         Epochs of the first training, at most.
     trainings : int
         How often the network is trained. If more than once, each training is a task with its epochs in it.
     """
 
-    def __init__(self, estimator: Any, X: Any, y: np.ndarray, sample_weight: Any, epochs: int, trainings: int) -> None:
+    def __init__(
+        self, estimator: Any, X: Any, y: np.ndarray, sample_weight: np.ndarray | None, epochs: int, trainings: int
+    ) -> None:
         self.estimator = estimator
         self._X, self._y, self._weight = X, y, sample_weight
         self._trainings = trainings
-        self._root: Any = None
-        if hasattr(estimator, "_init_callback_context"):
-            self._root = estimator._init_callback_context(max_subtasks=epochs if trainings == 1 else trainings)
+        self._root = _root_task(estimator, max_subtasks=epochs if trainings == 1 else trainings)
+        if self._root is not None:
             self._root.call_on_fit_task_begin(estimator=estimator, **self.data(None))
 
     def end(self) -> None:
@@ -104,14 +117,14 @@ class FitTasks:
             self._root.call_on_fit_task_end(estimator=self.estimator, reconstruction_attributes={}, **self.data(None))
 
     def training(
-        self, rows: np.ndarray, epochs: int, first: int, now: Callable[["Progress"], Any]
+        self, indices: np.ndarray, epochs: int, first: int, now: Callable[["Progress"], Any]
     ) -> list["EpochTasks"]:
         """Return what tells callbacks of the epochs of one training; nothing if there are none.
 
         Parameters
         ----------
-        rows : ndarray of int
-            Training rows.
+        indices : ndarray of int
+            Training samples.
         epochs : int
             Epochs, at most.
         first : int
@@ -125,13 +138,13 @@ class FitTasks:
         if self._trainings > 1:
             name = "train-on-all-rows" if context._children_map else "train"
             context = context.subcontext(task_name=name, max_subtasks=epochs)
-        return [EpochTasks(self, context, context is not self._root, rows, first, now)]
+        return [EpochTasks(self, context, context is not self._root, indices, first, now)]
 
-    def data(self, rows: np.ndarray | None) -> dict[str, Any]:
+    def data(self, indices: np.ndarray | None) -> dict[str, Any]:
         """Return training data of a task, each to be made when a callback asks for it."""
 
         def part(values: Any) -> Any:
-            return values if rows is None else safe_indexing(values, rows)
+            return values if indices is None else safe_indexing(values, indices)
 
         data: dict[str, Any] = {"X": lambda: part(self._X), "y": lambda: part(self._y)}
         if self._weight is not None:
@@ -147,14 +160,14 @@ class EpochTasks:
         tasks: FitTasks,
         context: Any,
         nested: bool,
-        rows: np.ndarray,
+        indices: np.ndarray,
         first: int,
         now: Callable[["Progress"], Any],
     ) -> None:
         self.estimator = tasks.estimator
         self._context = context
         self._nested = nested
-        self._data = tasks.data(rows)
+        self._data = tasks.data(indices)
         self._first = first
         self._now = now
         self._epoch: Any = None
@@ -169,11 +182,11 @@ class EpochTasks:
 
     def begin(self, progress: "Progress") -> None:
         """Begin the task of an epoch."""
-        self._begin_epoch(**self._data, reconstruction_attributes=lambda: vars(self._now(progress)))
+        self._begin_epoch(**self._at(progress))
 
     def end(self, progress: "Progress") -> bool:
         """End the task of an epoch, and return whether a callback wants to stop."""
-        return self._end_epoch(**self._data, reconstruction_attributes=lambda: vars(self._now(progress)))
+        return self._end_epoch(**self._at(progress))
 
     def finish(self, progress: "Progress") -> None:
         """End what is open: the task of an epoch that was interrupted, and that of the training."""
@@ -181,6 +194,9 @@ class EpochTasks:
             self._end_epoch()
         if self._nested:
             self._context.call_on_fit_task_end(estimator=self.estimator, **self._data)
+
+    def _at(self, progress: "Progress") -> dict[str, Any]:
+        return self._data | {"reconstruction_attributes": lambda: vars(self._now(progress))}
 
     def _begin_epoch(self, **told: Any) -> None:
         self._epoch = self._context.subcontext(task_name="epoch")

@@ -1,4 +1,8 @@
-"""What scikit-learn's HTML diagram shows of an estimator here: parameters explained, and training as a small chart."""
+"""What scikit-learn's HTML diagram shows of an estimator here: parameters explained, and training as a small chart.
+
+The tables of the diagram have no public interface, so that private names are used here and nowhere else:
+`_get_params_html` (scikit-learn 1.7), `_get_fitted_attr_html` (1.9) and `_html_repr` of what both return.
+"""
 
 import inspect
 import re
@@ -11,7 +15,7 @@ import numpy as np
 __all__ = ["DiagramMixin", "sparkline"]
 
 WIDTH, HEIGHT, MARGIN = 240, 44, 4
-COLORS = {"loss": "#1f6feb", "val_loss": "#d9822b"}  # to be told apart on light and on dark
+COLORS = {"loss": "#1f6feb", "val_loss": "#d9822b"}  # distinct on light and on dark backgrounds
 _LINK = re.compile(r'\s+rel="noreferrer"\s+target="_blank"\s+href="#[^"]*"')
 _PARAMETERS = re.compile(r"^Parameters\n-+\n(.*?)(?=\n\n[^\n]+\n---|\Z)", re.DOTALL | re.MULTILINE)
 
@@ -19,7 +23,7 @@ _PARAMETERS = re.compile(r"^Parameters\n-+\n(.*?)(?=\n\n[^\n]+\n---|\Z)", re.DOT
 class DiagramMixin:
     """Lets scikit-learn's diagram show the documentation of each parameter and, once fitted, the training history.
 
-    scikit-learn (from 1.9) shows the documentation of those parameters alone that have a page to link to.
+    scikit-learn (from 1.9) shows it only for estimators that have a page to link to.
     """
 
     def _get_params_html(self, *args: Any, **kwargs: Any) -> Any:
@@ -37,7 +41,7 @@ class DiagramMixin:
 
 
 def _mark_changed(params: Any, outer: list[str]) -> None:
-    """Have parameters of parameters (``network__filters``) count as changed only if they are, and the changed first."""
+    """Mark parameters of parameters (``network__filters``) as changed only if they are, and sort the changed first."""
     changed = [name for name in params.non_default if "__" not in name]
     for one in outer:
         inner = params[one]
@@ -48,7 +52,7 @@ def _mark_changed(params: Any, outer: list[str]) -> None:
 
 
 def _document_nested(params: Any, outer: list[str]) -> None:
-    """Have them documented by the classes that they are parameters of."""
+    """Document parameters of parameters by the classes that they are parameters of."""
     doc = inspect.getdoc(params.estimator_class) or ""
     for one in outer:
         section, inner = _PARAMETERS.search(doc), _PARAMETERS.search(inspect.getdoc(params[one]) or "")
@@ -59,7 +63,7 @@ def _document_nested(params: Any, outer: list[str]) -> None:
 
 
 def _explained(table: Any, before: str = "") -> Any:
-    """Have a table of parameters or attributes show their documentation without a page to link to."""
+    """Let a table of parameters or attributes show their documentation without a page to link to."""
     draw = table._html_repr
     if getattr(table, "doc_link", None) == "":  # before scikit-learn 1.9 tables have no documentation
         table.doc_link = "#"
@@ -103,9 +107,7 @@ def sparkline(history: Mapping[str, Sequence[float]], best: int) -> str:
             parts.append(f'<circle cx="{x(best - 1):.1f}" cy="{y(kept):.1f}" r="3" fill="{COLORS[name]}"/>')
             words.append(f'<span style="color: {COLORS[name]}">&#9679;</span> {name} {kept:.4g}')
     text = ", ".join([f"epoch {best} of {n}" if words else f"{n} epochs", *words])
-    frame = (
-        f'width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Losses of each epoch"'
-    )
-    chart = f"<svg {frame}>{''.join(parts)}</svg>" if n > 1 else ""
+    frame = f'width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
+    chart = f'<svg {frame} aria-label="Losses of each epoch">{"".join(parts)}</svg>' if n > 1 else ""
     style = "display: flex; flex-wrap: wrap; gap: 0 1em; align-items: center; padding: .3em .7em; text-align: left"
     return f'<div class="skcnn-history" style="{style}">{chart}<span>{text}</span></div>'

@@ -1,20 +1,19 @@
 """The note of versions with which estimators are saved."""
 
-import warnings
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from skcnn import _version
-from skcnn.exceptions import InconsistentVersionWarning
+from skcnn.exceptions import InconsistentVersionWarning, warn
 
 __all__ = ["VersionNote"]
 
 
 class VersionNote:
-    """Mixin, left of `BaseEstimator`: saved with a note of versions; loading it in others warns.
+    """Mixin, left of `BaseEstimator`: saved with a note of versions; loading it with others warns.
 
-    scikit-learn does the same for its own classes alone.
+    scikit-learn does the same, but only for its own classes.
     """
 
     # What decides the meaning of the saved attributes. scikit-learn notes its own version where its objects are inside.
@@ -26,10 +25,10 @@ class VersionNote:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         saved = state.get("_saved_with", {})
-        pairs = [(name, saved.get(name, "unknown"), _installed(name)) for name in self._noted]
-        changed = [pair for pair in pairs if pair[1] != pair[2]]
+        versions = [(name, saved.get(name, "unknown"), _installed(name)) for name in self._noted]
+        changed = [one for one in versions if one[1] != one[2]]
         if changed:
-            warnings.warn(InconsistentVersionWarning(type(self).__name__, changed), stacklevel=2)
+            warn(InconsistentVersionWarning(type(self).__name__, changed))
         super().__setstate__({name: value for name, value in state.items() if name != "_saved_with"})  # type: ignore[misc]
 
 

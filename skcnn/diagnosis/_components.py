@@ -9,6 +9,8 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.utils.multiclass import type_of_target
 
+from skcnn._sklearn.steps import unwrap
+
 __all__ = [
     "KerasModel",
     "Layer",
@@ -177,22 +179,11 @@ def take_apart(estimator: Any, y: np.ndarray) -> Parts:
     if is_keras_model(estimator):
         view = KerasModel(estimator, y)
         return Parts(view, None, None, view, "", None)
-    search = pipeline = None
-    final, prefix, to_search = estimator, "", estimator
-    while True:
-        if hasattr(final, "cv_results_") and hasattr(final, "best_estimator_"):
-            if search is None:
-                search, to_search = final, final.estimator
-            final = final.best_estimator_
-        elif hasattr(final, "steps") and hasattr(final, "named_steps"):
-            pipeline = final
-            name, final = final.steps[-1]
-            prefix += f"{name}__"
-        elif hasattr(final, "estimator_") and hasattr(final, "best_threshold_"):  # TunedThresholdClassifierCV
-            final = final.estimator_
-            prefix += "estimator__"
-        else:
-            return Parts(estimator, search, pipeline, final, prefix, to_search)
+    wrappers, final = unwrap(estimator, ("search", "pipeline", "threshold"))
+    search = next((around for kind, around, _ in wrappers if kind == "search"), None)
+    pipeline = next((around for kind, around, _ in reversed(wrappers) if kind == "pipeline"), None)
+    prefix = "".join(f"{name}__" for kind, _, name in wrappers if kind != "search")
+    return Parts(estimator, search, pipeline, final, prefix, estimator if search is None else search.estimator)
 
 
 @dataclass(frozen=True)

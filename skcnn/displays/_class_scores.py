@@ -1,5 +1,6 @@
-"""`ClassScoresDisplay`: precision, recall and F1 of each class, with what they are uncertain by."""
+"""`ClassScoresDisplay`: precision, recall and F1 of each class, with their intervals."""
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -12,8 +13,9 @@ from skcnn.displays._intervals import wilson_interval
 __all__ = ["ClassScoresDisplay"]
 
 
+@dataclass(eq=False, repr=False)
 class ClassScoresDisplay:
-    """Precision, recall and F1 of each class, with intervals and the number of its rows.
+    """Precision, recall and F1 of each class, with intervals and its number of samples.
 
     Use `from_estimator` or `from_predictions` to make one, `compute` for the numbers alone.
 
@@ -25,7 +27,7 @@ class ClassScoresDisplay:
         ``"precision"``, ``"recall"`` and ``"f1"`` as scikit-learn's `precision_recall_fscore_support` gives them, and
         the bounds of their intervals. NaN where there is nothing to divide by.
     support : ndarray of shape (n_classes,)
-        Rows of each class.
+        Samples of each class.
     level : float, default=0.95
         Level of the intervals.
 
@@ -38,8 +40,8 @@ class ClassScoresDisplay:
 
     Notes
     -----
-    Precision and recall are shares, with Wilson's interval. F1 is none, but ``F1 = 2 * F / (1 + F)`` for the share F of
-    true positives among the rows that are of the class or predicted to be (Hand, Christen and Kirielle 2021,
+    Precision and recall are shares, with Wilson's interval. F1 is not one, but ``F1 = 2 * F / (1 + F)`` for the share F
+    of true positives among the samples that are of the class or predicted to be (Hand, Christen and Kirielle 2021,
     https://doi.org/10.1007/s10994-021-05964-1), and since that rises with F, so do the bounds.
 
     Examples
@@ -52,22 +54,13 @@ class ClassScoresDisplay:
 
     NAMES = ("precision", "recall", "f1")
 
-    def __init__(
-        self,
-        classes: np.ndarray,
-        scores: dict[str, np.ndarray],
-        lower: dict[str, np.ndarray],
-        upper: dict[str, np.ndarray],
-        support: np.ndarray,
-        *,
-        level: float = 0.95,
-    ) -> None:
-        self.classes = classes
-        self.scores = scores
-        self.lower = lower
-        self.upper = upper
-        self.support = support
-        self.level = level
+    classes: np.ndarray
+    scores: dict[str, np.ndarray]
+    lower: dict[str, np.ndarray]
+    upper: dict[str, np.ndarray]
+    support: np.ndarray
+    _: KW_ONLY
+    level: float = 0.95
 
     def plot(self, ax: Any = None) -> Self:
         """Draw one line per class.
@@ -88,18 +81,9 @@ class ClassScoresDisplay:
             score = self.scores[name]
             reach = np.maximum(0, [score - self.lower[name], self.upper[name] - score])
             heights = np.arange(n) + 0.22 * (place - 1)
-            marker = "osD"[place]
-            self.ax_.errorbar(
-                score,
-                heights,
-                xerr=reach,
-                fmt=marker,
-                markersize=4,
-                capsize=2,
-                linewidth=1,
-                label=name.replace("f", "F"),
-            )
-        labels = [f"{label_of(label)}  (n = {rows})" for label, rows in zip(self.classes, self.support, strict=True)]
+            style = {"fmt": "osD"[place], "markersize": 4, "capsize": 2, "linewidth": 1}
+            self.ax_.errorbar(score, heights, xerr=reach, label=name.replace("f", "F"), **style)
+        labels = [f"{label_of(label)}  (n = {count})" for label, count in zip(self.classes, self.support, strict=True)]
         self.ax_.set_yticks(np.arange(n), labels)
         self.ax_.set(xlim=(-0.02, 1.02), ylim=(n - 0.5, -0.5), xlabel=f"score with {self.level:.0%} interval")
         self.ax_.grid(axis="x", alpha=0.3)
@@ -164,9 +148,9 @@ class ClassScoresDisplay:
         Parameters
         ----------
         estimator : fitted classifier
-            Its `predict` is looked at.
+            With `predict`.
         X : array-like of shape (n, ...)
-            Rows that it was not trained on.
+            Samples that it was not trained on.
         y : array-like of shape (n,) or (n, n_labels)
             Their labels.
         ax : matplotlib Axes, default=None

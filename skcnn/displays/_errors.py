@@ -1,34 +1,38 @@
-"""`ErrorsDisplay`: the rows that a classifier was most sure about, and wrong."""
+"""`ErrorsDisplay`: the samples of which a classifier was most confident, and wrong."""
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
-from skcnn.displays._drawing import aspect_of, label_of, limits_of, panels, row_shape_of, show_row
+from skcnn.displays._drawing import aspect_of, label_of, limits_of, panels, sample_shape_of, show_sample
 
 __all__ = ["ErrorsDisplay"]
 
 WIDTH = 20  # letters above a picture
 
 
+@dataclass(eq=False, repr=False)
 class ErrorsDisplay:
-    """The most confident errors, as pictures: mislabelled rows, and what the network does not see, show here first.
+    """The most confident errors, as pictures.
+
+    Mislabelled samples, and what the network does not see, show here first.
 
     Use `from_estimator` or `from_predictions` to make one, `compute` for the numbers alone.
 
     Parameters
     ----------
     X : ndarray of shape (n_shown, ..., channels)
-        Rows, in the shape in which they are shown.
+        Samples, in the shape in which they are shown.
     y_true, y_pred : ndarray of shape (n_shown,)
         Their true and predicted labels.
     confidence : ndarray of shape (n_shown,)
-        How sure the classifier was of the predicted label; the rows are sorted by it.
+        How sure the classifier was of the predicted label; the samples are sorted by it.
     indices : ndarray of shape (n_shown,)
-        Where the rows stand in the data.
+        Indices of the samples in the data.
     n_errors, n_rows : int
-        Errors in all, of how many rows.
+        Errors in all, and samples.
 
     Attributes
     ----------
@@ -51,27 +55,17 @@ class ErrorsDisplay:
 
     COLUMNS = 6
 
-    def __init__(
-        self,
-        X: np.ndarray,
-        y_true: np.ndarray,
-        y_pred: np.ndarray,
-        confidence: np.ndarray,
-        indices: np.ndarray,
-        *,
-        n_errors: int,
-        n_rows: int,
-    ) -> None:
-        self.X = X
-        self.y_true = y_true
-        self.y_pred = y_pred
-        self.confidence = confidence
-        self.indices = indices
-        self.n_errors = n_errors
-        self.n_rows = n_rows
+    X: np.ndarray
+    y_true: np.ndarray
+    y_pred: np.ndarray
+    confidence: np.ndarray
+    indices: np.ndarray
+    _: KW_ONLY
+    n_errors: int
+    n_rows: int
 
     def plot(self, ax: Any = None) -> Self:
-        """Draw the rows: series as lines, images as pictures, volumes as their middle slice.
+        """Draw the samples: series as lines, images as pictures, volumes as their middle slice.
 
         Parameters
         ----------
@@ -90,13 +84,12 @@ class ErrorsDisplay:
         limits = limits_of(self.X)
         for panel in self.ax_[len(self.X) :]:
             panel.set_axis_off()
-        for panel, row, true, predicted, sure, index in zip(
-            self.ax_, self.X, self.y_true, self.y_pred, self.confidence, self.indices, strict=False
-        ):
-            show_row(panel, row, limits)
-            panel.set_title(f"{_mistake(true, predicted)}\n{sure:.3g} (row {index})", fontsize=8)
-        shown = "none" if not len(self.X) else f"the {len(self.X)} most confident"
-        caption = f"{self.n_errors} errors in {self.n_rows} rows; {shown}"
+        shown = zip(self.ax_, self.X, self.y_true, self.y_pred, self.confidence, self.indices, strict=False)
+        for panel, sample, true, predicted, sure, index in shown:
+            show_sample(panel, sample, limits)
+            panel.set_title(f"{_mistake(true, predicted)}\n{sure:.3g} (sample {index})", fontsize=8)
+        which = "none" if not len(self.X) else f"the {len(self.X)} most confident"
+        caption = f"{self.n_errors} errors in {self.n_rows} samples; {which}"
         if ax is None:
             self.figure_.suptitle(caption, fontsize=10)
         else:
@@ -119,7 +112,7 @@ class ErrorsDisplay:
         Parameters
         ----------
         X : array-like of shape (n, n_features) or (n, ..., channels)
-            Rows.
+            Samples.
         y_true, y_pred : array-like of shape (n,)
             True and predicted labels.
         confidence : array-like of shape (n,)
@@ -127,7 +120,7 @@ class ErrorsDisplay:
         n_shown : int, default=12
             Errors to show, at most.
         input_shape : tuple of int, default=None
-            Shape, channels last, in which a row is shown; with None as it is, a flat row as a series.
+            Shape, channels last, in which a sample is shown; with None as it is, a flat sample as a series.
 
         Returns
         -------
@@ -143,20 +136,13 @@ class ErrorsDisplay:
         if y_true.ndim != 1 or y_pred.ndim != 1 or confidence.ndim != 1:
             raise ValueError(
                 f"y_true, y_pred and confidence have shapes {y_true.shape}, {y_pred.shape} and {confidence.shape}; "
-                "expected one label and one number per row. Show one label of many at a time."
+                "expected one label and one number per sample. Show one label of many at a time."
             )
         wrong = np.flatnonzero(y_true != y_pred)
         chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:n_shown]
-        rows = X[chosen].reshape(len(chosen), *row_shape_of(X, input_shape))
-        return cls(
-            rows,
-            y_true[chosen],
-            y_pred[chosen],
-            confidence[chosen],
-            chosen,
-            n_errors=len(wrong),
-            n_rows=len(X),
-        )
+        samples = X[chosen].reshape(len(chosen), *sample_shape_of(X, input_shape))
+        labels = y_true[chosen], y_pred[chosen]
+        return cls(samples, *labels, confidence[chosen], chosen, n_errors=len(wrong), n_rows=len(X))
 
     @classmethod
     def from_predictions(
@@ -167,7 +153,7 @@ class ErrorsDisplay:
         Parameters
         ----------
         X : array-like of shape (n, n_features) or (n, ..., channels)
-            Rows.
+            Samples.
         y_true, y_pred : array-like of shape (n,)
             True and predicted labels.
         confidence : array-like of shape (n,)
@@ -194,14 +180,14 @@ class ErrorsDisplay:
         estimator : fitted classifier
             Its confidence is the probability of the predicted class or, without `predict_proba`, the decision function.
         X : array-like of shape (n, n_features) or (n, ..., channels)
-            Rows that it was not trained on.
+            Samples that it was not trained on.
         y : array-like of shape (n,)
             Their labels.
         n_shown : int, default=12
             Errors to show, at most.
         input_shape : tuple of int, default=None
-            Shape, channels last, in which a row is shown. With None as it is; a flat row as the network in `estimator`
-            sees it, or as a series.
+            Shape, channels last, in which a sample is shown. With None as it is; a flat sample as the network in
+            `estimator` sees it, or as a series.
         ax : matplotlib Axes, default=None
             Bounds within which to draw; with None a new figure.
 
@@ -209,7 +195,7 @@ class ErrorsDisplay:
         -------
         ErrorsDisplay
         """
-        shape = row_shape_of(np.asarray(X), input_shape, estimator)
+        shape = sample_shape_of(np.asarray(X), input_shape, estimator)
         predicted = estimator.predict(X)
         confidence = _confidence(estimator, X, predicted)
         return cls.from_predictions(X, y, predicted, confidence, n_shown=n_shown, input_shape=shape, ax=ax)
@@ -222,7 +208,7 @@ def _mistake(true: Any, predicted: Any) -> str:
 
 
 def _confidence(estimator: Any, X: Any, predicted: np.ndarray) -> np.ndarray:
-    """Return what speaks for the predicted class of each row."""
+    """Return what speaks for the predicted class of each sample."""
     codes = np.searchsorted(estimator.classes_, predicted)
     if hasattr(estimator, "predict_proba"):
         values = np.asarray(estimator.predict_proba(X))

@@ -1,15 +1,18 @@
 """`HistoryDisplay`: how training went, epoch by epoch."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
 
-from skcnn.displays._drawing import final_estimator, ink, panels
+from skcnn._sklearn.steps import unwrap
+from skcnn.displays._drawing import ink, panels
 
 __all__ = ["HistoryDisplay"]
 
 
+@dataclass(eq=False, repr=False)
 class HistoryDisplay:
     """Loss and validation score of each epoch, and the epoch whose weights were kept.
 
@@ -44,21 +47,15 @@ class HistoryDisplay:
     """
 
     TRAINING, VALIDATION = "C0", "C1"
-    # How it was trained, not how well.
-    _NOT_SCORES = ("learning_rate", "lr")
+    _NOT_SCORES = ("learning_rate", "lr")  # how it was trained, not how well
 
-    def __init__(
-        self,
-        histories: Sequence[Mapping[str, Sequence[float]]],
-        *,
-        best_iters: Sequence[int] | None = None,
-    ) -> None:
-        self.histories = [dict(history) for history in histories]
-        self.best_iters = best_iters
+    histories: Sequence[Mapping[str, Sequence[float]]]
+    _: KW_ONLY
+    best_iters: Sequence[int] | None = None
 
     @property
     def losses(self) -> list[str]:
-        """Losses that were recorded: ``"loss"`` and, with validation rows, ``"val_loss"``."""
+        """Losses that were recorded: ``"loss"`` and, with validation samples, ``"val_loss"``."""
         return [name for name in self._recorded if name.endswith("loss")]
 
     @property
@@ -124,9 +121,9 @@ class HistoryDisplay:
 
     def _mark_best(self, panel: Any, group: list[str]) -> None:
         """Put a dot where the weights were kept, on the last curve of the group: validation before training."""
-        name, label = group[-1], "weights kept"
+        label = "weights kept"
         for history, best in zip(self.histories, self.best_iters or [], strict=False):
-            values = history.get(name, ())
+            values = history.get(group[-1], ())
             if 1 <= best <= len(values):
                 panel.plot(best, values[best - 1], "o", color=ink(), markersize=5, label=label, zorder=3)
                 label = "_"  # one entry in the legend
@@ -168,7 +165,7 @@ class HistoryDisplay:
         -------
         HistoryDisplay
         """
-        fitted = [final_estimator(estimator) for estimator in estimators]
+        fitted = [unwrap(estimator)[1] for estimator in estimators]
         for estimator in fitted:
             if not getattr(estimator, "history_", None):
                 raise ValueError(
@@ -176,7 +173,7 @@ class HistoryDisplay:
                     "fitted estimator that is trained in epochs, such as CNNClassifier. Call fit first."
                 )
         best = [getattr(estimator, "best_iter_", 0) for estimator in fitted]
-        return cls([estimator.history_ for estimator in fitted], best_iters=best).plot(ax)
+        return cls([dict(estimator.history_) for estimator in fitted], best_iters=best).plot(ax)
 
     @classmethod
     def from_cv_results(cls, cv_results: Mapping[str, Any], *, ax: Any = None) -> Self:

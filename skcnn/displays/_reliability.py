@@ -1,5 +1,6 @@
-"""`ReliabilityDisplay`: whether what is predicted with 80 percent happens in 80 percent."""
+"""`ReliabilityDisplay`: whether what is predicted with a probability of 80% happens in 80% of the cases."""
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -11,25 +12,26 @@ from skcnn.displays._intervals import wilson_interval
 __all__ = ["ReliabilityDisplay"]
 
 
+@dataclass(eq=False, repr=False)
 class ReliabilityDisplay:
-    """Reliability diagram with interval, and how many rows each point stands for.
+    """Reliability diagram with intervals, and the number of samples behind each point.
 
     Use `from_estimator` or `from_predictions` to make one, `compute` for the numbers alone. scikit-learn's
-    `CalibrationDisplay` shows the same points; the intervals tell which of them say anything.
+    `CalibrationDisplay` shows the same points; the intervals tell how far each can be relied on.
 
     Parameters
     ----------
     prob_true, prob_pred : ndarray of shape (n_bins,)
-        Share of positives and mean probability of each bin that holds a row, as
+        Share of positives and mean probability of each bin that holds a sample, as
         `sklearn.calibration.calibration_curve` gives them.
     lower, upper : ndarray of shape (n_bins,)
         Wilson interval of `prob_true`.
     counts : ndarray of shape (n_bins,)
-        Rows of each of these bins.
+        Samples in each of these bins.
     edges : ndarray of shape (n_bins, 2)
-        Where each of these bins begins and ends.
+        Lower and upper end of each of these bins.
     pos_label : object, default=None
-        Class that the probabilities are of; with None they are those of the predicted class (top-label calibration,
+        Class of which the probabilities are; with None they are those of the predicted class (top-label calibration,
         Gupta and Ramdas 2022, https://arxiv.org/abs/2107.08353: here without their bins per class).
     level : float, default=0.95
         Level of the interval.
@@ -53,26 +55,15 @@ class ReliabilityDisplay:
     569
     """
 
-    def __init__(
-        self,
-        prob_true: np.ndarray,
-        prob_pred: np.ndarray,
-        lower: np.ndarray,
-        upper: np.ndarray,
-        counts: np.ndarray,
-        edges: np.ndarray,
-        *,
-        pos_label: Any = None,
-        level: float = 0.95,
-    ) -> None:
-        self.prob_true = prob_true
-        self.prob_pred = prob_pred
-        self.lower = lower
-        self.upper = upper
-        self.counts = counts
-        self.edges = edges
-        self.pos_label = pos_label
-        self.level = level
+    prob_true: np.ndarray
+    prob_pred: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    counts: np.ndarray
+    edges: np.ndarray
+    _: KW_ONLY
+    pos_label: Any = None
+    level: float = 0.95
 
     def plot(self, ax: Any = None) -> Self:
         """Draw the diagram and the histogram.
@@ -92,16 +83,9 @@ class ReliabilityDisplay:
         # Rounding may put a bound on the wrong side of a share of 0 or 1.
         reach = np.maximum(0, [self.prob_true - self.lower, self.upper - self.prob_true])
         curve.plot([0, 1], [0, 1], ":", color=ink(), label="perfectly calibrated")
-        curve.errorbar(
-            self.prob_pred,
-            self.prob_true,
-            yerr=reach,
-            fmt="o-",
-            linewidth=1,
-            markersize=5,
-            capsize=3,
-            label=f"observed, {self.level:.0%} interval (n = {self.counts.sum()})",
-        )
+        observed = f"observed, {self.level:.0%} interval (n = {self.counts.sum()})"
+        style = {"fmt": "o-", "markersize": 5, "capsize": 3, "linewidth": 1}
+        curve.errorbar(self.prob_pred, self.prob_true, yerr=reach, label=observed, **style)
         top = self.pos_label is None
         label = label_of(self.pos_label, 20)
         curve.set(ylabel="share that is right" if top else f"share of class {label}", ylim=(-0.03, 1.03))
@@ -109,10 +93,9 @@ class ReliabilityDisplay:
         curve.legend(loc="best", fontsize="small")
         left, right = self.edges.T
         histogram.bar(left, self.counts, width=right - left, align="edge", edgecolor="white")
-        # A bin with one row must still be seen beside one with a thousand.
-        histogram.set(yscale="log", ylim=(0.7, 2 * max(self.counts)), ylabel="rows", xlim=(-0.03, 1.03))
-        kind = "probability of the predicted class" if top else f"predicted probability of class {label}"
-        histogram.set_xlabel(kind)
+        # A bin with one sample must still be seen beside one with a thousand.
+        histogram.set(yscale="log", ylim=(0.7, 2 * max(self.counts)), ylabel="samples", xlim=(-0.03, 1.03))
+        histogram.set_xlabel("probability of the predicted class" if top else f"predicted probability of class {label}")
         return self
 
     @classmethod
@@ -139,11 +122,11 @@ class ReliabilityDisplay:
             Labels of the columns of `y_prob`; with None the sorted labels of `y_true`.
         pos_label : object, default=None
             Class to look at, against all others. With None the second of two classes; of more than two the predicted
-            class of each row, whose probability should be the share of rows that are predicted right.
+            class of each sample, whose probability should be the share of samples that are predicted correctly.
         n_bins : int, default=10
             Number of bins.
         strategy : {"uniform", "quantile"}, default="uniform"
-            Bins of one width, or of as many rows each.
+            Bins of equal width, or of equally many samples.
         level : float, default=0.95
             Level of the interval.
 
@@ -209,7 +192,7 @@ class ReliabilityDisplay:
         estimator : fitted classifier
             With `predict_proba`.
         X : array-like of shape (n, ...)
-            Rows that it was not trained on.
+            Samples that it was not trained on.
         y : array-like of shape (n,)
             Their labels.
         ax : matplotlib Axes, default=None
@@ -227,7 +210,7 @@ class ReliabilityDisplay:
 def _one_event(
     y_true: np.ndarray, y_prob: np.ndarray, labels: np.ndarray, pos_label: Any
 ) -> tuple[np.ndarray, np.ndarray, Any]:
-    """Return what may have happened in each row, with which probability, and the class that it is about."""
+    """Return whether the event happened in each sample, with which probability, and the class that it is about."""
     if y_true.ndim != 1:
         raise ValueError(
             f"y has shape {y_true.shape}; expected labels of shape (n,). Show one label of many at a time."

@@ -1,6 +1,7 @@
 """`SearchDisplay`: how a score depends on the one or two parameters of a search, and how much of that is noise."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 from typing import Any, Self
 
@@ -11,8 +12,10 @@ from skcnn.displays._drawing import ink, label_of, panels
 __all__ = ["SearchDisplay"]
 
 LETTER = 0.085  # inches that one takes below an axis
+Axis = tuple[list[Any], np.ndarray]  # values along an axis, and for each candidate the index of its value
 
 
+@dataclass(eq=False, repr=False)
 class SearchDisplay:
     """Scores of a search over one or two of its parameters, with the standard error over the folds.
 
@@ -41,9 +44,9 @@ class SearchDisplay:
 
     Notes
     -----
-    Of candidates that differ in other parameters alone the best is shown. The standard error is
-    ``std(ddof=1) / sqrt(n_folds)``. Folds share training rows, so the truth is rather larger (Nadeau and Bengio 2003,
-    https://doi.org/10.1023/A:1024068626366): what differs by less than an error or two has not been told apart.
+    Of candidates that differ only in other parameters, the best is shown. The standard error is
+    ``std(ddof=1) / sqrt(n_folds)``. Folds share training samples, so the true error is larger (Nadeau and Bengio 2003,
+    https://doi.org/10.1023/A:1024068626366): candidates that differ by less than one or two errors are not told apart.
 
     Examples
     --------
@@ -56,24 +59,14 @@ class SearchDisplay:
     ['C', 'gamma']
     """
 
-    def __init__(
-        self,
-        params: Sequence[str],
-        values: Sequence[Sequence[Any]],
-        mean: np.ndarray,
-        error: np.ndarray,
-        *,
-        n_candidates: int,
-        n_folds: int,
-        score_name: str = "score",
-    ) -> None:
-        self.params = list(params)
-        self.values = [list(row) for row in values]
-        self.mean = mean
-        self.error = error
-        self.n_candidates = n_candidates
-        self.n_folds = n_folds
-        self.score_name = score_name
+    params: Sequence[str]
+    values: Sequence[Sequence[Any]]
+    mean: np.ndarray
+    error: np.ndarray
+    _: KW_ONLY
+    n_candidates: int
+    n_folds: int
+    score_name: str = "score"
 
     def plot(self, ax: Any = None) -> Self:
         """Draw a line for one parameter, a map or points for two.
@@ -87,18 +80,14 @@ class SearchDisplay:
         -------
         self : SearchDisplay
         """
-        axis = [_sorted_values([row[place] for row in self.values]) for place in range(len(self.params))]
-        shape = tuple(map(len, axis))
+        axes = [_different(column) for column in zip(*self.values, strict=True)]
+        shape = [len(values) for values, _ in axes]
         is_map = len(shape) == 2 and 2 * len(self.values) > np.prod(shape)
         size = (max(4.8, 2.2 + 1.05 * shape[0]), max(2.8, 1.4 + 0.62 * shape[1])) if is_map else (6.4, 4.8)
-        self.figure_, axes = panels(type(self).__name__, ax, (1, 1), size=size)
-        self.ax_ = axes[0, 0]
-        if len(shape) == 1:
-            self._draw_line(axis[0])
-        elif is_map:
-            self._draw_map(axis)
-        else:
-            self._draw_points(axis)
+        self.figure_, panel = panels(type(self).__name__, ax, (1, 1), size=size)
+        self.ax_ = panel[0, 0]
+        draw = self._draw_line if len(axes) == 1 else self._draw_map if is_map else self._draw_points
+        draw(*axes)
         shown, others = len(self.values), self.n_candidates - len(self.values)
         note = f"{shown} candidates" if not others else f"best of {self.n_candidates} candidates for each of {shown}"
         what = f"mean ± standard error of {self.n_folds} folds" if self.n_folds > 1 else "one fold"
@@ -106,63 +95,55 @@ class SearchDisplay:
         self.ax_.set_xlabel(self.params[0])
         return self
 
-    def _draw_line(self, values: list[Any]) -> None:
-        order = [_index_of(row[0], values) for row in self.values]
+    def _draw_line(self, axis: Axis) -> None:
+        values, codes = axis
         places = _places(values, self.ax_.set_xscale)
-        self.ax_.errorbar(
-            np.asarray(places)[np.sort(order)],
-            self.mean[np.argsort(order)],
-            yerr=self.error[np.argsort(order)],
-            fmt="o-",
-            linewidth=1,
-            capsize=3,
-        )
-        self._mark_best(places[order[self._best]], self.mean[self._best])
+        x = np.asarray(places)[codes]
+        order = np.argsort(x)
+        self.ax_.errorbar(x[order], self.mean[order], yerr=self.error[order], fmt="o-", linewidth=1, capsize=3)
+        self._mark_best(x[self._best], self.mean[self._best])
         self._label_x(places, values)
         self.ax_.minorticks_off()
         self.ax_.set_ylabel(self.score_name)
         self.ax_.grid(alpha=0.3)
 
-    def _draw_map(self, axis: list[list[Any]]) -> None:
-        table = np.full((len(axis[1]), len(axis[0])), np.nan)
-        cells = [(_index_of(y, axis[1]), _index_of(x, axis[0])) for x, y in self.values]
-        for cell, mean in zip(cells, self.mean, strict=True):
-            table[cell] = mean
+    def _draw_map(self, x_axis: Axis, y_axis: Axis) -> None:
+        (x_values, x), (y_values, y) = x_axis, y_axis
+        table = np.full((len(y_values), len(x_values)), np.nan)
+        table[y, x] = self.mean
         low, high = self._color_limits()
         image = self.ax_.imshow(table, aspect="auto", cmap="viridis", origin="lower", vmin=low, vmax=high)
         self.figure_.colorbar(image, ax=self.ax_, label=self.score_name)
-        for i, ((y, x), mean, error) in enumerate(zip(cells, self.mean, self.error, strict=True)):
+        for i, (mean, error) in enumerate(zip(self.mean, self.error, strict=True)):
             dark = np.isfinite(mean) and image.norm(mean) < 0.6
             weight = "bold" if i == self._best else "normal"
             color = ("w" if dark else "k") if np.isfinite(mean) else ink()
             text = self._score_text(mean, error)
-            self.ax_.text(x, y, text, ha="center", va="center", color=color, weight=weight, fontsize=8.5)
-        y, x = cells[self._best]
-        self.ax_.plot(
-            [x - 0.46, x + 0.46, x + 0.46, x - 0.46, x - 0.46], [y - 0.46, y - 0.46, y + 0.46, y + 0.46, y - 0.46], "r-"
-        )
-        self._label_x(range(len(axis[0])), axis[0])
-        self.ax_.set_yticks(range(len(axis[1])), [label_of(value) for value in axis[1]])
+            self.ax_.text(x[i], y[i], text, ha="center", va="center", color=color, weight=weight, fontsize=8.5)
+        frame = 0.46 * np.array([[-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1]])
+        self.ax_.plot(x[self._best] + frame[0], y[self._best] + frame[1], "r-")
+        self._label_x(range(len(x_values)), x_values)
+        self.ax_.set_yticks(range(len(y_values)), [label_of(value) for value in y_values])
         self.ax_.set_ylabel(self.params[1])
 
-    def _draw_points(self, axis: list[list[Any]]) -> None:
-        scales = (self.ax_.set_xscale, self.ax_.set_yscale)
-        places = [_places(values, scale) for values, scale in zip(axis, scales, strict=True)]
-        x, y = ([places[k][_index_of(row[k], axis[k])] for row in self.values] for k in range(2))
+    def _draw_points(self, x_axis: Axis, y_axis: Axis) -> None:
+        (x_values, x_codes), (y_values, y_codes) = x_axis, y_axis
+        x_places, y_places = _places(x_values, self.ax_.set_xscale), _places(y_values, self.ax_.set_yscale)
+        x, y = np.asarray(x_places)[x_codes], np.asarray(y_places)[y_codes]
         low, high = self._color_limits()
-        points = self.ax_.scatter(
-            x, y, c=self.mean, cmap="viridis", vmin=low, vmax=high, s=60, edgecolor="k", linewidth=0.5
-        )
+        style = {"cmap": "viridis", "vmin": low, "vmax": high, "s": 60, "edgecolor": "k", "linewidth": 0.5}
+        points = self.ax_.scatter(x, y, c=self.mean, **style)
         errors = self.error[np.isfinite(self.error)]
         spread = f" (± {np.median(errors):.2g})" if len(errors) else ""
         self.figure_.colorbar(points, ax=self.ax_, label=f"{self.score_name}{spread}")
         failed = np.isnan(self.mean)
         if failed.any():
-            self.ax_.plot(np.asarray(x)[failed], np.asarray(y)[failed], "x", color=ink(), label="no score")
+            self.ax_.plot(x[failed], y[failed], "x", color=ink(), label="no score")
         self._mark_best(x[self._best], y[self._best])
-        for values, ticks, place in zip(axis, places, (self.ax_.set_xticks, self.ax_.set_yticks), strict=True):
-            if ticks != values:
-                place(ticks, [label_of(value) for value in values])
+        if x_places != x_values:
+            self.ax_.set_xticks(x_places, [label_of(value) for value in x_values])
+        if y_places != y_values:
+            self.ax_.set_yticks(y_places, [label_of(value) for value in y_values])
         self.ax_.set_ylabel(self.params[1])
         self.ax_.grid(alpha=0.3)
 
@@ -224,9 +205,9 @@ class SearchDisplay:
         metrics = [key.removeprefix("mean_test_") for key in cv_results if key.startswith("mean_test_")]
         if metric not in metrics:
             raise ValueError(f"metric={metric!r} is not in cv_results; it has {metrics}. Pass one of them.")
-        columns = {name: _column(cv_results, name) for name in names}
+        columns = {name: [candidate.get(name) for candidate in cv_results["params"]] for name in names}
         if params is None:
-            varied = [name for name in names if len(_sorted_values(columns[name])) > 1]
+            varied = [name for name in names if len(_different(columns[name])[0]) > 1]
             params = (varied or names)[:2]
         unknown = [name for name in params if name not in names]
         if unknown or not 1 <= len(params) <= 2:
@@ -239,48 +220,27 @@ class SearchDisplay:
         error = table.std(axis=1, ddof=1) / np.sqrt(len(splits)) if len(splits) > 1 else np.full(len(table), np.nan)
         chosen = _best_of_each([[columns[name][i] for name in params] for i in range(len(table))], mean)
         values = [[columns[name][i] for name in params] for i in chosen]
-        return cls(
-            params,
-            values,
-            mean[chosen],
-            error[chosen],
-            n_candidates=len(table),
-            n_folds=len(splits),
-            score_name=metric,
-        )
+        size = {"n_candidates": len(table), "n_folds": len(splits)}
+        return cls(list(params), values, mean[chosen], error[chosen], score_name=metric, **size)
 
     @classmethod
-    def from_cv_results(
-        cls,
-        cv_results: Mapping[str, Any],
-        *,
-        params: Sequence[str] | None = None,
-        metric: str = "score",
-        ax: Any = None,
-    ) -> Self:
+    def from_cv_results(cls, cv_results: Mapping[str, Any], *, ax: Any = None, **options: Any) -> Self:
         """Draw the scores of a search.
 
         Parameters
         ----------
         cv_results : dict
             The `cv_results_` of a fitted search.
-        params : list of one or two str, default=None
-            Parameters to show; with None the first two of which the search tried several values.
-        metric : str, default="score"
-            Name of the metric, for a search with several.
         ax : matplotlib Axes, default=None
             Axes to draw on; with None those of a new figure.
+        **options
+            `params` and `metric` of `compute`.
 
         Returns
         -------
         SearchDisplay
         """
-        return cls.compute(cv_results, params=params, metric=metric).plot(ax)
-
-
-def _column(cv_results: Mapping[str, Any], name: str) -> list[Any]:
-    """Return a parameter's value for each candidate; None where a candidate does not set it."""
-    return [candidate.get(name) for candidate in cv_results["params"]]
+        return cls.compute(cv_results, **options).plot(ax)
 
 
 def _best_of_each(values: list[list[Any]], mean: np.ndarray) -> list[int]:
@@ -293,14 +253,13 @@ def _best_of_each(values: list[list[Any]], mean: np.ndarray) -> list[int]:
     return list(best.values())
 
 
-def _sorted_values(values: Sequence[Any]) -> list[Any]:
-    """Return the different values: numbers sorted, others in the order of the search."""
+def _different(values: Sequence[Any]) -> Axis:
+    """Return the different values, numbers sorted and others in the order of the search, and the index of each."""
     different = list({repr(value): value for value in values}.values())
-    return sorted(different) if _are_numbers(different) else different
-
-
-def _index_of(value: Any, values: list[Any]) -> int:
-    return [repr(one) for one in values].index(repr(value))
+    if _are_numbers(different):
+        different.sort()
+    index = {repr(value): i for i, value in enumerate(different)}
+    return different, np.array([index[repr(value)] for value in values])
 
 
 def _are_numbers(values: Sequence[Any]) -> bool:

@@ -1,10 +1,10 @@
 """A bridge for users of scikeras: its estimators repaired, and their conversion to skcnn's fast engine.
 
-`KerasClassifier` and `KerasRegressor` take the place of those in ``scikeras.wrappers``: only the import changes.
-`convert` makes a `CNNClassifier` or `CNNRegressor` of such an estimator.
+`KerasClassifier` and `KerasRegressor` replace those in ``scikeras.wrappers``: only the import changes. `convert`
+returns a `CNNClassifier` or `CNNRegressor` that trains as such an estimator does.
 """
 
-import skcnn.scikeras._untouched  # noqa: F401, before anything else imports scikeras
+import skcnn.scikeras._original  # noqa: F401, before anything else imports scikeras
 from skcnn.scikeras._conversion import convert
 from skcnn.scikeras._converted import ConvertedClassifier, ConvertedRegressor, ModelFunction
 from skcnn.scikeras._wrappers import KerasClassifier, KerasRegressor

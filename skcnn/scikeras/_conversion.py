@@ -1,4 +1,4 @@
-"""From a scikeras estimator to the skcnn estimator that trains the same network in the same way, on the fast engine."""
+"""`convert`: from a scikeras estimator to the skcnn estimator that trains the same network in the same way."""
 
 import copy
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 import keras
 import numpy as np
 from scikeras import wrappers
-from scikeras._utils import accepts_kwargs, has_param
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
@@ -16,13 +15,8 @@ from skcnn._fit.fitted import Fitted
 from skcnn._fit.samples import Layout
 from skcnn._fit.targets import ClassTarget
 from skcnn._sklearn.checks import resolve_input_shape
-from skcnn.scikeras._converted import (
-    ConvertedClassifier,
-    ConvertedRegressor,
-    ModelFunction,
-    UnscaledTarget,
-    compiled_with,
-)
+from skcnn.scikeras._converted import ConvertedClassifier, ConvertedRegressor, ModelFunction
+from skcnn.scikeras._original import built_model, compiled_with, fit_callbacks, needs_data
 from skcnn.scikeras._settings import NotCarried, loss_settings, new_optimizer, optimizer_settings
 from skcnn.scikeras._wrappers import KerasClassifier, KerasRegressor
 
@@ -31,7 +25,7 @@ __all__ = ["convert"]
 _CLASSIFIERS = (KerasClassifier, wrappers.KerasClassifier)
 _REGRESSORS = (KerasRegressor, wrappers.KerasRegressor)
 
-ALL_ROWS = 2**31 - 1  # a batch size of at least any number of rows
+ALL_SAMPLES = 2**31 - 1  # a batch size of at least any number of samples
 KERAS_BATCH = 32  # what batch_size=None means
 
 FIT_PARAMS = ("epochs", "batch_size", "validation_split", "shuffle", "callbacks", "verbose", "validation_batch_size")
@@ -42,12 +36,12 @@ MONITORS = {"val_loss": "loss", "val_accuracy": "accuracy", "val_acc": "accuracy
 def convert(estimator: Any) -> ConvertedClassifier | ConvertedRegressor:
     """Return the skcnn estimator that trains as a scikeras estimator does.
 
-    Carried are the model function with the parameters that are routed to it, optimizer, loss, epochs, batch size, class
-    weights, seed, `warm_start`, and early stopping that keeps the best weights. Of a fitted estimator its weights are
-    carried too, so that both predict the same; a new fit starts anew, as in scikeras.
+    It takes over the model function with the parameters that are routed to it, optimizer, loss, epochs, batch size,
+    class weights, seed, `warm_start`, and early stopping that keeps the best weights; of a fitted estimator its weights
+    too, so that both predict the same. A new fit starts from scratch, as in scikeras.
 
-    Left out is what changes no weight: metrics, ``run_eagerly`` and how Keras predicts in batches. Different by design
-    are two things: the validation split is stratified instead of the last rows, and row weights are scaled to mean 1.
+    What changes no weight is left out: metrics, ``run_eagerly`` and how Keras predicts in batches. Two things differ by
+    design: the validation split is stratified instead of the last samples, and sample weights are scaled to mean 1.
 
     Parameters
     ----------
@@ -65,7 +59,7 @@ def convert(estimator: Any) -> ConvertedClassifier | ConvertedRegressor:
     TypeError
         If `estimator` is something else.
     ValueError
-        If something cannot be carried; the message names it.
+        If something has no equivalent in skcnn; the message names it.
 
     Examples
     --------
@@ -90,7 +84,7 @@ def convert(estimator: Any) -> ConvertedClassifier | ConvertedRegressor:
             "scikeras.wrappers or skcnn.scikeras. Of a pipeline or a search, convert the step that is one."
         )
     is_classifier = isinstance(estimator, _CLASSIFIERS)
-    _check_own_methods(estimator)
+    _check_overrides(estimator)
     compiled = _compiled_settings(estimator)
     if (compiled["loss"] == "log_loss") != is_classifier:
         raise NotCarried(
@@ -118,9 +112,10 @@ def _unfitted(estimator: Any) -> Any:
 
 
 def _compiled_settings(estimator: Any) -> dict[str, Any]:
-    """Return what the optimizer and the loss of the model are in skcnn's words.
+    """Return what the optimizer and the loss of the model are, as parameters of skcnn.
 
-    Where the model function needs to see data, what the estimator says is taken; the function is held to it later.
+    Where the model function needs to see data, the estimator's settings are read; the function is checked against
+    them later.
     """
     model = _model_of(estimator)
     if model is not None and (len(model.inputs) != 1 or len(model.outputs) != 1):
@@ -137,19 +132,14 @@ def _model_of(estimator: Any) -> Any:
     """Return the Keras model of an estimator, or None if it cannot be built before data are seen."""
     if estimator.initialized_:
         return estimator.model_
-    function = _unfitted(estimator)._check_model_param()
-    if has_param(function, "meta") or accepts_kwargs(function):
-        return None
-    builder = _unfitted(estimator)
-    builder._random_state = None
-    return builder._build_keras_model()
+    return None if needs_data(_unfitted(estimator)) else built_model(_unfitted(estimator))
 
 
 # Training ------------------------------------------------------------------------------------------------------------
 
 
 def _training_settings(estimator: Any) -> dict[str, Any]:
-    """Return how the estimator trains, in skcnn's words."""
+    """Return how the estimator trains, as parameters of skcnn."""
     params = estimator.get_params()
     _check_names(params)
     given = {name: params.get(f"fit__{name}", params[name]) for name in FIT_PARAMS}
@@ -160,7 +150,7 @@ def _training_settings(estimator: Any) -> dict[str, Any]:
         )
     settings = {
         "epochs": given["epochs"],
-        "batch_size": ALL_ROWS if batch_size == -1 else batch_size,
+        "batch_size": ALL_SAMPLES if batch_size == -1 else batch_size,
         "warm_start": estimator.warm_start,
         "random_state": estimator.random_state,
         "verbose": 2 * int(given["verbose"] not in (0, False)),
@@ -180,9 +170,7 @@ def _check_names(params: dict[str, Any]) -> None:
 
 def _early_stopping(estimator: Any, validation_split: float) -> dict[str, Any]:
     """Return what stands for the callbacks and the validation split."""
-    builder = _unfitted(estimator)
-    builder._initialize_callbacks()
-    callbacks = [one for given in builder._fit_callbacks for one in (given if isinstance(given, list) else [given])]
+    callbacks = fit_callbacks(_unfitted(estimator))
     callbacks = [one for one in callbacks if not isinstance(one, keras.callbacks.TerminateOnNaN)]  # skcnn always does
     for callback in callbacks:
         if not isinstance(callback, keras.callbacks.EarlyStopping):
@@ -194,7 +182,7 @@ def _early_stopping(estimator: Any, validation_split: float) -> dict[str, Any]:
     if len(callbacks) != 1 or not validation_split:
         raise NotCarried(
             f"validation_split={validation_split} with {len(callbacks)} EarlyStopping callbacks",
-            "skcnn splits validation rows off for early stopping, and for nothing else. Give both or none.",
+            "skcnn splits validation samples off for early stopping, and for nothing else. Set both or none.",
         )
     return _patience(callbacks[0]) | {"early_stopping": True, "validation_fraction": validation_split}
 
@@ -215,14 +203,14 @@ def _patience(callback: Any) -> dict[str, Any]:
     }
 
 
-def _check_own_methods(estimator: Any) -> None:
+def _check_overrides(estimator: Any) -> None:
     """Refuse subclasses that change what the network sees or how it is judged."""
     for name in ("target_encoder", "feature_encoder", "scorer"):
         owner = next(cls for cls in type(estimator).__mro__ if name in vars(cls))
         if owner.__module__.split(".")[0] not in ("scikeras", "skcnn"):
             raise NotCarried(
                 f"{name} of {owner.__name__}",
-                "skcnn has no such hook. Put the encoder into a pipeline step before the network, and give a scorer to "
+                "skcnn has no such hook. Put the encoder into a pipeline step before the network, and pass a scorer to "
                 "scikit-learn's scoring.",
             )
 

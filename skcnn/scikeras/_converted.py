@@ -14,6 +14,7 @@ from skcnn._fit.samples import Layout
 from skcnn._fit.targets import ClassTarget, RegressionTarget
 from skcnn.estimators import CNNClassifier, CNNRegressor
 from skcnn.networks import NetworkBuilder
+from skcnn.scikeras._original import built_model, compiled_with
 from skcnn.scikeras._settings import NotCarried, loss_settings, optimizer_settings, wanted_ending
 
 __all__ = ["ConvertedClassifier", "ConvertedRegressor", "ModelFunction", "UnscaledTarget"]
@@ -22,18 +23,18 @@ __all__ = ["ConvertedClassifier", "ConvertedRegressor", "ModelFunction", "Unscal
 class ModelFunction(BaseEstimator):
     """The model function of a scikeras estimator as a network, ``(input_shape, n_outputs) -> keras.Model``.
 
-    The function is given the routed parameters and ``meta``, ``compile_kwargs`` and ``params`` as scikeras gives them.
-    A final sigmoid or softmax is taken away, since skcnn's losses take logits; of a softmax over two classes the
-    difference of its logits remains.
+    The function gets the routed parameters and ``meta``, ``compile_kwargs`` and ``params`` as in scikeras. A final
+    sigmoid or softmax is removed, since skcnn's losses take logits; of a softmax over two classes the difference of its
+    logits remains.
 
     Parameters
     ----------
     estimator : KerasClassifier or KerasRegressor
-        Whose model function it is. What it says of optimizer and loss must be what `convert` has read from it, and
-        nothing but the parameters of the model function is read later: tune ``network__estimator__model__...``.
+        Estimator with the model function. Its optimizer and loss must be those that `convert` has read from it; later
+        only the parameters of the model function are read: tune ``network__estimator__model__...``.
     carried : dict or None, default=None
-        Optimizer and loss settings that `convert` has given to the skcnn estimator. A function that compiles its model
-        with others is refused.
+        Optimizer and loss settings that `convert` has set on the skcnn estimator. A function that compiles its model
+        with others raises an error.
 
     Examples
     --------
@@ -63,7 +64,7 @@ class ModelFunction(BaseEstimator):
         Parameters
         ----------
         input_shape : tuple of int
-            Shape of a row, as skcnn gives it to the network.
+            Shape of a sample, as skcnn passes it to the network.
         n_outputs : int
             Number of outputs.
 
@@ -73,15 +74,15 @@ class ModelFunction(BaseEstimator):
         """
         meta = self._meta or self._guess(input_shape, n_outputs)
         builder = clone(self.estimator)
-        vars(builder).update(meta, _random_state=None)
-        model = builder._build_keras_model()
+        vars(builder).update(meta)
+        model = built_model(builder)
         loss = self._check_compiled(model, builder)
         if not model.built:
             model.build((None, *meta["X_shape_"][1:]))
         return _fed_with(_with_logits(model, loss, meta["target_type_"]), input_shape)
 
     def told(self, meta: dict[str, Any]) -> "ModelFunction":
-        """Return a copy that gives `meta` to the model function."""
+        """Return a copy that passes `meta` to the model function."""
         copy = clone(self)  # what is set later on the estimator must not change a fitted network
         copy._meta = meta
         return copy
@@ -97,7 +98,7 @@ class ModelFunction(BaseEstimator):
         """Return the loss of the model; refuse an optimizer or a loss that are not those carried."""
         optimizer, loss = compiled_with(model, builder)
         if loss is None:
-            raise ValueError("neither the model function nor the estimator gives a loss; give the estimator one.")
+            raise ValueError("neither the model function nor the estimator sets a loss; set loss= of the estimator.")
         if self.carried is None:
             return loss
         found = optimizer_settings(optimizer) | loss_settings(loss)
@@ -107,7 +108,7 @@ class ModelFunction(BaseEstimator):
             raise ValueError(
                 f"the model function compiles its model with {name}={found[name]!r}, but the estimator says "
                 f"{name}={self.carried.get(name)!r}, which convert has carried. Convert an estimator that knows its "
-                "data, convert(estimator.initialize(X, y)), or give optimizer and loss to the estimator alone."
+                "data, convert(estimator.initialize(X, y)), or set optimizer and loss on the estimator alone."
             )
         return loss
 
@@ -119,30 +120,22 @@ class ModelFunction(BaseEstimator):
         return digest if all(isinstance(part, str) for part in parts.values()) else ("object", digest)
 
 
-def compiled_with(model: Any, estimator: Any) -> tuple[Any, Any]:
-    """Return the optimizer and the loss that scikeras trains a model with: the model's own, else the estimator's."""
-    if model is not None and model.compiled:
-        return model.optimizer, model.loss
-    given = estimator._get_compile_kwargs()
-    return given["optimizer"], given["loss"]
-
-
 def classification_meta(row_shape: tuple[int, ...], target: ClassTarget) -> dict[str, Any]:
-    """Return what scikeras tells a model function of rows of this shape and these labels; the row count is None."""
+    """Return ``meta`` for samples of this shape and these labels; the number of samples is None."""
     kind = "multilabel-indicator" if target.kind == "multilabel" else target.kind
     classes = {"classes_": target.classes, "n_classes_": len(target.classes), "target_type_": kind}
     return _shapes(row_shape, y_ndim=2 if target.kind == "multilabel" else 1, n_outputs=1) | classes
 
 
 def regression_meta(row_shape: tuple[int, ...], n_outputs: int, flat: bool) -> dict[str, Any]:
-    """Return what scikeras tells a model function of rows and targets of these shapes; the row count is None."""
+    """Return ``meta`` for samples and targets of these shapes; the number of samples is None."""
     kind = "continuous" if n_outputs == 1 else "continuous-multioutput"
     return _shapes(row_shape, y_ndim=1 if flat else 2, n_outputs=n_outputs) | {"target_type_": kind}
 
 
 def _shapes(row_shape: tuple[int, ...], y_ndim: int, n_outputs: int) -> dict[str, Any]:
-    rows = {"n_features_in_": row_shape[0], "X_shape_": (None, *row_shape), "X_dtype_": np.dtype(keras.config.floatx())}
-    return rows | {"y_ndim_": y_ndim, "n_outputs_": n_outputs, "n_outputs_expected_": 1}
+    X = {"n_features_in_": row_shape[0], "X_shape_": (None, *row_shape), "X_dtype_": np.dtype(keras.config.floatx())}
+    return X | {"y_ndim_": y_ndim, "n_outputs_": n_outputs, "n_outputs_expected_": 1}
 
 
 def _identity(value: Any) -> Hashable:
@@ -158,7 +151,7 @@ def _identity(value: Any) -> Hashable:
 
 
 def _with_logits(model: Any, loss: Any, target_type: str) -> Any:
-    """Return the model with its final sigmoid or softmax taken away, if its loss is one for this kind of target."""
+    """Return the model without its final sigmoid or softmax, if its loss is one for this kind of target."""
     ending, layer = _final_activation(model)
     wanted = wanted_ending(loss, target_type, model.output_shape[-1])
     if ending != wanted:
@@ -187,7 +180,7 @@ def _final_activation(model: Any) -> tuple[str | None, Any]:
 
 
 def _fed_with(model: Any, input_shape: tuple[int, ...]) -> Any:
-    """Return the model with rows of `input_shape`, reshaped if it takes flat ones."""
+    """Return the model for samples of `input_shape`, reshaped if it takes flat ones."""
     takes = model.input_shape[1:]
     same = len(takes) == len(input_shape) and all(
         size in (None, given) for size, given in zip(takes, input_shape, strict=True)
@@ -210,7 +203,7 @@ class UnscaledTarget(RegressionTarget):
 
 
 class ConvertedClassifier(CNNClassifier):
-    """`CNNClassifier` that tells its model function what scikeras would; made by `skcnn.scikeras.convert`."""
+    """`CNNClassifier` with a model function of scikeras as its network; made by `skcnn.scikeras.convert`."""
 
     def _topology(self, target: Any, layout: Layout, strengths: dict[str, float]) -> Topology:
         topology = super()._topology(target, layout, strengths)

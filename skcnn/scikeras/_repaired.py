@@ -5,18 +5,16 @@ from typing import Any, Self
 
 import keras
 import numpy as np
-from scikeras._utils import route_params
-from scikeras.wrappers import BaseWrapper
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, validate_data
-from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from skcnn._fit.splitting import inner_split
 from skcnn._fit.targets import RegressionTarget
 from skcnn._fit.weights import check_sample_weight
 from skcnn._sklearn.version_note import VersionNote
+from skcnn.scikeras._original import BaseWrapper, is_op_determinism_enabled, route_params
 from skcnn.scikeras._settings import new_optimizer
 
 __all__ = ["RepairedWrapper"]
@@ -85,67 +83,57 @@ class RepairedWrapper(
         self._initialize_callbacks()
 
     def _get_compile_kwargs(self) -> dict[str, Any]:
-        """Let each model train an optimizer of its own; used ones fit no other model and cannot be cloned."""
+        """Let each model train a new optimizer; used ones fit no other model and cannot be cloned."""
         settings = super()._get_compile_kwargs()
         return settings | {"optimizer": new_optimizer(settings["optimizer"])}
 
-    def _fit(
-        self, X: Any, y: Any, sample_weight: Any, warm_start: bool, epochs: int, initial_epoch: int, **kwargs: Any
-    ) -> None:
-        """Validate, weigh, build, split, encode, train."""
+    def _fit(self, X: Any, y: Any, sample_weight: Any, warm_start: bool, **kwargs: Any) -> None:
+        """Validate, weigh, build, split, encode, train; `kwargs` go to ``Model.fit``."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        anew = not ((self.warm_start or warm_start) and self.initialized_)
-        X, y = self._validate_data(X, y, reset=anew)
-        weight = self._row_weight(y, check_sample_weight(sample_weight, len(y)))
-        if anew:
+        from_scratch = not ((self.warm_start or warm_start) and self.initialized_)
+        X, y = self._validate_data(X, y, reset=from_scratch)
+        weight = self._row_weight(y, check_row_weights(sample_weight, len(y)))
+        if from_scratch:
             self._set_up(X, y)
         self._ensure_compiled_model()
 
-        rows = np.arange(len(y)) if weight is None else np.flatnonzero(weight)
-        rows, held_out = self._split(X, y, rows, kwargs)
+        chosen = np.arange(len(y)) if weight is None else np.flatnonzero(weight)
+        chosen, held_out = self._split(X, y, chosen, kwargs)
         if held_out is not None:
             kwargs["validation_data"] = self._encoded(X, y, weight, held_out)
-        X, y, *weights = self._encoded(X, y, weight, rows)
+        X, y, *weights = self._encoded(X, y, weight, chosen)
         self._check_model_compatibility(y)
-        self._fit_keras_model(
-            X,
-            y,
-            sample_weight=weights[0] if weights else None,
-            warm_start=warm_start,
-            epochs=epochs,
-            initial_epoch=initial_epoch,
-            **kwargs,
-        )
+        weight = weights[0] if weights else None
+        self._fit_keras_model(X, y, sample_weight=weight, warm_start=warm_start, **kwargs)
 
     def _row_weight(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
         return weight
 
     def _split(
-        self, X: Any, y: np.ndarray, rows: np.ndarray, kwargs: dict[str, Any]
+        self, X: Any, y: np.ndarray, chosen: np.ndarray, kwargs: dict[str, Any]
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Split rows as `validation_split` says, but stratified and shuffled: Keras would take the last rows."""
+        """Split as `validation_split` says, but stratified and shuffled: Keras would take the last samples."""
         routed = getattr(self, "fit__validation_split", self.validation_split)
         fraction = kwargs.get("validation_split", routed)
         given = kwargs.get("validation_data", getattr(self, "fit__validation_data", None))
         if not fraction or given is not None:
-            return rows, None
+            return chosen, None
         kwargs["validation_split"] = 0.0
-        labels = _labels(y[rows], fraction, self._numeric_target)
-        distinct = np.arange(len(rows))[:, None] if issparse(X) else X[rows]
+        labels = _labels(y[chosen], fraction, self._numeric_target)
+        distinct = np.arange(len(chosen))[:, None] if issparse(X) else X[chosen]
         seed = int(check_random_state(self._random_state).randint(2**31 - 1))
         train, val = inner_split(distinct, labels, fraction, None, seed, classes=not self._numeric_target)
-        return rows[train], rows[val]
+        return chosen[train], chosen[val]
 
-    def _encoded(self, X: Any, y: np.ndarray, weight: np.ndarray | None, rows: np.ndarray) -> tuple[Any, ...]:
-        """Return some rows as the model takes them: X, y and, if there are any, weights."""
-        everything = len(rows) == len(y)
-        if not everything:
-            X, y = X[rows], y[rows]
+    def _encoded(self, X: Any, y: np.ndarray, weight: np.ndarray | None, chosen: np.ndarray) -> tuple[Any, ...]:
+        """Return some samples as the model takes them: X, y and, if there are any, weights."""
+        if len(chosen) != len(y):  # else without a copy
+            X, y = X[chosen], y[chosen]
         encoded = self.feature_encoder_.transform(X), self.target_encoder_.transform(y)
         if weight is None:
             return encoded
-        return *encoded, weight[rows].astype(keras.config.floatx())
+        return *encoded, weight[chosen].astype(keras.config.floatx())
 
     def _validate_data(self, X: Any = None, y: Any = None, reset: bool = False, y_numeric: bool = False) -> Any:
         """Check X, y or both as scikit-learn does, and record what is known of them."""
@@ -158,17 +146,17 @@ class RepairedWrapper(
         elif y is not None:
             y = check_array(y, ensure_2d=False, dtype="numeric" if y_numeric else None)
         if X is not None:
-            self._check_rows(X, reset)
+            self._check_samples(X, reset)
         if y is not None:
             self._check_targets(y, reset)
         return X, y
 
-    def _check_rows(self, X: Any, reset: bool) -> None:
+    def _check_samples(self, X: Any, reset: bool) -> None:
         if reset:
             self.X_dtype_, self.X_shape_ = X.dtype, X.shape
         elif X.shape[1:] != self.X_shape_[1:]:
             raise ValueError(
-                f"X has rows of shape {X.shape[1:]}, but {type(self).__name__} was fitted on rows of shape "
+                f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} was fitted on samples of shape "
                 f"{self.X_shape_[1:]}."
             )
 
@@ -184,16 +172,16 @@ class RepairedWrapper(
     # Outputs ----------------------------------------------------------------------------------------------------
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return what `scorer` says of the predictions: accuracy, or R² in regression.
+        """Return the score of the predictions by `scorer`: accuracy, or R² in regression.
 
         Parameters
         ----------
         X : array-like of shape (n, ...)
-            Rows.
+            Samples.
         y : array-like of shape (n,) or (n, n_outputs)
             Targets.
         sample_weight : array-like of shape (n,), default=None
-            Weights of the rows.
+            Weights of the samples.
 
         Returns
         -------

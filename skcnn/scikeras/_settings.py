@@ -1,4 +1,4 @@
-"""What Keras' optimizers and losses say, in the words of skcnn; what skcnn has no words for is an error."""
+"""Keras' optimizers and losses as parameters of skcnn; what has no equivalent raises an error."""
 
 from typing import Any
 
@@ -8,15 +8,15 @@ from scikeras.utils import loss_name
 
 __all__ = ["NotCarried", "loss_settings", "new_optimizer", "optimizer_settings", "wanted_ending"]
 
-# What each of skcnn's update rules takes for granted; learning rate, momentum and clipnorm are its parameters.
+# What is fixed in each of skcnn's update rules; learning rate, momentum and clipnorm are its parameters.
 _FIXED: dict[str, dict[str, Any]] = {
     "adam": {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": False},
     "sgd": {},
     "rmsprop": {"rho": 0.9, "momentum": 0.0, "epsilon": 1e-7, "centered": False},
 }
 _OPTIMIZERS = {keras.optimizers.Adam: "adam", keras.optimizers.SGD: "sgd", keras.optimizers.RMSprop: "rmsprop"}
-_READ = ("name", "learning_rate", "clipnorm", "momentum", "nesterov")
-_WITHOUT_EFFECT = ("ema_momentum", "ema_overwrite_frequency")  # with use_ema=False
+# Read below, or, the last two, without an effect as use_ema is False.
+_READ = ("name", "learning_rate", "clipnorm", "momentum", "nesterov", "ema_momentum", "ema_overwrite_frequency")
 
 # Name of the loss in Keras, and the final activation whose logits it is computed from.
 _ENDINGS = {
@@ -57,7 +57,7 @@ def optimizer_settings(optimizer: Any) -> dict[str, Any]:
     Raises
     ------
     NotCarried
-        If skcnn has no such optimizer, or a setting that it has not.
+        If skcnn has no such optimizer or setting.
     """
     optimizer = keras.optimizers.get(optimizer)
     rule = _OPTIMIZERS.get(type(optimizer))
@@ -69,15 +69,13 @@ def optimizer_settings(optimizer: Any) -> dict[str, Any]:
     if not isinstance(config["learning_rate"], (int, float)):
         schedule = config["learning_rate"]["class_name"]
         raise NotCarried(
-            f"learning_rate={schedule}(...)", "it is no number. Give a number, and set schedule='cosine' afterwards."
+            f"learning_rate={schedule}(...)", "it is no number. Set a number, and schedule='cosine' afterwards."
         )
     for name, value in config.items():
         fixed = _FIXED[rule].get(name)
-        changed = value != fixed if name in _FIXED[rule] else value not in (None, False)
-        if changed and (name not in _READ or name in _FIXED[rule]) and name not in _WITHOUT_EFFECT:
-            raise NotCarried(
-                f"{type(optimizer).__name__}({name}={value!r})", f"skcnn's {rule} has {name}={fixed!r} only."
-            )
+        if value != fixed if name in _FIXED[rule] else name not in _READ and value not in (None, False):
+            what = f"{type(optimizer).__name__}({name}={value!r})"
+            raise NotCarried(what, f"skcnn's {rule} has {name}={fixed!r} only.")
     settings = {"optimizer": rule, "learning_rate": _short(config["learning_rate"]), "clipnorm": config["clipnorm"]}
     if rule == "sgd":
         settings |= {"momentum": config["momentum"], "nesterovs_momentum": config["nesterov"]}
@@ -100,7 +98,7 @@ def loss_settings(loss: Any) -> dict[str, Any]:
     Raises
     ------
     NotCarried
-        If skcnn has no such loss, or a setting that it has not.
+        If skcnn has no such loss or setting.
     """
     name, config = _name_and_config(loss)
     if name not in _ENDINGS and name not in _REGRESSION:
@@ -132,7 +130,7 @@ def wanted_ending(loss: Any, target_type: str, n_units: int) -> str | None:
         raise NotCarried(
             f"loss {name!r} for {target_type} targets",
             "skcnn trains binary and multilabel targets with sigmoids, multiclass targets with a softmax. Labels that "
-            "are one-hot go in as labels, y.argmax(axis=1).",
+            "are one-hot are passed as labels, y.argmax(axis=1).",
         )
     return None if config.get("from_logits") else ending
 

@@ -19,17 +19,18 @@ __all__ = ["KerasClassifier", "KerasRegressor"]
 
 
 class KerasClassifier(ClassifierMixin, RepairedWrapper):
-    """scikeras' classifier, a drop-in replacement: a Keras model, given by a function, as a scikit-learn classifier.
+    """Drop-in replacement of scikeras' classifier: a Keras model, built by a function, as a classifier.
 
-    What it does differently: scikit-learn knows it for a classifier, so that folds are stratified and scorers, voting,
-    stacking and threshold tuning work; `class_weight` leaves the caller's weights alone; one row has probabilities of
-    shape ``(1, n_classes)``; each draw from a `RandomState` is another seed; `validation_split` is stratified, shuffled
-    and keeps equal rows together; the shape and the column names of rows are checked when predicting.
+    What it does differently: scikit-learn recognises it as a classifier, so that folds are stratified and scorers,
+    voting, stacking and threshold tuning work; `class_weight` leaves the caller's weights alone; a single sample has
+    probabilities of shape ``(1, n_classes)``; each draw from a `RandomState` is another seed; `validation_split` is
+    stratified, shuffled and keeps equal samples together; the shape and the column names of `X` are checked when
+    predicting.
 
     Parameters
     ----------
     model : callable, keras.Model or None, default=None
-        A function that returns a model, compiled or not. It is given the parameters that are routed to it
+        A function that returns a model, compiled or not. It gets the parameters that are routed to it
         (``model__...``) and, if it has arguments of these names, ``meta`` (what is known of the data),
         ``compile_kwargs`` and ``params``.
     build_fn : callable, keras.Model or None, default=None
@@ -45,21 +46,21 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
     metrics : list or None, default=None
         Metrics to report.
     batch_size : int or None, default=None
-        Rows of a batch, -1 for all.
+        Samples of a batch, -1 for all.
     validation_batch_size : int or None, default=None
-        Rows of a batch while validating.
+        Samples of a batch while validating.
     verbose : int, default=1
         How much Keras prints.
     callbacks : list, callback or None, default=None
         Callbacks; classes take ``callbacks__...``.
     validation_split : float, default=0.0
-        Share of the training rows that Keras validates on.
+        Share of the training samples that Keras validates on.
     shuffle : bool, default=True
         Whether to shuffle before each epoch.
     run_eagerly : bool, default=False
         Whether to run without a graph.
     epochs : int, default=1
-        Passes over the training rows.
+        Passes over the training samples.
     class_weight : dict, "balanced" or None, default=None
         Weights by class label.
     **kwargs : dict
@@ -134,13 +135,13 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
         )
         self.class_weight = class_weight
 
-    score = RepairedWrapper.score  # the mixin's knows no `scorer`
+    score = RepairedWrapper.score  # the mixin's does not use `scorer`
     scorer = staticmethod(accuracy_score)
     _fit_kwargs = RepairedWrapper._fit_kwargs - {"class_weight"}  # it becomes part of the sample weights
 
     @property
     def target_encoder(self) -> Any:
-        """Transformer between labels and what the model is trained on and puts out; override it for own targets."""
+        """Transformer of labels for the model and of its outputs back to labels; override it for custom targets."""
         # scikeras makes labels one-hot for this loss, but does not know it by its class.
         one_hot = self.loss is keras.losses.CategoricalCrossentropy
         categories = "auto" if self.classes_ is None else [self.classes_]
@@ -152,7 +153,7 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
         Parameters
         ----------
         X : array-like of shape (n, ...)
-            Rows.
+            Samples.
         y : array-like of shape (n,) or (n, n_outputs)
             Labels.
 
@@ -169,11 +170,11 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n, ...)
-            Rows.
+            Samples.
         y : array-like of shape (n,) or (n, n_outputs)
             Labels.
         sample_weight : array-like of shape (n,), default=None
-            Weights of the rows.
+            Weights of the samples.
         **kwargs : dict
             More arguments of ``Model.fit``.
 
@@ -190,13 +191,13 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n, ...)
-            Rows.
+            Samples.
         y : array-like of shape (n,) or (n, n_outputs)
             Labels.
         classes : array-like of shape (n_classes,), default=None
             All labels that will ever occur, in the first call; by default those in `y`.
         sample_weight : array-like of shape (n,), default=None
-            Weights of the rows.
+            Weights of the samples.
         **kwargs : dict
             More arguments of ``Model.fit``.
 
@@ -213,7 +214,7 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n, ...)
-            Rows.
+            Samples.
         **kwargs : dict
             More arguments of ``Model.predict``.
 
@@ -250,9 +251,46 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
 
 
 class KerasRegressor(RegressorMixin, RepairedWrapper):
-    """scikeras' regressor, a drop-in replacement: a Keras model, given by a function, as a scikit-learn regressor.
+    """Drop-in replacement of scikeras' regressor: a Keras model, built by a function, as a regressor.
 
-    Its parameters, and what it does differently, are those of `KerasClassifier`, but for `class_weight`.
+    What it does differently is said at `KerasClassifier`.
+
+    Parameters
+    ----------
+    model : callable, keras.Model or None, default=None
+        A function that returns a model, compiled or not. It gets the parameters that are routed to it
+        (``model__...``) and, if it has arguments of these names, ``meta`` (what is known of the data),
+        ``compile_kwargs`` and ``params``.
+    build_fn : callable, keras.Model or None, default=None
+        Former name of `model`.
+    warm_start : bool, default=False
+        Whether `fit` goes on with the model of the last fit.
+    random_state : int, RandomState instance or None, default=None
+        Seed of Keras and TensorFlow while the model is built and trained, and of the validation split.
+    optimizer : str, keras.optimizers.Optimizer or class, default="rmsprop"
+        Optimizer; a name or a class takes ``optimizer__...``.
+    loss : str, keras.losses.Loss, class or None, default=None
+        Loss; a name or a class takes ``loss__...``.
+    metrics : list or None, default=None
+        Metrics to report.
+    batch_size : int or None, default=None
+        Samples of a batch, -1 for all.
+    validation_batch_size : int or None, default=None
+        Samples of a batch while validating.
+    verbose : int, default=1
+        How much Keras prints.
+    callbacks : list, callback or None, default=None
+        Callbacks; classes take ``callbacks__...``.
+    validation_split : float, default=0.0
+        Share of the training samples that Keras validates on.
+    shuffle : bool, default=True
+        Whether to shuffle before each epoch.
+    run_eagerly : bool, default=False
+        Whether to run without a graph.
+    epochs : int, default=1
+        Passes over the training samples.
+    **kwargs : dict
+        Routed parameters (``model__...``, ``fit__...``, ...) and arguments of the model function.
 
     Attributes
     ----------
@@ -279,12 +317,12 @@ class KerasRegressor(RegressorMixin, RepairedWrapper):
 
     _numeric_target = True
 
-    score = RepairedWrapper.score  # the mixin's knows no `scorer`
+    score = RepairedWrapper.score  # the mixin's does not use `scorer`
     scorer = staticmethod(r2_score)
 
     @property
     def target_encoder(self) -> Any:
-        """Transformer between targets and what the model is trained on and puts out; override it for own targets."""
+        """Transformer of targets for the model and of its outputs back; override it for custom targets."""
         return RegressorTargetEncoder()
 
     def __sklearn_tags__(self) -> Any:
@@ -294,7 +332,7 @@ class KerasRegressor(RegressorMixin, RepairedWrapper):
 
 
 class _LabelEncoder(ClassifierLabelEncoder):
-    """scikeras' encoder of labels; the probabilities of one row keep both their axes, and one class is an error."""
+    """scikeras' encoder of labels; probabilities of one sample keep both their axes, and one class raises an error."""
 
     def fit(self, y: np.ndarray) -> Self:
         super().fit(y)
