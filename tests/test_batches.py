@@ -16,7 +16,7 @@ from sklearn.metrics import recall_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.class_weight import compute_class_weight
 
-import skcnn._fit.fitting
+import skcnn._fit.run
 from skcnn._fit.batches import balanced_order
 from skcnn.exceptions import DoubleBalancingWarning
 from skcnn.networks import Plain

@@ -20,7 +20,7 @@ from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.metrics import make_scorer, recall_score
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
 
-import skcnn._fit.fitting
+import skcnn._fit.run
 from skcnn import CNNClassifier, CNNRegressor
 from skcnn._engine.checkpoints import Checkpoints, memory_folder, surroundings
 from skcnn.exceptions import CheckpointWarning
@@ -163,7 +163,7 @@ def test_other_versions_threads_or_processors_are_another_run(unbalanced, tmp_pa
     assert skcnn.__version__ in versions
     assert n_threads == 1  # as conftest has chosen
     for other in ((versions, *others, 2), (("0", *versions[1:]), *others, n_threads)):
-        monkeypatch.setattr(skcnn._fit.fitting, "surroundings", lambda other=other: other)
+        monkeypatch.setattr(skcnn._fit.run, "surroundings", lambda other=other: other)
         net.fit(*unbalanced)
     assert epochs_printed() == 3
 

@@ -201,34 +201,14 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         KeyboardInterrupt
             If interrupted; the estimator is then fitted with the best weights so far.
         """
-        if self.refit_full and self.warm_start:
-            raise ValueError(
-                "refit_full=True and warm_start=True do not go together: after training on all rows, no row is left to "
-                "validate on when training goes on. Leave one of them out."
-            )
-        resume = self.warm_start and self.__sklearn_is_fitted__()
-        given = X
-        X, y = check_X_y(self, X, y, reset=not resume, numeric=self._numeric_target)
-        held_out = self._check_validation_data(X_val, y_val, sample_weight_val)
-        groups = check_groups(groups, len(X))
-        stop_early = self._stops_early(len(X), held_out is not None)
-        trainings = 2 if self.refit_full and stop_early and held_out is None else 1
-        tasks = FitTasks(self, given, y, check_row_weights(sample_weight, len(y)), self.epochs, trainings)
-        need = self._need("fit", X)
-        with need.explained():
-            self._fit(
-                X,
-                y,
-                sample_weight,
-                groups,
-                held_out,
-                need,
-                epochs=self.epochs,
-                stop_early=stop_early,
-                resume=resume,
-                keep_optimizer=self.warm_start,
-                tasks=tasks,
-            )
+        earlier = self._fitted if self.warm_start and self.__sklearn_is_fitted__() else None
+        samples = self._check_samples(X, y, sample_weight, groups, earlier)
+        with samples.need.explained():
+            held_out = self._check_validation_samples(samples, X_val, y_val, sample_weight_val)
+            recipe = self._recipe(samples, held_out, earlier)
+            trainings = 2 if recipe.refits else 1
+            tasks = FitTasks(self, X, samples.y, samples.weight, self.epochs, trainings)
+            self._train(recipe, samples, held_out, tasks)
         tasks.end()
         return self
 

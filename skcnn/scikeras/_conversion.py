@@ -15,7 +15,7 @@ from skcnn._fit.fitted import Fitted
 from skcnn._fit.samples import Layout
 from skcnn._fit.targets import ClassTarget
 from skcnn._sklearn.checks import resolve_input_shape
-from skcnn.scikeras._converted import ConvertedClassifier, ConvertedRegressor, ModelFunction
+from skcnn.scikeras._converted import ConvertedClassifier, ConvertedRegressor, ModelFunction, UnscaledTarget
 from skcnn.scikeras._original import built_model, compiled_with, fit_callbacks, needs_data
 from skcnn.scikeras._settings import NotCarried, loss_settings, new_optimizer, optimizer_settings
 from skcnn.scikeras._wrappers import KerasClassifier, KerasRegressor

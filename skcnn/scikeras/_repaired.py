@@ -93,7 +93,7 @@ class RepairedWrapper(
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         from_scratch = not ((self.warm_start or warm_start) and self.initialized_)
         X, y = self._validate_data(X, y, reset=from_scratch)
-        weight = self._row_weight(y, check_row_weights(sample_weight, len(y)))
+        weight = self._row_weight(y, check_sample_weight(sample_weight, len(y)))
         if from_scratch:
             self._set_up(X, y)
         self._ensure_compiled_model()
