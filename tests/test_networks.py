@@ -111,7 +111,7 @@ FLATTEN = keras.layers.Flatten
         (model_of(FLATTEN(), keras.layers.Dense(10), keras.layers.Activation("sigmoid")), ValueError, "in sigmoid"),
         (model_of(FLATTEN(), keras.layers.Dense(9)), ValueError, r"outputs of shape \(9,\), expected \(10,\)"),
         (model_of(keras.layers.Dense(10)), ValueError, r"outputs of shape \(8, 8, 10\)"),
-        (model_of(FLATTEN(), keras.layers.Dense(10), shape=(28, 28, 1)), ValueError, r"rows of shape \(28, 28, 1\)"),
+        (model_of(FLATTEN(), keras.layers.Dense(10), shape=(28, 28, 1)), ValueError, r"samples of shape \(28, 28, 1\)"),
         (lambda shape, n: keras.layers.Conv2D(4, 99)(keras.Input(shape)), ValueError, "could not be built"),
         (lambda shape, n: "model", TypeError, "returned str; expected a keras.Model"),
         (keras.Sequential([keras.Input((8, 8, 1)), FLATTEN()]), TypeError, "expected a function"),

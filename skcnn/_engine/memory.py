@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import floor, inf, log10
 from pathlib import Path
 
-__all__ = ["Need", "free_addresses", "free_bytes", "is_out_of_memory"]
+__all__ = ["Need", "free_addresses", "free_bytes", "out_of_memory_in"]
 
 KIB, MIB = 2**10, 2**20
 CHECKED_BYTES = 32 * MIB  # what is smaller is not worth the look: the allocator has it, or the system has
@@ -77,11 +77,11 @@ class Need:
         try:
             yield
         except Exception as error:
-            cause = str(error)
-            if "What would fit" in cause or not is_out_of_memory(error):
+            cause = out_of_memory_in(error)
+            if cause is None or "What would fit" in str(cause):
                 raise
-            found = _TOLD.search(cause)
-            told = found[0] if found else cause.split("\n")[0]
+            found = _TOLD.search(str(cause))
+            told = found[0] if found else str(cause).split("\n")[0]
             self._free = self._free or min(free_bytes(), free_addresses())
             raise MemoryError(self._message("ran out of memory", f" ({told})" if told else "")) from error
 
@@ -173,14 +173,19 @@ def free_addresses() -> float:
     return max(0, found)
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether NumPy, Python, TensorFlow or oneDNN, whose status 1 it is, has got no memory."""
-    name = type(error).__name__
-    return (
-        isinstance(error, MemoryError)
-        or name == "ResourceExhaustedError"
-        or (name == "AbortedError" and "Status:1," in str(error))
-    )
+def out_of_memory_in(error: BaseException | None) -> BaseException | None:
+    """Return the error, or that among its causes, with which memory ran out; None if it did not.
+
+    NumPy, Python, TensorFlow and oneDNN, whose status 1 it is, each say so in their own way.
+    """
+    while error is not None:
+        name = type(error).__name__
+        if isinstance(error, MemoryError) or name == "ResourceExhaustedError":
+            return error
+        if name == "AbortedError" and "Status:1," in str(error):
+            return error
+        error = error.__cause__
+    return None
 
 
 def _round_down(value: float) -> int:

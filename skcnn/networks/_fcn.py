@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from skcnn.networks._block import BLOCK_CONSTRAINTS, Block, check_sizes
-from skcnn.networks._network import Network
+from skcnn.networks._convolutional import ConvolutionalNetwork
 
 __all__ = ["FCN"]
 
 
-class FCN(Network):
+class FCN(ConvolutionalNetwork):
     """Fully convolutional network of Wang, Yan and Oates [1]_, for series; images and volumes work too.
 
     For each entry of `filters`: convolution (same padding), normalisation, activation; then the mean of each channel.
@@ -45,9 +44,9 @@ class FCN(Network):
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
+        **ConvolutionalNetwork._parameter_constraints,
         "filters": ["array-like"],
         "kernel_sizes": ["array-like"],
-        **BLOCK_CONSTRAINTS,
     }
 
     def __init__(
@@ -65,16 +64,13 @@ class FCN(Network):
 
     def _check_values(self) -> None:
         super()._check_values()
-        check_sizes(self, "filters")
-        check_sizes(self, "kernel_sizes", len(self.filters))
+        if len(self.kernel_sizes) != len(self.filters):
+            raise ValueError(
+                f"The 'kernel_sizes' parameter of FCN must have {len(self.filters)} entries, one per layer. "
+                f"Got {self.kernel_sizes!r} instead."
+            )
 
-    def features(self, x: Any) -> Any:
-        """Lay the convolutions and the pooling, see the class."""
-        from skcnn._engine.layers import spatial_dropout
-
-        self._check_values()
-        block = Block(self, x)
+    def _features(self, x: Any) -> Any:
         for filters, kernel_size in zip(self.filters, self.kernel_sizes, strict=True):
-            x = block.activate(block.normalize(block.convolve(x, filters, kernel_size)))
-            x = spatial_dropout(x)
-        return block.average(x)
+            x = self._drop_channels(self._block(x, filters, kernel_size))
+        return self._average(x)
