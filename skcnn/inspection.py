@@ -196,10 +196,10 @@ class SaliencyDisplay:
         size = (max(3.2, 1.5 * n), 0.5 + 2.9 * aspect_of(self.X))
         self.figure_, self.ax_ = panels(type(self).__name__, ax, (2, n), size=size)
         limits = limits_of(self.X)
-        for (above, below), sample, heat, title in zip(self.ax_.T, self.X, self.maps, self.titles, strict=True):
-            show_row(above, sample, limits)
-            show_row(below, sample, limits)
-            _show_heat(below, heat, sample)
+        for (above, below), row, heat, title in zip(self.ax_.T, self.X, self.maps, self.titles, strict=True):
+            show_row(above, row, limits)
+            show_row(below, row, limits)
+            _show_heat(below, heat, row)
             above.set_title(title, fontsize=8)
         return self
 
@@ -257,7 +257,7 @@ class SaliencyDisplay:
 
 
 def _as_seen(estimator: Any, X: Any) -> tuple[BaseCNN, np.ndarray]:
-    """Return the network's estimator and the samples as the network sees them."""
+    """Return the network's estimator and the rows as the network sees them."""
     steps, cnn = fitted_steps(estimator)
     for step in steps:
         X = step.transform(X)
@@ -265,13 +265,13 @@ def _as_seen(estimator: Any, X: Any) -> tuple[BaseCNN, np.ndarray]:
 
 
 def _in_blocks(
-    function: Callable[[Any, Callable[[Any], Any]], np.ndarray], cnn: BaseCNN, samples: np.ndarray, target: Any
+    function: Callable[[Any, Callable[[Any], Any]], np.ndarray], cnn: BaseCNN, rows: np.ndarray, target: Any
 ) -> np.ndarray:
     """Call ``function(samples, pick)`` on some samples at a time; ``pick(outputs)`` sums the requested outputs."""
     tf, _ = start_tensorflow()
     results = []
-    asked = None if target is None else _outputs_of(cnn, target, len(samples))
-    for start in range(0, len(samples), SAMPLES_AT_ONCE):
+    asked = None if target is None else _outputs_of(cnn, target, len(rows))
+    for start in range(0, len(rows), SAMPLES_AT_ONCE):
         part = slice(start, start + SAMPLES_AT_ONCE)
 
         def pick(outputs: Any, part: slice = part) -> Any:
@@ -279,7 +279,7 @@ def _in_blocks(
             chosen = tf.gather(outputs, columns, batch_dims=1)
             return tf.reduce_sum(chosen * tf.cast(factors, chosen.dtype))
 
-        results.append(function(tf.cast(samples[part], cnn._topology.dtype), pick))
+        results.append(function(tf.cast(rows[part], cnn._topology.dtype), pick))
     return np.concatenate(results)
 
 
@@ -294,22 +294,20 @@ def _predicted(cnn: BaseCNN, outputs: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.zeros(len(z), int), np.ones(len(z))
 
 
-def _outputs_of(cnn: BaseCNN, target: Any, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each sample the output that stands for the requested target, and with which sign."""
+def _outputs_of(cnn: BaseCNN, target: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each row the output that stands for the target that is asked for, and with which sign."""
     classes = cnn._target.classes if isinstance(cnn._target, ClassTarget) else np.arange(cnn.n_outputs_)
     labels = classes.tolist()
     wanted = np.asarray(target)
-    if wanted.shape not in ((), (n_samples,)):
-        raise ValueError(
-            f"target has shape {wanted.shape}; expected one label, or one for each of {n_samples} samples."
-        )
+    if wanted.shape not in ((), (n_rows,)):
+        raise ValueError(f"target has shape {wanted.shape}; expected one label, or one for each of {n_rows} samples.")
     unknown = sorted({repr(label) for label in wanted.ravel().tolist() if label not in labels})
     if unknown:
         raise ValueError(f"target holds {', '.join(unknown)}; expected one of {labels}.")
-    codes = np.broadcast_to([labels.index(label) for label in wanted.ravel().tolist()], n_samples)
+    codes = np.broadcast_to([labels.index(label) for label in wanted.ravel().tolist()], n_rows)
     if getattr(cnn._target, "kind", None) == "binary":
-        return np.zeros(n_samples, int), np.where(codes == 1, 1.0, -1.0)
-    return codes, np.ones(n_samples)
+        return np.zeros(n_rows, int), np.where(codes == 1, 1.0, -1.0)
+    return codes, np.ones(n_rows)
 
 
 def _layer_of(model: Any, wanted: int | str) -> Any:

@@ -206,7 +206,7 @@ def _flow(steps: list[Any], cnn: BaseCNN, dtype: str) -> _Flow:
     _, keras = start_tensorflow()
     wide = "float64" if dtype == "float64" else cnn._topology.dtype
     layers = [layer for step in steps for layer in _layers(step, wide)]
-    x = samples = keras.Input(cnn._row_shape, dtype=dtype, name="X")
+    x = rows = keras.Input(cnn._row_shape, dtype=dtype, name="X")
     if dtype == "uint8":
         x = keras.layers.Rescaling(1.0)(x)
     for layer in layers:
@@ -215,8 +215,8 @@ def _flow(steps: list[Any], cnn: BaseCNN, dtype: str) -> _Flow:
         x = keras.layers.Reshape(cnn.input_shape_, dtype=wide)(x)
     z = cnn.to_keras()(x)
     if not isinstance(cnn._target, ClassTarget):
-        return _Flow(samples, z, keras.layers.Identity(name="prediction")(z), None, "regression")
-    return _Flow(samples, z, _probabilities(z, cnn._target.kind), cnn._target.classes, cnn._target.kind)
+        return _Flow(rows, z, keras.layers.Identity(name="prediction")(z), None, "regression")
+    return _Flow(rows, z, _probabilities(z, cnn._target.kind), cnn._target.classes, cnn._target.kind)
 
 
 def _probabilities(z: Any, kind: str) -> Any:

@@ -1,5 +1,8 @@
 """`Plain` layer by layer, own networks, and what is refused."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +12,14 @@ from skcnn import CNNClassifier
 from skcnn._engine.blueprint import trace_count
 from skcnn._engine.layers import stochastic_depth
 from skcnn.networks import Network, Plain, build_model
+
+
+def test_layers_of_custom_networks_are_reachable_after_import_skcnn_alone():
+    names = ["networks.Dropout", "networks.spatial_dropout", "networks.stochastic_depth", "networks.Plain"]
+    names += ["exceptions.ThreadsWarning", "model_selection.check_grid", "scikeras.convert"]
+    code = "import skcnn; print(" + ", ".join(f"skcnn.{name}.__name__" for name in names) + ")"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.split() == [name.rpartition(".")[2] for name in names]
 
 
 def kinds(model):

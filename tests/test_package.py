@@ -26,13 +26,6 @@ def test_public_names_resolve():
         assert getattr(skcnn, name) is not None
 
 
-def test_modules_and_their_names_are_reachable_after_importing_skcnn_alone():
-    names = ["exceptions.ThreadsWarning", "model_selection.check_grid", "scikeras.convert", "networks.Plain"]
-    names += ["networks.Dropout", "networks.spatial_dropout", "networks.stochastic_depth"]
-    code = "import skcnn; print(" + ", ".join(f"skcnn.{name}.__name__" for name in names) + ")"
-    assert run(code) == [name.rpartition(".")[2] for name in names]
-
-
 def test_threads_are_chosen_once():
     code = """
 import skcnn

@@ -77,11 +77,12 @@ class Need:
         try:
             yield
         except Exception as error:
-            cause = out_of_memory_in(error)
-            if cause is None or "What would fit" in str(cause):
+            ran_out = out_of_memory_in(error)
+            cause = str(ran_out)
+            if ran_out is None or "What would fit" in cause:
                 raise
-            found = _TOLD.search(str(cause))
-            told = found[0] if found else str(cause).split("\n")[0]
+            found = _TOLD.search(cause)
+            told = found[0] if found else cause.split("\n")[0]
             self._free = self._free or min(free_bytes(), free_addresses())
             raise MemoryError(self._message("ran out of memory", f" ({told})" if told else "")) from error
 

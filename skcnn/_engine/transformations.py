@@ -89,16 +89,9 @@ _MOVES = ("flip", "vertical_flip", "translation", "rotation", "zoom")
 
 
 def _move(X: Tensor, names: Sequence[str], strength: Tensor, seed: Tensor) -> Tensor:
-    return tf.cast(
-        keras.ops.image.affine_transform(
-            X,
-            _affine(X, names, strength, seed),
-            interpolation="bilinear",
-            fill_mode="nearest",
-            data_format="channels_last",
-        ),
-        X.dtype,
-    )
+    matrices = _affine(X, names, strength, seed)
+    moved = keras.ops.image.affine_transform(X, matrices, "bilinear", "nearest", data_format="channels_last")
+    return tf.cast(moved, X.dtype)
 
 
 def _affine(X: Tensor, names: Sequence[str], strength: Tensor, seed: Tensor) -> Tensor:

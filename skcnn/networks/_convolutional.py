@@ -1,5 +1,6 @@
 """`ConvolutionalNetwork`: what the named networks share, for series, images and volumes alike."""
 
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
@@ -19,18 +20,19 @@ SIZE = Interval(Integral, 1, LARGEST, closed="both")
 BATCH_MOMENTUM = 0.9
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ConvolutionalNetwork(Network):
     """Base class of the named networks, which write `_features`; layers are of the rank of their input, channels last.
 
-    Sequences among the parameters, declared as "array-like", are those of sizes.
+    Parameters are the fields of a dataclass. Sequences among them, declared as "array-like", are sizes.
     """
 
-    activation: str
-    normalization: str | None
+    activation: str = "relu"
+    normalization: str | None = "batch"
 
     _series_only = False
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    _parameter_constraints = {
         "activation": [str],
         "normalization": [StrOptions({"batch", "layer"}), None],
     }

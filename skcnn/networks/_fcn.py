@@ -1,6 +1,7 @@
 """`FCN`: the fully convolutional network for series."""
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from skcnn.networks._convolutional import ConvolutionalNetwork
@@ -8,6 +9,7 @@ from skcnn.networks._convolutional import ConvolutionalNetwork
 __all__ = ["FCN"]
 
 
+@dataclass(eq=False, repr=False)
 class FCN(ConvolutionalNetwork):
     """Fully convolutional network of Wang, Yan and Oates [1]_, for series; images and volumes work too.
 
@@ -43,24 +45,15 @@ class FCN(ConvolutionalNetwork):
     265474
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    _parameter_constraints = {
         **ConvolutionalNetwork._parameter_constraints,
         "filters": ["array-like"],
         "kernel_sizes": ["array-like"],
     }
 
-    def __init__(
-        self,
-        filters: Sequence[int] = (128, 256, 128),
-        *,
-        kernel_sizes: Sequence[int] = (8, 5, 3),
-        activation: str = "relu",
-        normalization: str | None = "batch",
-    ) -> None:
-        self.filters = filters
-        self.kernel_sizes = kernel_sizes
-        self.activation = activation
-        self.normalization = normalization
+    filters: Sequence[int] = (128, 256, 128)
+    _: KW_ONLY
+    kernel_sizes: Sequence[int] = (8, 5, 3)
 
     def _check_values(self) -> None:
         super()._check_values()

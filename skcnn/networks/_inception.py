@@ -1,6 +1,7 @@
 """`Inception`: the network of which InceptionTime is an ensemble."""
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
 from typing import Any
 
@@ -10,6 +11,7 @@ from skcnn.networks._convolutional import DEEPEST, SIZE, ConvolutionalNetwork
 __all__ = ["Inception"]
 
 
+@dataclass(eq=False, repr=False)
 class Inception(ConvolutionalNetwork):
     """Inception network of Ismail Fawaz et al. [1]_, for series.
 
@@ -58,7 +60,7 @@ class Inception(ConvolutionalNetwork):
 
     _series_only = True
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    _parameter_constraints = {
         **ConvolutionalNetwork._parameter_constraints,
         "depth": [Interval(Integral, 1, DEEPEST, closed="both")],
         "filters": [SIZE],
@@ -66,22 +68,11 @@ class Inception(ConvolutionalNetwork):
         "bottleneck": [SIZE, None],
     }
 
-    def __init__(
-        self,
-        depth: int = 6,
-        *,
-        filters: int = 32,
-        kernel_sizes: Sequence[int] = (40, 20, 10),
-        bottleneck: int | None = 32,
-        activation: str = "relu",
-        normalization: str | None = "batch",
-    ) -> None:
-        self.depth = depth
-        self.filters = filters
-        self.kernel_sizes = kernel_sizes
-        self.bottleneck = bottleneck
-        self.activation = activation
-        self.normalization = normalization
+    depth: int = 6
+    _: KW_ONLY
+    filters: int = 32
+    kernel_sizes: Sequence[int] = (40, 20, 10)
+    bottleneck: int | None = 32
 
     def _features(self, x: Any) -> Any:
         start = x

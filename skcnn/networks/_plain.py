@@ -1,6 +1,7 @@
 """`Plain`: blocks of convolution and pooling."""
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from skcnn._sklearn.internals import StrOptions
@@ -9,6 +10,7 @@ from skcnn.networks._convolutional import SIZE, ConvolutionalNetwork
 __all__ = ["Plain"]
 
 
+@dataclass(eq=False, repr=False)
 class Plain(ConvolutionalNetwork):
     """Blocks of convolution, normalisation, activation and pooling; for series, images and volumes.
 
@@ -41,7 +43,7 @@ class Plain(ConvolutionalNetwork):
     (None, 10)
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    _parameter_constraints = {
         **ConvolutionalNetwork._parameter_constraints,
         "filters": ["array-like"],
         "kernel_size": [SIZE],
@@ -49,22 +51,11 @@ class Plain(ConvolutionalNetwork):
         "dense_units": ["array-like"],
     }
 
-    def __init__(
-        self,
-        filters: Sequence[int] = (32, 64),
-        *,
-        kernel_size: int = 3,
-        pooling: str | None = None,
-        dense_units: Sequence[int] = (),
-        activation: str = "relu",
-        normalization: str | None = "batch",
-    ) -> None:
-        self.filters = filters
-        self.kernel_size = kernel_size
-        self.pooling = pooling
-        self.dense_units = dense_units
-        self.activation = activation
-        self.normalization = normalization
+    filters: Sequence[int] = (32, 64)
+    _: KW_ONLY
+    kernel_size: int = 3
+    pooling: str | None = None
+    dense_units: Sequence[int] = ()
 
     def _features(self, x: Any) -> Any:
         from keras import layers

@@ -1,6 +1,7 @@
 """Residual networks: `ResNet` for series and `ImageResNet` for images and volumes."""
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
 from typing import Any
 
@@ -10,6 +11,7 @@ from skcnn.networks._convolutional import DEEPEST, SIZE, ConvolutionalNetwork
 __all__ = ["ImageResNet", "ResNet"]
 
 
+@dataclass(eq=False, repr=False)
 class ResNet(ConvolutionalNetwork):
     """Residual network of Wang, Yan and Oates [1]_, for series. For images and volumes see `ImageResNet`.
 
@@ -46,24 +48,15 @@ class ResNet(ConvolutionalNetwork):
 
     _series_only = True
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    _parameter_constraints = {
         **ConvolutionalNetwork._parameter_constraints,
         "filters": ["array-like"],
         "kernel_sizes": ["array-like"],
     }
 
-    def __init__(
-        self,
-        filters: Sequence[int] = (64, 128, 128),
-        *,
-        kernel_sizes: Sequence[int] = (8, 5, 3),
-        activation: str = "relu",
-        normalization: str | None = "batch",
-    ) -> None:
-        self.filters = filters
-        self.kernel_sizes = kernel_sizes
-        self.activation = activation
-        self.normalization = normalization
+    filters: Sequence[int] = (64, 128, 128)
+    _: KW_ONLY
+    kernel_sizes: Sequence[int] = (8, 5, 3)
 
     def _features(self, x: Any) -> Any:
         for number, filters in enumerate(self.filters, 1):
@@ -74,6 +67,7 @@ class ResNet(ConvolutionalNetwork):
         return self._average(x)
 
 
+@dataclass(eq=False, repr=False)
 class ImageResNet(ConvolutionalNetwork):
     """Residual network of He, Zhang, Ren and Sun [1]_ in its small form for CIFAR; images, volumes, and series too.
 
@@ -113,27 +107,17 @@ class ImageResNet(ConvolutionalNetwork):
     75770
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    _parameter_constraints = {
         **ConvolutionalNetwork._parameter_constraints,
         "depth": [Interval(Integral, 8, DEEPEST, closed="both")],
         "filters": [SIZE],
         "kernel_size": [SIZE],
     }
 
-    def __init__(
-        self,
-        depth: int = 20,
-        *,
-        filters: int = 16,
-        kernel_size: int = 3,
-        activation: str = "relu",
-        normalization: str | None = "batch",
-    ) -> None:
-        self.depth = depth
-        self.filters = filters
-        self.kernel_size = kernel_size
-        self.activation = activation
-        self.normalization = normalization
+    depth: int = 20
+    _: KW_ONLY
+    filters: int = 16
+    kernel_size: int = 3
 
     def _check_values(self) -> None:
         super()._check_values()

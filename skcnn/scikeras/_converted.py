@@ -10,7 +10,6 @@ from sklearn.base import BaseEstimator, clone
 
 from skcnn._engine.blueprint import Topology
 from skcnn._engine.fingerprint import fingerprint, object_key
-from skcnn._engine.keras_internals import final_activation
 from skcnn._fit.targets import ClassTarget, RegressionTarget
 from skcnn.estimators import CNNClassifier, CNNRegressor
 from skcnn.networks import NetworkBuilder
@@ -159,7 +158,7 @@ def _identity(value: Any) -> Hashable:
 
 def _with_logits(model: Any, loss: Any, target_type: str) -> Any:
     """Return the model with its final sigmoid or softmax taken away, if its loss is one for this kind of target."""
-    ending, layer = final_activation(model)
+    ending, layer = _final_activation(model)
     wanted = wanted_ending(loss, target_type, model.output_shape[-1])
     if ending != wanted:
         raise NotCarried(
@@ -174,6 +173,16 @@ def _with_logits(model: Any, loss: Any, target_type: str) -> Any:
         logits = model.outputs[0]
         model = keras.Model(model.inputs, keras.ops.subtract(logits[:, 1:], logits[:, :1]))
     return model
+
+
+def _final_activation(model: Any) -> tuple[str | None, Any]:
+    """Return the name of the sigmoid or softmax that a model ends in, and its layer."""
+    layer = model
+    while getattr(layer, "layers", None):
+        operations = getattr(layer, "operations", None) or layer.layers
+        layer = operations[-1]
+    name = getattr(getattr(layer, "activation", None), "__name__", type(layer).__name__).lower()
+    return (name, layer) if name in ("sigmoid", "softmax") else (None, None)
 
 
 def _fed_with(model: Any, input_shape: tuple[int, ...]) -> Any:

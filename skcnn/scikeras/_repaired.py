@@ -11,8 +11,8 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, validate_data
+from tensorflow.python.framework.config import is_op_determinism_enabled
 
-from skcnn._engine.tensorflow_internals import ops_are_deterministic
 from skcnn._fit.splitting import inner_split, labels_to_stratify
 from skcnn._fit.weights import check_row_weights
 from skcnn._sklearn.version_note import VersionNote
@@ -75,7 +75,7 @@ class RepairedWrapper(
         self._random_state = seed
         # scikeras asks whether TensorFlow is deterministic after it has set the environment variable that says so, and
         # then never ends it: later unseeded fits of the process fail. Asked once before, TensorFlow keeps the answer.
-        ops_are_deterministic()
+        is_op_determinism_enabled()
         self.target_encoder_ = self.target_encoder.fit(y)
         self.__dict__.update(getattr(self.target_encoder_, "get_metadata", dict)())
         self.feature_encoder_ = self.feature_encoder.fit(X)

@@ -6,8 +6,6 @@ import keras
 import numpy as np
 from scikeras.utils import loss_name
 
-from skcnn._engine.keras_internals import function_options
-
 __all__ = ["NotCarried", "loss_settings", "new_optimizer", "optimizer_settings", "wanted_ending"]
 
 # What each of skcnn's update rules takes for granted; learning rate, momentum and clipnorm are its parameters.
@@ -146,4 +144,5 @@ def _name_and_config(loss: Any) -> tuple[str, dict[str, Any]]:
     if not isinstance(loss, str) and not callable(loss):
         raise NotCarried(f"loss {loss!r}", "skcnn trains a model with one loss.")
     config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
-    return loss_name(loss), config | function_options(loss)
+    config |= getattr(loss, "_fn_kwargs", {})  # delta of Huber is nowhere else
+    return loss_name(loss), config
