@@ -1,4 +1,4 @@
-"""What `augmentation=` may name, and `augment`, which shows what it does."""
+"""Names for `augmentation=`, and `augment`, which shows what they do."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ from skcnn._sklearn.checks import nearest, resolve_input_shape
 
 __all__ = ["AUGMENTATIONS", "augment", "check_augmentation", "check_known", "layer_key", "listed"]
 
-# Name, and the kind of rows that it is for, by their axes besides the channels; None is any kind.
+# Name, and the kind of samples that it is for, by their axes besides the channels; None is any kind.
 AUGMENTATIONS: dict[str, int | None] = {
     "flip": 2,
     "vertical_flip": 2,
@@ -35,7 +35,7 @@ _KINDS = {1: "series (steps, channels)", 2: "images (height, width, channels)"}
 
 
 def augment(X: Any, augmentation: Any, *, strength: float = 1.0, random_state: Any = None) -> np.ndarray:
-    """Return rows varied as they are in a step of training, to look at what a network will see.
+    """Return samples augmented as in a step of training, to look at what a network will see.
 
     Parameters
     ----------
@@ -46,17 +46,17 @@ def augment(X: Any, augmentation: Any, *, strength: float = 1.0, random_state: A
     strength : float, default=1.0
         As `augmentation_strength` in `CNNClassifier`.
     random_state : int, RandomState instance or None, default=None
-        Decides what named augmentations draw; Keras layers have seeds of their own.
+        Seed of named augmentations; Keras layers have their own.
 
     Returns
     -------
     ndarray of the shape of X
-        In floating point; float64 for X in float64, else float32.
+        float64 for X in float64, else float32.
 
     Raises
     ------
     ValueError, TypeError
-        If `augmentation` does not fit rows of this shape.
+        If `augmentation` does not fit samples of this shape.
 
     Examples
     --------
@@ -74,13 +74,13 @@ def augment(X: Any, augmentation: Any, *, strength: float = 1.0, random_state: A
     from skcnn._engine.threads import start_tensorflow
 
     tf, _ = start_tensorflow()
-    rows = tf.constant(X.reshape(len(X), *shape))
-    out = transformations.augment(rows, several, tf.constant(strength, rows.dtype), tf.constant([seed, 0]))
+    samples = tf.constant(X.reshape(len(X), *shape))
+    out = transformations.augment(samples, several, tf.constant(strength, samples.dtype), tf.constant([seed, 0]))
     return np.asarray(out).reshape(X.shape)
 
 
 def listed(augmentation: Any) -> tuple[Any, ...]:
-    """Return what `augmentation` is a list of, one thing for itself, nothing for None."""
+    """Return `augmentation` as a tuple; None is empty."""
     if augmentation is None:
         return ()
     return tuple(augmentation) if isinstance(augmentation, (list, tuple)) else (augmentation,)
@@ -92,16 +92,16 @@ def check_augmentation(augmentation: Any, input_shape: Sequence[int]) -> tuple[A
     Parameters
     ----------
     augmentation : str, keras.Layer, sequence of them or None
-        What to do.
+        As in `CNNClassifier`.
     input_shape : sequence of int
-        Shape of a row, channels last.
+        Shape of a sample, channels last.
 
     Raises
     ------
     ValueError
-        If a name is unknown, or for rows of another kind.
+        If a name is unknown, or for samples of another kind.
     TypeError
-        If something else than names and Keras layers is given.
+        If anything but names and Keras layers is given.
     """
     check_known(augmentation)
     for one in listed(augmentation):
@@ -109,14 +109,14 @@ def check_augmentation(augmentation: Any, input_shape: Sequence[int]) -> tuple[A
         if rank is not None and rank != len(input_shape) - 1:
             fitting = [name for name, its in AUGMENTATIONS.items() if its in (None, len(input_shape) - 1)]
             raise ValueError(
-                f"augmentation={one!r} is for {_KINDS[rank]}, but the rows have shape {tuple(input_shape)}. Take "
-                f"some of {fitting}, or set input_shape."
+                f"augmentation={one!r} is for {_KINDS[rank]}, but the samples have shape {tuple(input_shape)}. Choose "
+                f"from {fitting}, or set input_shape."
             )
     return listed(augmentation)
 
 
 def check_known(augmentation: Any) -> None:
-    """Raise what `check_augmentation` raises whatever the rows are."""
+    """Raise what `check_augmentation` raises for samples of any shape."""
     for one in listed(augmentation):
         if not isinstance(one, str) and not _is_layer(one):
             raise TypeError(

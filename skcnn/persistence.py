@@ -42,13 +42,13 @@ TRUSTED_TYPES = (
     *(f"{network.__module__}.{network.__qualname__}" for network in NETWORKS.values()),
 )
 
-# Of outputs for a few made-up rows, which may lie far from those trained on.
-CHECK_ROWS = 3
+# Of outputs for a few made-up samples, which may lie far from those trained on.
+CHECK_SAMPLES = 3
 CHECK_TOLERANCE = 1e-4
 
 HINTS = {
-    ".keras": "The network cannot be written so that it can be loaded again. Register layers of your own with "
-    "keras.saving.register_keras_serializable, and write a layer in place of a Lambda, or try .onnx.",
+    ".keras": "The network cannot be written so that it can be loaded again. Register custom layers with "
+    "keras.saving.register_keras_serializable, replace a Lambda with a custom layer, or try .onnx.",
     ".onnx": "The network has an operation that has no counterpart in ONNX; try .keras.",
 }
 
@@ -61,11 +61,11 @@ def export(
 ) -> Path:
     """Write a fitted estimator, or a whole pipeline of scalers and network, to one file.
 
-    The file takes any number of rows, of the shape that `fit` was given. For a classifier it puts out what
-    `predict_proba` does, an ``.onnx`` file also the ``label``; for a regressor what `predict` does, with a column for
-    each target. Samplers, which work in `fit` alone, vanish; `standardize`, `priors` and the unit of the target are
-    part of the file. It is written under another name, loaded again, compared and then renamed, so that what stands at
-    `path` is whole.
+    The file takes any number of samples, of the shape that `fit` was given. For a classifier it returns the output of
+    `predict_proba`, an ``.onnx`` file also the ``label``; for a regressor that of `predict`, with a column per target.
+    Samplers, which only work in `fit`, are left out; `standardize`, `priors` and the unit of the target are part of the
+    file. It is written under another name, loaded again, compared and then renamed, so that `path` never holds a
+    damaged file.
 
     Parameters
     ----------
@@ -76,9 +76,9 @@ def export(
         Ending in ``.keras``, for `keras.saving.load_model`, or in ``.onnx``, for onnxruntime and others (needs
         ``pip install "skcnn[export]"``).
     dtype : {"float32", "float64", "uint8"}, default=None
-        Type of the rows that the file takes; None is that of its network. With "float64" scalers work in it, too, for
-        columns whose mean is large against their spread: float32 has seven digits. (Call the loaded Keras model,
-        ``model(X)``; its `predict` makes float32 of `X`.)
+        Type of the samples that the file takes; None is that of its network. With "float64" scalers work in it, too,
+        for features whose mean is large against their spread: float32 has seven digits. (Call the loaded Keras model,
+        ``model(X)``; its `predict` converts `X` to float32.)
 
     Returns
     -------
@@ -91,18 +91,18 @@ def export(
         If `estimator` holds no network of skcnn, or a step that has no counterpart in the file.
     ValueError
         If `path` has another ending, its folder does not exist, `dtype` is another, or what was written cannot be
-        loaded again or predicts otherwise, as an own network with a Lambda layer does.
+        loaded again or predicts otherwise, as a custom network with a Lambda layer does.
     ImportError
         If the packages for ``.onnx`` are missing.
 
     Notes
     -----
-    The ``.keras`` file loads with Keras' safe mode, which runs no code from the file, and without skcnn; layers of your
-    own must be registered where it is loaded (`keras.saving.register_keras_serializable`). The network of an ``.onnx``
-    file and any network of volumes is of float32: for float64, ONNX runtimes have no convolution, and TensorFlow has no
+    The ``.keras`` file loads with Keras' safe mode, which runs no code from the file, and without skcnn; custom layers
+    must be registered where it is loaded (`keras.saving.register_keras_serializable`). The network of an ``.onnx`` file
+    and any network of volumes is in float32: for float64, ONNX runtimes have no convolution, and TensorFlow has no
     pooling of volumes.
 
-    Classes, column names and versions are written down, too: in an ``.onnx`` file as metadata of the model, in a
+    Classes, feature names and versions are stored, too: in an ``.onnx`` file as metadata of the model, in a
     ``.keras`` file, which is a zip file, as its member ``skcnn.json``.
 
     Examples
@@ -132,9 +132,9 @@ def export(
     unfinished = path.with_name(f"{path.stem}-{uuid4().hex}{path.suffix}")
     write, run = (_write_keras, _run_keras) if path.suffix == ".keras" else (_write_onnx, _run_onnx)
 
-    def written_and_run(rows: np.ndarray) -> np.ndarray:
+    def written_and_run(samples: np.ndarray) -> np.ndarray:
         write(unfinished, flow, about)
-        return run(unfinished, rows)
+        return run(unfinished, samples)
 
     with building(cnn._fitted.topology.dtype):
         flow = _flow(steps, cnn, dtype or cnn._fitted.topology.dtype)
@@ -171,7 +171,7 @@ def _in_float32(cnn: BaseCNN) -> BaseCNN:
 
 
 def _about(estimator: Any, cnn: BaseCNN) -> dict[str, Any]:
-    """Return what a user of the file wants to know, in JSON's types."""
+    """Return what a user of the file may ask for, in JSON's types."""
     about: dict[str, Any] = {"estimator": type(cnn).__name__, "skcnn": __version__}
     if isinstance(cnn._fitted.target, ClassTarget):
         about |= {"task": cnn._fitted.target.kind, "classes": cnn._fitted.target.classes.tolist()}
@@ -183,26 +183,26 @@ def _about(estimator: Any, cnn: BaseCNN) -> dict[str, Any]:
     return about
 
 
-# From rows to predictions in Keras' layers ------------------------------------------------------------------------
+# From samples to predictions in Keras' layers -----------------------------------------------------------------------
 
 
 class _Flow(NamedTuple):
-    """What stands in the file, as Keras' symbolic tensors."""
+    """The content of the file, as Keras' symbolic tensors."""
 
-    rows: Any
+    samples: Any
     logits: Any
     outputs: Any
     classes: np.ndarray | None
     kind: str
 
     def model(self, *outputs: Any) -> Any:
-        """Return the Keras model from rows to some outputs."""
+        """Return the Keras model from samples to some outputs."""
         _, keras = start_tensorflow()
-        return keras.Model(self.rows, outputs[0] if len(outputs) == 1 else list(outputs))
+        return keras.Model(self.samples, outputs[0] if len(outputs) == 1 else list(outputs))
 
 
 def _flow(steps: list[Any], cnn: BaseCNN, dtype: str) -> _Flow:
-    """Lay the scalers, the network and what makes probabilities of its logits."""
+    """Connect the scalers, the network and what makes probabilities of its logits."""
     _, keras = start_tensorflow()
     wide = "float64" if dtype == "float64" else cnn._fitted.topology.dtype
     layers = [layer for step in steps for layer in _layers(step, wide)]
@@ -268,8 +268,8 @@ def _layers(step: Any, dtype: str) -> list[Any]:
         return [*layers, *clip(-1.0, 1.0)] if getattr(step, "clip", False) else layers
     raise TypeError(
         f"The step {step!r} has no counterpart in an exported file. Expected StandardScaler, MinMaxScaler, "
-        "MaxAbsScaler or RobustScaler, alone or in NDTransformer. Export the network alone, pipeline[-1], and do this "
-        "step before it."
+        "MaxAbsScaler or RobustScaler, alone or in NDTransformer. Export the network alone, pipeline[-1], and apply "
+        "this step before it."
     )
 
 
@@ -282,9 +282,9 @@ def _write_keras(path: Path, flow: _Flow, about: dict[str, Any]) -> None:
         file.writestr("skcnn.json", json.dumps(about, default=str))
 
 
-def _run_keras(path: Path, rows: np.ndarray) -> np.ndarray:
+def _run_keras(path: Path, samples: np.ndarray) -> np.ndarray:
     _, keras = start_tensorflow()
-    return np.asarray(keras.saving.load_model(path, compile=False, safe_mode=True)(rows))
+    return np.asarray(keras.saving.load_model(path, compile=False, safe_mode=True)(samples))
 
 
 def _write_onnx(path: Path, flow: _Flow, about: dict[str, Any]) -> None:
@@ -294,14 +294,14 @@ def _write_onnx(path: Path, flow: _Flow, about: dict[str, Any]) -> None:
     tf, _ = start_tensorflow()
     model = flow.model(flow.logits, flow.outputs)
 
-    def predict(rows: Any) -> dict[str, Any]:
-        z, outputs = model(rows, training=False)
+    def predict(samples: Any) -> dict[str, Any]:
+        z, outputs = model(samples, training=False)
         if flow.classes is None:
             return {"prediction": outputs}
         return {"label": _labels(z, flow), "probabilities": outputs}
 
-    rows = tf.TensorSpec(flow.rows.shape, flow.rows.dtype)
-    written, _ = tf2onnx.convert.from_function(tf.function(predict, autograph=False), [rows])
+    samples = tf.TensorSpec(flow.samples.shape, flow.samples.dtype)
+    written, _ = tf2onnx.convert.from_function(tf.function(predict, autograph=False), [samples])
     written.graph.input[0].name, given = "X", written.graph.input[0].name
     for node in written.graph.node:
         node.input[:] = ["X" if name == given else name for name in node.input]
@@ -324,23 +324,23 @@ def _labels(z: Any, flow: _Flow) -> Any:
     return tf.gather(tf.constant(classes if classes.dtype.kind in "biuf" else [str(label) for label in classes]), codes)
 
 
-def _run_onnx(path: Path, rows: np.ndarray) -> np.ndarray:
+def _run_onnx(path: Path, samples: np.ndarray) -> np.ndarray:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {"X": rows})[-1])
+    return np.asarray(session.run(None, {"X": samples})[-1])
 
 
 def _check(flow: _Flow, run: Callable[[np.ndarray], np.ndarray], hint: str) -> None:
-    """Have the file written and run on a few made-up rows, and compare it with what is in memory."""
+    """Have the file written and run on a few made-up samples, and compare it with what is in memory."""
     rng = np.random.default_rng(0)
-    rows = rng.uniform(0, 3, size=(CHECK_ROWS, *flow.rows.shape[1:])).astype(flow.rows.dtype)
-    expected = flow.model(flow.outputs)(rows).numpy()
+    samples = rng.uniform(0, 3, size=(CHECK_SAMPLES, *flow.samples.shape[1:])).astype(flow.samples.dtype)
+    expected = flow.model(flow.outputs)(samples).numpy()
     try:
-        found = run(rows)
+        found = run(samples)
     except (MemoryError, OSError):
         raise
-    except Exception as error:  # whatever Keras, tf2onnx, onnxruntime or an own layer raises
+    except Exception as error:  # whatever Keras, tf2onnx, onnxruntime or a custom layer raises
         raise ValueError(f"{hint} Nothing was kept ({type(error).__name__}: {error}).") from error
     difference = np.abs(found - expected).max() / max(np.abs(expected).max(), np.finfo(expected.dtype).tiny)
     if not difference <= CHECK_TOLERANCE:

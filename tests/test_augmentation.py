@@ -145,12 +145,12 @@ def test_what_is_refused_says_what_fits(few_digits):
     series = refused({"augmentation": "time_shift"}, ValueError, few_digits)
     assert "'augmentation' parameter" in series or "time_shift' is for series (steps, channels)" in series
     images = refused({"augmentation": "flip", "input_shape": (64, 1)}, ValueError, few_digits)
-    assert "is for images (height, width, channels), but the rows have shape (64, 1)" in images
+    assert "is for images (height, width, channels), but the samples have shape (64, 1)" in images
     assert "'jitter'" in images
     assert "'rotation'" not in images
     assert "expected names among" in refused({"augmentation": [3]}, TypeError, few_digits)
     assert "'augmentation' parameter" in refused({"augmentation": 3}, ValueError, few_digits)
-    assert "Halved turns rows of shape (8, 8, 1) into (4, 8, 1)" in refused(
+    assert "Halved turns samples of shape (8, 8, 1) into (4, 8, 1)" in refused(
         {"augmentation": Halved()}, ValueError, few_digits
     )
 

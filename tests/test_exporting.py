@@ -245,7 +245,7 @@ def test_what_cannot_be_loaded_is_not_kept(network, few_digits, tmp_path):
     X, y = few_digits
     model = classifier(network=network, epochs=1).fit(X, y)
     (tmp_path / "model.keras").write_text("from before")
-    with pytest.raises(ValueError, match=r"can be loaded again\. Register layers"):
+    with pytest.raises(ValueError, match=r"can be loaded again\. Register custom layers"):
         export(model, tmp_path / "model.keras")
     assert (tmp_path / "model.keras").read_text() == "from before"
     assert len(list(tmp_path.iterdir())) == 1

@@ -1,5 +1,8 @@
 """`Plain` layer by layer, own networks, and what is refused."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +12,14 @@ from skcnn import CNNClassifier
 from skcnn._engine.blueprint import trace_count
 from skcnn._engine.layers import stochastic_depth
 from skcnn.networks import Network, Plain, build_model
+
+
+def test_layers_of_custom_networks_are_reachable_after_import_skcnn_alone():
+    names = ["networks.Dropout", "networks.spatial_dropout", "networks.stochastic_depth", "networks.Plain"]
+    names += ["exceptions.ThreadsWarning", "model_selection.check_grid", "scikeras.convert"]
+    code = "import skcnn; print(" + ", ".join(f"skcnn.{name}.__name__" for name in names) + ")"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.split() == [name.rpartition(".")[2] for name in names]
 
 
 def kinds(model):
@@ -111,7 +122,7 @@ FLATTEN = keras.layers.Flatten
         (model_of(FLATTEN(), keras.layers.Dense(10), keras.layers.Activation("sigmoid")), ValueError, "in sigmoid"),
         (model_of(FLATTEN(), keras.layers.Dense(9)), ValueError, r"outputs of shape \(9,\), expected \(10,\)"),
         (model_of(keras.layers.Dense(10)), ValueError, r"outputs of shape \(8, 8, 10\)"),
-        (model_of(FLATTEN(), keras.layers.Dense(10), shape=(28, 28, 1)), ValueError, r"rows of shape \(28, 28, 1\)"),
+        (model_of(FLATTEN(), keras.layers.Dense(10), shape=(28, 28, 1)), ValueError, r"samples of shape \(28, 28, 1\)"),
         (lambda shape, n: keras.layers.Conv2D(4, 99)(keras.Input(shape)), ValueError, "could not be built"),
         (lambda shape, n: "model", TypeError, "returned str; expected a keras.Model"),
         (keras.Sequential([keras.Input((8, 8, 1)), FLATTEN()]), TypeError, "expected a function"),

@@ -1,4 +1,4 @@
-"""What tells one object, or one run of training, from another; equal in other processes."""
+"""Digests that identify an object, or a training run, across processes."""
 
 import inspect
 import re
@@ -11,20 +11,20 @@ from joblib.externals.loky.backend.reduction import dumps
 
 __all__ = ["fingerprint", "object_key"]
 
-# cloudpickle numbers the classes of notebooks and scripts at random, anew in each process.
+# cloudpickle numbers the classes of notebooks and scripts at random, differently in each process.
 _RANDOM_NAME = re.compile(rb"[0-9a-f]{32}")
 
 
 def fingerprint(*parts: Any) -> str:
-    """Return a digest of plain values, arrays and dicts, each part for itself."""
+    """Return a digest of plain values, arrays and dicts."""
     return str(joblib.hash([joblib.hash(part, coerce_mmap=True) for part in parts]))
 
 
 def object_key(value: Any) -> Hashable:
-    """Return what tells this object from others; equal for copies made by clone, pickle, notebooks and restarts.
+    """Return what identifies this object; equal for copies made by clone, pickle, notebooks and restarts.
 
-    The code of own functions and classes is part of it, so that an edited and reloaded definition is a new object. It
-    is a string, or a tuple for an object that cannot be pickled and is like nothing but itself.
+    The code of the user's functions and classes is part of it, so that an edited and reloaded definition is a new
+    object. It is a string, or a tuple for an object that cannot be pickled and equals only itself.
     """
     has_parameters = hasattr(value, "get_params") and not inspect.isclass(value)
     kind: Any = type(value) if has_parameters else value
@@ -33,7 +33,7 @@ def object_key(value: Any) -> Hashable:
             _settle(value)
         pickled = bytes(dumps(kind))  # by value where pickle itself could not, as joblib sends it to workers
         parameters = fingerprint(value.get_params()) if has_parameters else None
-    except Exception:  # whatever an own object raises when pickled
+    except Exception:  # whatever a user's object raises when pickled
         return ("object", id(value))
     functions = (
         [function for _, function in inspect.getmembers(kind, inspect.isfunction)] if inspect.isclass(kind) else [kind]

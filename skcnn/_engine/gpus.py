@@ -1,4 +1,4 @@
-"""How TensorFlow uses graphics cards; chosen by the user alone, never on import."""
+"""How TensorFlow uses graphics cards; only the user chooses it, never an import."""
 
 from collections.abc import Iterable, Sequence
 from numbers import Integral
@@ -12,8 +12,8 @@ def set_gpus(
 ) -> list[str]:
     """Choose how TensorFlow uses graphics cards, before it is used in this process.
 
-    Left alone, TensorFlow takes the whole memory of every card for the first process that starts it. This call has it
-    take memory as it needs it or, with `memory_limit`, no more than that, so that several workers share a card.
+    By default TensorFlow takes the whole memory of every card for the first process that starts it. After this call it
+    takes memory as it needs it or, with `memory_limit`, no more than that, so that several workers share a card.
     It changes nothing where there is no card.
 
     Parameters
@@ -24,8 +24,8 @@ def set_gpus(
     devices : sequence of int, default=None
         Numbers of the cards to use, counted from 0; None for all, an empty sequence for none.
     deterministic : bool, default=False
-        Whether the same fit gives the same bits again. TensorFlow then uses slower kernels throughout this process, and
-        raises for an operation that has no such kernel. A later call does not undo it.
+        Whether the same fit always gives the same bits. TensorFlow then uses slower kernels throughout this process,
+        and raises for an operation that has no such kernel. A later call does not undo it.
 
     Returns
     -------
@@ -35,10 +35,10 @@ def set_gpus(
     Raises
     ------
     ValueError, TypeError
-        If an argument is no such number, or there is no card of that number.
+        If an argument is not valid, or there is no card of that number.
     RuntimeError
         If TensorFlow has already started: it takes memory when it does. Or if an earlier call has set a limit, and this
-        one sets none: TensorFlow does not take one back, and would then take the whole memory of the cards without.
+        one sets none: TensorFlow cannot remove a limit, and would take the whole memory of the cards without one.
 
     Notes
     -----
@@ -66,8 +66,8 @@ def set_gpus(
         return []
     if memory_limit is None and any(map(tf.config.get_logical_device_configuration, cards)):
         raise RuntimeError(
-            "An earlier call has limited the memory of cards in this process, which TensorFlow does not take back. "
-            "Give this call a memory_limit, too, or start Python anew."
+            "An earlier call has limited the memory of cards in this process, which TensorFlow cannot undo. "
+            "Give this call a memory_limit, too, or restart Python."
         )
     try:
         tf.config.set_visible_devices(chosen, "GPU")

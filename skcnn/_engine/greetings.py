@@ -1,4 +1,4 @@
-"""TensorFlow's greetings, which its C++ part writes to standard error when it starts, held back where in the way."""
+"""Holding back the messages that TensorFlow's C++ part writes to standard error when it starts."""
 
 import os
 import re
@@ -26,7 +26,7 @@ _quiet = False  # whether TensorFlow has been started here
 def quiet_start() -> Iterator[None]:
     """Start TensorFlow without its greetings; if that fails, all that was written is shown.
 
-    The first block alone does so. What others write to standard error meanwhile is shown after it.
+    Only the first block does so. What others write to standard error meanwhile is shown after it.
     """
     global _quiet
     with _lock:  # two blocks at a time would hold each other's standard error
@@ -43,9 +43,9 @@ def quiet_start() -> Iterator[None]:
 
 @contextmanager
 def held_stderr() -> Iterator[None]:
-    """Hold back what is written to file descriptor 2, by compiled code too; then show what is no greeting, or all.
+    """Hold back what is written to file descriptor 2, by compiled code too, then show it.
 
-    All is shown if the block fails.
+    Greetings are left out, unless the block fails.
     """
     if sys.stderr is None:  # Python has none in a service or a windowed program
         yield

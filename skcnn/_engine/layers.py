@@ -3,7 +3,7 @@
 Inside a training program the dropout layers read rate and random seed from the step that runs, so that one compiled
 program serves every rate and every seed. `to_keras` puts the Keras layer that each descends from in its place.
 
-A network lays `spatial_dropout` and `stochastic_depth` wherever they belong; they lay nothing while the estimator's
+A network calls `spatial_dropout` and `stochastic_depth` wherever they belong; they add nothing while the estimator's
 parameter of that name is 0.
 """
 
@@ -33,7 +33,7 @@ _rates: ContextVar[dict[str, float] | None] = ContextVar("rates", default=None)
 
 @contextmanager
 def step_inputs(**inputs: Any) -> Iterator[None]:
-    """Give the layers called inside this block the tensors of one training step.
+    """Pass the tensors of one training step to the layers called inside this block.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def step_inputs(**inputs: Any) -> Iterator[None]:
 
 @contextmanager
 def rates(**given: float) -> Iterator[None]:
-    """Lay the layers of networks built inside this block at these rates, by the name of the estimator's parameter."""
+    """Set the rates of the layers that are built inside this block, by the name of the estimator's parameter."""
     token = _rates.set(given)
     try:
         yield
@@ -62,7 +62,7 @@ def _rate(name: str) -> float:
 
 
 def spatial_dropout(x: Any) -> Any:
-    """Lay spatial dropout on a feature map, if the estimator's `spatial_dropout` is on.
+    """Add spatial dropout after a feature map, if the estimator's `spatial_dropout` is on.
 
     Parameters
     ----------
@@ -78,14 +78,14 @@ def spatial_dropout(x: Any) -> Any:
 
 
 def stochastic_depth(x: Any, share: float = 1.0) -> Any:
-    """Lay stochastic depth on a residual branch, if the estimator's `stochastic_depth` is on.
+    """Add stochastic depth to a residual branch, if the estimator's `stochastic_depth` is on.
 
     Parameters
     ----------
     x : keras.KerasTensor
-        What the branch puts out, before it is added to the shortcut.
+        Output of the branch, before it is added to the shortcut.
     share : float, default=1.0
-        Share of the rate at this branch: l / L for block l of L, so that later blocks are left out more often (Huang et
+        Share of the rate at this branch: l / L for block l of L, so that later blocks are dropped more often (Huang et
         al. 2016, equation 4).
 
     Returns
@@ -161,7 +161,7 @@ class SpatialDropout(_WholeDropout):
 
 @keras.saving.register_keras_serializable(package="skcnn")
 class StochasticDepth(_WholeDropout):
-    """Dropout of a whole residual branch, row by row (Huang et al. 2016).
+    """Dropout of a whole residual branch, sample by sample (Huang et al. 2016).
 
     Branches that survive are divided by their probability to survive while training, instead of multiplied by it when
     predicting as in the paper: the expectations are the same, and prediction needs no layer.
@@ -177,7 +177,7 @@ class StochasticDepth(_WholeDropout):
         return (None, *(1,) * (len(shape) - 1))
 
     def get_config(self) -> dict[str, Any]:
-        """Return what the layer is built with."""
+        """Return the arguments of the layer."""
         return super().get_config() | {"share": self.share}
 
 
@@ -185,7 +185,7 @@ class StochasticDepth(_WholeDropout):
 class BatchNormalization(keras.layers.BatchNormalization):
     """Keras' batch normalisation of the last axis, in TensorFlow's fused kernel (Ioffe and Szegedy 2015, algorithm 1).
 
-    Keras lays a dozen broadcasts and reductions. The kernel takes four-dimensional float32 alone, so other ranks are
+    Keras uses a dozen broadcasts and reductions. The kernel takes only four-dimensional float32, so other ranks are
     reshaped and other types left to Keras.
     """
 
@@ -196,7 +196,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         training = bool(training and self.trainable)
         shape, channels = tf.shape(inputs), inputs.shape[-1]
         n = tf.cast(tf.reduce_prod(shape[:-1]), inputs.dtype)
-        # With moving averages the kernel wants the unbiased variance; Keras keeps the biased one, by hand therefore.
+        # With moving averages the kernel keeps the unbiased variance, but Keras the biased one: so they are kept here.
         moving = (tf.constant([]),) * 2 if training else (self.moving_mean.value, self.moving_variance.value)
         y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=tf.reshape(inputs, [shape[0], -1, 1, channels]),
@@ -208,10 +208,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
             is_training=training,
         )
         if training:
-            for average, value in (
-                (self.moving_mean.value, mean),
-                (self.moving_variance.value, variance * ((n - 1) / n)),
-            ):
+            statistics = (self.moving_mean.value, mean), (self.moving_variance.value, variance * ((n - 1) / n))
+            for average, value in statistics:
                 average.assign_sub((average - value) * (1 - self.momentum))
         return tf.reshape(y, shape)
 
@@ -225,7 +223,7 @@ class MaxPooling3D(keras.layers.MaxPooling3D):
     """Keras' max-pooling of volumes in two poolings that TensorFlow has for float64 too, which it lacks for volumes.
 
     The maximum over a box is the maximum over depth of the maxima over height and width. Windows do not overlap, and
-    positions that fill none are left out, which are Keras' defaults.
+    positions that fill none are left out, as by Keras' defaults.
     """
 
     def call(self, inputs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Losses of logits, per row and output; used inside the training graph and, on the validation rows, outside of it."""
+"""Losses of logits, per sample and output; used in the training graph and, on validation samples, outside of it."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ Tensor = Any
 def row_losses(
     loss: str, y: Tensor, z: Tensor, *, label_smoothing: Tensor | None = None, focal_gamma: Tensor | None = None
 ) -> Tensor:
-    r"""Return the loss of each row, ``(n, 1)``, or of each row and output, ``(n, n_outputs)``.
+    r"""Return the loss of each sample, ``(n, 1)``, or of each sample and output, ``(n, n_outputs)``.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def row_losses(
     y : tensor
         Class codes ``(n,)`` for ``"softmax"``; otherwise ``(n, n_outputs)``.
     z : tensor of shape (n, n_outputs)
-        What the network puts out: logits, or predictions in regression.
+        Outputs of the network: logits, or predictions in regression.
     label_smoothing : scalar tensor or None
         Share :math:`\epsilon` of the target that is spread evenly over the classes, as in Keras: one-hot targets become
         :math:`(1-\epsilon)\,y + \epsilon/K` with K classes (K = 2 for sigmoids). Szegedy et al. 2016, section 7.
@@ -67,5 +67,5 @@ def _sigmoid(y: Tensor, z: Tensor, smoothing: Tensor | None, gamma: Tensor | Non
 
 
 def _modulation(rest: Tensor, gamma: Tensor) -> Tensor:
-    """(1 - p)^gamma with a finite gradient where p is 1 to rounding, for every gamma from 0 upwards."""
+    """Return (1 - p)^gamma with a finite gradient where p rounds to 1, for every gamma from 0 upwards."""
     return tf.pow(tf.maximum(rest, tf.constant(1e-7, rest.dtype)), gamma)

@@ -11,9 +11,7 @@ from dataclasses import dataclass, replace
 from math import floor, inf, log10, prod
 from pathlib import Path
 
-import numpy as np
-
-__all__ = ["Need", "free_addresses", "free_bytes", "is_out_of_memory"]
+__all__ = ["Need", "free_addresses", "free_bytes", "out_of_memory_in"]
 
 KIB, MIB = 2**10, 2**20
 CHECKED_BYTES = 32 * MIB  # what is smaller is not worth the look: the allocator has it, or the system has
@@ -87,8 +85,9 @@ class Need:
         try:
             yield
         except Exception as error:
-            cause = str(error)
-            if "What would fit" in cause or not is_out_of_memory(error):
+            ran_out = out_of_memory_in(error)
+            cause = str(ran_out)
+            if ran_out is None or "What would fit" in cause:
                 raise
             found = _TOLD.search(cause)
             told = found[0] if found else cause.split("\n")[0]
@@ -179,14 +178,19 @@ def free_addresses() -> float:
     return max(0, found)
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether NumPy, Python, TensorFlow or oneDNN, whose status 1 it is, has got no memory."""
-    name = type(error).__name__
-    return (
-        isinstance(error, MemoryError)
-        or name == "ResourceExhaustedError"
-        or (name == "AbortedError" and "Status:1," in str(error))
-    )
+def out_of_memory_in(error: BaseException | None) -> BaseException | None:
+    """Return the error, or that among its causes, with which memory ran out; None if it did not.
+
+    NumPy, Python, TensorFlow and oneDNN, whose status 1 it is, each say so in their own way.
+    """
+    while error is not None:
+        name = type(error).__name__
+        if isinstance(error, MemoryError) or name == "ResourceExhaustedError":
+            return error
+        if name == "AbortedError" and "Status:1," in str(error):
+            return error
+        error = error.__cause__
+    return None
 
 
 def _round_down(value: float) -> int:

@@ -1,39 +1,38 @@
-"""How many threads TensorFlow may use, and that it is Keras' backend.
+"""How many threads TensorFlow may use, and the check that it is Keras' backend.
 
-TensorFlow sizes its thread pools once per process, when it starts. Small networks train fastest with one thread a
-network and one network a core: handing an operation of some ten microseconds to a second thread takes longer than
-doing it. So one thread is chosen inside a joblib worker, and where the first rows are small, unless user or
-environment chose.
+TensorFlow sizes its thread pools once per process, when it starts. Small networks train fastest with one thread per
+network and one network per core: handing an operation of some ten microseconds to a second thread takes longer than
+doing it. So one thread is chosen inside a joblib worker, and where the first samples are small, unless the user or the
+environment has chosen.
 """
 
 import os
 import sys
-import warnings
 from multiprocessing import parent_process
 from numbers import Integral
 from threading import Lock
 from typing import Any
 
-from skcnn.exceptions import ThreadsWarning
+from skcnn._engine.tensorflow_internals import has_started
+from skcnn.exceptions import ThreadsWarning, warn
 
 __all__ = ["n_threads", "set_threads", "start_for", "start_tensorflow"]
 
-# Positions of a row (steps, pixels or voxels). With the default network a second thread cost time up to about 500 and
-# paid above (2 cores; a step of 32 rows: 1.1 against 2.1 ms at 64, 2.6 against 3.6 at 256, 7.5 against 6.1 at 784).
-SMALL_ROW = 256
-LARGE_ROW = 1024
+# Positions of a sample (steps, pixels or voxels). With the default network a second thread cost time up to some 500 and
+# paid above (2 cores; a step of 32 samples: 1.1 against 2.1 ms at 64, 2.6 against 3.6 at 256, 7.5 against 6.1 at 784).
+SMALL_SAMPLE = 256
+LARGE_SAMPLE = 1024
 
 _lock = Lock()
 _started = False
-_small = False  # whether one thread was chosen for small rows
+_small = False  # whether one thread was chosen for small samples
 _forked = False  # whether TensorFlow ran in the process that this one was forked from
 
 
 def _after_fork() -> None:
     global _forked, _lock
     _lock = Lock()
-    tf = sys.modules.get("tensorflow")
-    _forked = _forked or (tf is not None and _runs(tf))
+    _forked = _forked or (sys.modules.get("tensorflow") is not None and has_started())
 
 
 if hasattr(os, "register_at_fork"):
@@ -77,7 +76,7 @@ def set_threads(n: int) -> None:
 
 
 def start_tensorflow() -> Any:
-    """Import TensorFlow and Keras, size the thread pools if nobody did, and return ``(tensorflow, keras)``.
+    """Import and return TensorFlow and Keras, sizing the thread pools if nobody has.
 
     Raises
     ------
@@ -98,7 +97,7 @@ def start_tensorflow() -> Any:
         raise RuntimeError(
             f"Keras runs on the backend {keras.config.backend()!r}, skcnn needs 'tensorflow'. Keras reads its backend "
             'once: set the environment variable KERAS_BACKEND=tensorflow (or "backend" in ~/.keras/keras.json) '
-            "before Keras is first imported, and start Python anew."
+            "before Keras is first imported, and restart Python."
         )
     with _lock:
         if not _started:
@@ -109,32 +108,33 @@ def start_tensorflow() -> Any:
 
 
 def start_for(positions: int) -> None:
-    """Start TensorFlow for a fit on rows of so many positions, with one thread if they are few.
+    """Start TensorFlow for a fit on samples of so many positions, with one thread if they are few.
 
     Warns
     -----
     ThreadsWarning
-        If TensorFlow was started with one thread for small rows, and these are large.
+        If TensorFlow was started with one thread for small samples, and these are large.
     """
     global _small
     import tensorflow as tf
 
     with _lock:
-        if not _started and positions <= SMALL_ROW and not _runs_in_worker() and not _is_chosen(tf):
+        if not _started and positions <= SMALL_SAMPLE and not _runs_in_worker() and not _is_chosen(tf):
             tf.config.threading.set_intra_op_parallelism_threads(1)
             _small = True
     start_tensorflow()
-    if _small and positions >= LARGE_ROW and not _runs_in_worker():
-        warnings.warn(
-            "TensorFlow runs with one thread, chosen because the first rows trained on in this process were small; "
-            f"rows of {positions} positions train faster with more. Call skcnn.set_threads(n) before the first fit.",
-            ThreadsWarning,
-            stacklevel=2,
+    if _small and positions >= LARGE_SAMPLE and not _runs_in_worker():
+        warn(
+            ThreadsWarning(
+                "TensorFlow runs with one thread, chosen because the first samples trained on in this process were "
+                f"small; samples of {positions} positions train faster with more. Call skcnn.set_threads(n) before the "
+                "first fit."
+            )
         )
 
 
 def _threads_of_worker() -> int:
-    """One thread, or in a process of its own as many as joblib (``inner_max_num_threads``) or dask's nanny grants."""
+    """Return one, or in a separate process what joblib (``inner_max_num_threads``) or dask's nanny grants."""
     granted = os.environ.get("OMP_NUM_THREADS", "") if parent_process() is not None else ""
     return int(granted) if granted.isdecimal() and int(granted) else 1
 
@@ -170,11 +170,4 @@ def _runs_in_dask() -> bool:
 def _is_chosen(tf: Any) -> bool:
     """Tell whether the number of threads is settled: by the user, by the environment, or because TensorFlow runs."""
     by_user = tf.config.threading.get_intra_op_parallelism_threads() or os.environ.get("TF_NUM_INTRAOP_THREADS")
-    return bool(by_user) or _runs(tf)
-
-
-def _runs(tf: Any) -> bool:
-    """Tell whether TensorFlow has started its threads."""
-    from tensorflow.python.eager import context
-
-    return context.context()._context_handle is not None
+    return bool(by_user) or has_started()

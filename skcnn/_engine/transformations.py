@@ -1,7 +1,7 @@
-"""Augmentation and mixing of training rows, laid into the graph of a training step; names are in `skcnn.augmentation`.
+"""Augmentation and mixing of samples in the graph of a training step; names are in `skcnn.augmentation`.
 
-Every transformation is a function ``(X, strength, seed) -> X`` of a batch of floating rows, drawn anew for each row.
-`strength` multiplies how far it goes; 0 leaves the rows as they are. `seed` alone decides what is drawn.
+Every transformation is a function ``(X, strength, seed) -> X`` of a batch of floating-point samples, and draws for each
+sample. `strength` multiplies how far it goes; 0 leaves the samples unchanged. `seed` alone decides what is drawn.
 """
 
 import math
@@ -20,7 +20,7 @@ Tensor = Any
 # Seeds of the transformations of one step lie this far from those of its dropout layers.
 _FIRST_STREAM = 1_000_000
 
-# How far each goes at strength 1; a flip comes to half of the rows.
+# How far each goes at strength 1; a flip applies to half of the samples.
 TRANSLATION = 0.1  # of height and width
 ROTATION = 0.05  # of a full turn, 18 degrees
 ZOOM = 0.1
@@ -41,7 +41,7 @@ def augment(X: Tensor, transformations: Sequence[Any], strength: Tensor | None, 
     Parameters
     ----------
     X : tensor of shape (n, *input_shape)
-        Rows as the network sees them.
+        Samples as the network sees them.
     transformations : sequence of str or keras.Layer
         Keys of `skcnn.augmentation.AUGMENTATIONS`, of which neighbours that move pixels are one resampling, or Keras
         layers.
@@ -74,12 +74,12 @@ def _stream(seed: Tensor, i: int) -> Tensor:
 
 
 def _uniform(X: Tensor, seed: Tensor, i: int = 0, low: float = -1.0, high: float = 1.0) -> Tensor:
-    """One number for each row."""
+    """Draw one number for each sample."""
     seed = seed + tf.constant([i, 0], seed.dtype)
     return tf.random.stateless_uniform(tf.shape(X)[:1], seed, low, high, X.dtype)
 
 
-def _per_row(values: Tensor, X: Tensor) -> Tensor:
+def _per_sample(values: Tensor, X: Tensor) -> Tensor:
     return tf.reshape(values, [-1, *[1] * (len(X.shape) - 1)])
 
 
@@ -89,16 +89,9 @@ _MOVES = ("flip", "vertical_flip", "translation", "rotation", "zoom")
 
 
 def _move(X: Tensor, names: Sequence[str], strength: Tensor, seed: Tensor) -> Tensor:
-    return tf.cast(
-        keras.ops.image.affine_transform(
-            X,
-            _affine(X, names, strength, seed),
-            interpolation="bilinear",
-            fill_mode="nearest",
-            data_format="channels_last",
-        ),
-        X.dtype,
-    )
+    matrices = _affine(X, names, strength, seed)
+    moved = keras.ops.image.affine_transform(X, matrices, "bilinear", "nearest", data_format="channels_last")
+    return tf.cast(moved, X.dtype)
 
 
 def _affine(X: Tensor, names: Sequence[str], strength: Tensor, seed: Tensor) -> Tensor:
@@ -128,22 +121,22 @@ def _affine(X: Tensor, names: Sequence[str], strength: Tensor, seed: Tensor) -> 
     return tf.stack([a, b, x + dx - (a * x + b * y), c, d, y + dy - (c * x + d * y), zero, zero], axis=1)
 
 
-# Rows of any kind ---------------------------------------------------------------------------------------------------
+# Samples of any kind ------------------------------------------------------------------------------------------------
 
 
 def _spread(X: Tensor) -> Tensor:
-    """Standard deviation of each channel over the batch, so that strengths mean the same for data of any unit."""
+    """Return the standard deviation of each channel over the batch, so that strengths do not depend on the unit."""
     return tf.math.reduce_std(X, axis=list(range(len(X.shape) - 1)), keepdims=True)
 
 
 def _contrast(X: Tensor, strength: Tensor, seed: Tensor) -> Tensor:
-    """Stretch each row about its mean, channel by channel, as `keras.layers.RandomContrast` does, without clipping."""
+    """Stretch each channel of a sample about its mean, as `keras.layers.RandomContrast` does, without clipping."""
     mean = tf.reduce_mean(X, axis=list(range(1, len(X.shape) - 1)), keepdims=True)
-    return mean + (X - mean) * _per_row(1 + CONTRAST * strength * _uniform(X, seed), X)
+    return mean + (X - mean) * _per_sample(1 + CONTRAST * strength * _uniform(X, seed), X)
 
 
 def _brightness(X: Tensor, strength: Tensor, seed: Tensor) -> Tensor:
-    return X + _spread(X) * _per_row(BRIGHTNESS * strength * _uniform(X, seed), X)
+    return X + _spread(X) * _per_sample(BRIGHTNESS * strength * _uniform(X, seed), X)
 
 
 def _noise(X: Tensor, strength: Tensor, seed: Tensor) -> Tensor:
@@ -151,13 +144,13 @@ def _noise(X: Tensor, strength: Tensor, seed: Tensor) -> Tensor:
 
 
 def _scaling(X: Tensor, strength: Tensor, seed: Tensor) -> Tensor:
-    """Multiply each channel of a row by a number near 1 (Um et al. 2017)."""
+    """Multiply each channel of a sample by a number near 1 (Um et al. 2017)."""
     shape = tf.concat([tf.shape(X)[:1], [1] * (len(X.shape) - 2), tf.shape(X)[-1:]], 0)
     return X * (1 + SCALING * strength * tf.random.stateless_normal(shape, seed, dtype=X.dtype))
 
 
 def _cutout(X: Tensor, strength: Tensor, seed: Tensor) -> Tensor:
-    """Put the batch's mean in place of a box (DeVries and Taylor 2017)."""
+    """Replace a box with the batch's mean (DeVries and Taylor 2017)."""
     side = tf.fill(tf.shape(X)[:1], tf.minimum(CUTOUT * strength, tf.constant(1, X.dtype)))
     mean = tf.reduce_mean(X, axis=list(range(len(X.shape) - 1)), keepdims=True)
     return tf.where(_boxes(X, side, seed), mean, X)
@@ -185,7 +178,7 @@ def _boxes(X: Tensor, side: Tensor, seed: Tensor) -> Tensor:
 
 
 def _curves(X: Tensor, sd: Tensor, seed: Tensor) -> Tensor:
-    """Return a smooth random curve about 1 for each row, a cubic spline through normal numbers (Um et al. 2017)."""
+    """Return a smooth random curve about 1 for each sample, a cubic spline through normal numbers (Um et al. 2017)."""
     length = X.shape[1]
     basis = CubicSpline(np.linspace(0, 1, N_KNOTS), np.eye(N_KNOTS))(np.linspace(0, 1, length))
     knots = 1 + sd * tf.random.stateless_normal([tf.shape(X)[0], N_KNOTS], seed, dtype=X.dtype)
@@ -224,7 +217,7 @@ def _magnitude_warping(X: Tensor, strength: Tensor, seed: Tensor) -> Tensor:
 
 
 def _time_warping(X: Tensor, strength: Tensor, seed: Tensor) -> Tensor:
-    """Let time run at a smoothly changing speed from the first step to the last (Um et al. 2017)."""
+    """Change the speed of time smoothly between the first step and the last (Um et al. 2017)."""
     speed = tf.maximum(_curves(X, WARPING * strength, seed), tf.constant(0.1, X.dtype))
     passed = tf.cumsum(speed, axis=1) - speed[:, :1]
     return _at(X, tf.math.divide_no_nan(passed, passed[:, -1:]) * (X.shape[1] - 1))
@@ -250,12 +243,12 @@ _FUNCTIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 def mix(
     X: Tensor, seed: Tensor, mixup: Tensor | None = None, cutmix: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Mix each row of a batch with another one.
+    r"""Mix each sample of a batch with another one.
 
     Parameters
     ----------
     X : tensor of shape (n, *input_shape)
-        Rows.
+        Samples.
     seed : int tensor of shape (2,)
         Differs from step to step.
     mixup : scalar tensor or None
@@ -264,14 +257,14 @@ def mix(
     cutmix : scalar tensor or None
         :math:`\alpha` of CutMix: a box of :math:`x'` that takes the share :math:`1 - \lambda` of the positions is put
         into x; :math:`\lambda` is then what is left of x, since edges cut boxes off (Yun et al. 2019, section 3.1).
-        With both, each row is mixed in one of the two ways.
+        With both, each sample is mixed in one of the two ways.
 
     Returns
     -------
     mixed : tensor of shape (n, *input_shape)
-        The rows.
+        The samples.
     partner : int tensor of shape (n,)
-        Index of the other row.
+        Index of the other sample.
     share : tensor of shape (n, 1)
         :math:`\lambda`, by which the losses of the two targets are to be mixed.
     """
@@ -281,26 +274,26 @@ def mix(
     mixed, share = X, tf.ones(tf.shape(X)[:1], X.dtype)
     if mixup is not None:
         share = _beta(X, mixup, seed, 1)
-        mixed = _per_row(share, X) * X + (1 - _per_row(share, X)) * other
+        mixed = _per_sample(share, X) * X + (1 - _per_sample(share, X)) * other
     if cutmix is not None:
         rank = max(1, sum(size > 1 for size in X.shape[1:-1]))
         boxes = _boxes(X, (1 - _beta(X, cutmix, seed, 2)) ** (1 / rank), seed + tf.constant([3, 0], seed.dtype))
         cut, left = tf.where(boxes, other, X), 1 - tf.reduce_mean(tf.cast(boxes, X.dtype), range(1, len(X.shape)))
         chosen = tf.ones_like(share, tf.bool) if mixup is None else _uniform(X, seed, 7) < 0
-        mixed, share = tf.where(_per_row(chosen, X), cut, mixed), tf.where(chosen, left, share)
+        mixed, share = tf.where(_per_sample(chosen, X), cut, mixed), tf.where(chosen, left, share)
     return mixed, partner, share[:, None]
 
 
 def _beta(X: Tensor, alpha: Tensor, seed: Tensor, i: int) -> Tensor:
-    """Draw from Beta(alpha, alpha), one number for each row.
+    """Draw from Beta(alpha, alpha), one number for each sample.
 
     G1 / (G1 + G2) of two gamma variables, in logarithms, since those of a small alpha underflow: a gamma variable of
     shape alpha is one of shape alpha + 1 times U^(1 / alpha) (Marsaglia and Tsang 2000, section 6).
     """
     logs = []
     for j in (10 * i, 10 * i + 1):
-        own = seed + tf.constant([j, 1], seed.dtype)
-        gamma = tf.random.stateless_gamma(tf.shape(X)[:1], own, alpha + 1, dtype=X.dtype)
-        u = _uniform(X, own, 5, np.finfo(X.dtype.as_numpy_dtype).tiny, 1)
+        own_seed = seed + tf.constant([j, 1], seed.dtype)
+        gamma = tf.random.stateless_gamma(tf.shape(X)[:1], own_seed, alpha + 1, dtype=X.dtype)
+        u = _uniform(X, own_seed, 5, np.finfo(X.dtype.as_numpy_dtype).tiny, 1)
         logs.append(tf.math.log(gamma) + tf.math.log(u) / alpha)
     return tf.sigmoid(logs[0] - logs[1])

@@ -1,10 +1,10 @@
-"""`build_model`: a network, named or own, as a Keras model that fits the data."""
+"""`build_model`: a network, named or custom, as a Keras model that fits the data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from skcnn._engine.memory import is_out_of_memory
+from skcnn._engine.keras_internals import final_activation
 
 __all__ = ["NetworkBuilder", "build_model"]
 
@@ -19,7 +19,7 @@ def build_model(
     network : Network or callable
         The network.
     input_shape, n_outputs : tuple of int, int
-        What it must take and put out.
+        Shape of a sample, channels last, and number of outputs.
     rates : mapping of str to float, default=None
         Rates of the dropout layers that are on, see `Network.build`.
 
@@ -37,13 +37,12 @@ def build_model(
         kind = "model" if isinstance(network, keras.Model) else "layer"
         raise TypeError(
             f"network is a Keras {kind} ({network.name!r}); expected a function (input_shape, n_outputs) -> "
-            "keras.Model that builds a new one, so that every fold can start anew. Move the lines that build it there."
+            "keras.Model that builds a new one, so that every fold starts from scratch. Move the code that builds it "
+            "there."
         )
     try:
         model = network.build(input_shape, n_outputs, **rates) if rates else network(input_shape, n_outputs)
     except Exception as error:
-        if is_out_of_memory(error):
-            raise
         raise ValueError(
             f"The network {name} could not be built for input_shape={input_shape} and n_outputs={n_outputs}: {error} "
             "Change the network, or the input_shape of the estimator (channels last)."
@@ -51,12 +50,12 @@ def build_model(
     if not isinstance(model, keras.Model):
         raise TypeError(f"The network {name} returned {type(model).__name__}; expected a keras.Model.")
     _check_model(model, name, input_shape, n_outputs)
-    laid = {getattr(layer, "strength", None) for layer in model.layers}
+    found = {getattr(layer, "strength", None) for layer in model.layers}
     for rate in rates or ():
-        if rate not in laid:
+        if rate not in found:
             raise ValueError(
-                f"{rate} has no place in the network {name}, {_PLACES[rate]}. Leave {rate} at 0, or take "
-                "another network."
+                f"{rate} has no place in the network {name}, {_PLACES[rate]}. Leave {rate} at 0, or use another "
+                "network."
             )
     return model
 
@@ -70,7 +69,7 @@ class NetworkBuilder:
     network : Network or callable
         What is built.
     input_shape : tuple of int
-        Shape of a row, channels last.
+        Shape of a sample, channels last.
     n_outputs : int
         Number of outputs.
     rates : mapping of str to float
@@ -89,15 +88,17 @@ class NetworkBuilder:
 
 _PLACES = {
     "dropout": "which has no skcnn.networks.Dropout",
-    "spatial_dropout": "which lays no skcnn.networks.spatial_dropout after its convolutions",
+    "spatial_dropout": "which has no skcnn.networks.spatial_dropout after its convolutions",
     "stochastic_depth": "which has no residual branches with skcnn.networks.stochastic_depth",
 }
 
 
 def _check_model(model: Any, name: str, input_shape: tuple[int, ...], n_outputs: int) -> None:
-    if not hasattr(model, "operations") and not hasattr(model, "_functional"):
+    import keras
+
+    if not hasattr(model, "operations") and not isinstance(model, keras.Sequential):
         raise ValueError(
-            f"The network {name} returned a keras.Model with a call of its own, whose layers cannot be seen. Write it "
+            f"The network {name} returned a keras.Model with its own call(), whose layers cannot be seen. Write it "
             "with Keras' functional API, keras.Model(inputs, outputs), or as a keras.Sequential with a keras.Input."
         )
     if not model.built:
@@ -109,28 +110,18 @@ def _check_model(model: Any, name: str, input_shape: tuple[int, ...], n_outputs:
         size not in (None, given) for size, given in zip(inputs[1:], input_shape, strict=True)
     ):
         raise ValueError(
-            f"The network {name} takes rows of shape {inputs[1:]}, but the rows have shape {input_shape}. Use the "
-            "input_shape that the function is given, or change input_shape of the estimator."
+            f"The network {name} takes samples of shape {inputs[1:]}, but X has samples of shape {input_shape}. Use "
+            "the input_shape that the function is given, or change input_shape of the estimator."
         )
     if outputs[1:] != (n_outputs,):
         raise ValueError(
             f"The network {name} has outputs of shape {outputs[1:]}, expected ({n_outputs},): one logit for two "
-            "classes, one logit a class or label for more, one value per target in regression. End it with "
+            "classes, one logit per class or label for more, one value per target in regression. End it with "
             "Dense(n_outputs)."
         )
-    ending = _ending(model)
+    ending, _ = final_activation(model)
     if ending:
         raise ValueError(
             f"The network {name} ends in {ending}; expected logits, since the loss applies it itself and applying it "
             "twice flattens the gradient. End the network with Dense(n_outputs) without activation."
         )
-
-
-def _ending(model: Any) -> str | None:
-    """Name the sigmoid or softmax that a model ends in, looking through its last layers."""
-    layer = model
-    while getattr(layer, "layers", None):
-        operations = getattr(layer, "operations", None) or layer.layers
-        layer = operations[-1]
-    name = getattr(getattr(layer, "activation", None), "__name__", type(layer).__name__).lower()
-    return name if name in ("sigmoid", "softmax") else None

@@ -1,15 +1,16 @@
 """`FCN`: the fully convolutional network for series."""
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from skcnn.networks._block import BLOCK_CONSTRAINTS, Block, check_sizes
-from skcnn.networks._network import Network
+from skcnn.networks._convolutional import ConvolutionalNetwork
 
 __all__ = ["FCN"]
 
 
-class FCN(Network):
+@dataclass(eq=False, repr=False)
+class FCN(ConvolutionalNetwork):
     """Fully convolutional network of Wang, Yan and Oates [1]_, for series; images and volumes work too.
 
     For each entry of `filters`: convolution (same padding), normalisation, activation; then the mean of each channel.
@@ -44,37 +45,25 @@ class FCN(Network):
     265474
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    _parameter_constraints = {
+        **ConvolutionalNetwork._parameter_constraints,
         "filters": ["array-like"],
         "kernel_sizes": ["array-like"],
-        **BLOCK_CONSTRAINTS,
     }
 
-    def __init__(
-        self,
-        filters: Sequence[int] = (128, 256, 128),
-        *,
-        kernel_sizes: Sequence[int] = (8, 5, 3),
-        activation: str = "relu",
-        normalization: str | None = "batch",
-    ) -> None:
-        self.filters = filters
-        self.kernel_sizes = kernel_sizes
-        self.activation = activation
-        self.normalization = normalization
+    filters: Sequence[int] = (128, 256, 128)
+    _: KW_ONLY
+    kernel_sizes: Sequence[int] = (8, 5, 3)
 
     def _check_values(self) -> None:
         super()._check_values()
-        check_sizes(self, "filters")
-        check_sizes(self, "kernel_sizes", len(self.filters))
+        if len(self.kernel_sizes) != len(self.filters):
+            raise ValueError(
+                f"The 'kernel_sizes' parameter of FCN must have {len(self.filters)} entries, one per layer. "
+                f"Got {self.kernel_sizes!r} instead."
+            )
 
-    def features(self, x: Any) -> Any:
-        """Lay the convolutions and the pooling, see the class."""
-        from skcnn._engine.layers import spatial_dropout
-
-        self._check_values()
-        block = Block(self, x)
+    def _features(self, x: Any) -> Any:
         for filters, kernel_size in zip(self.filters, self.kernel_sizes, strict=True):
-            x = block.activate(block.normalize(block.convolve(x, filters, kernel_size)))
-            x = spatial_dropout(x)
-        return block.average(x)
+            x = self._drop_channels(self._block(x, filters, kernel_size))
+        return self._average(x)

@@ -1,24 +1,25 @@
 """`Inception`: the network of which InceptionTime is an ensemble."""
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
 from typing import Any
 
 from skcnn._sklearn.internals import Interval
-from skcnn.networks._block import BLOCK_CONSTRAINTS, DEEPEST, SIZE, Block, check_sizes
-from skcnn.networks._network import Network
+from skcnn.networks._convolutional import DEEPEST, SIZE, ConvolutionalNetwork
 
 __all__ = ["Inception"]
 
 
-class Inception(Network):
+@dataclass(eq=False, repr=False)
+class Inception(ConvolutionalNetwork):
     """Inception network of Ismail Fawaz et al. [1]_, for series.
 
-    `depth` modules. A module shrinks its input to `bottleneck` channels (a convolution of length 1; not if the input
+    `depth` modules. A module reduces its input to `bottleneck` channels (a convolution of length 1; not if the input
     has one channel) and convolves the result with each of `kernel_sizes`, and the maxima over 3 steps of its input with
-    kernels of length 1; the `filters` channels of each are put side by side, normalised and activated. To every third
-    module the input of the first of the three is added, through a convolution of length 1 with normalisation, and the
-    sum is activated. Then the mean of each channel.
+    kernels of length 1; the `filters` channels of each are concatenated, normalised and activated. The input of every
+    three modules is added to their output, through a convolution of length 1 with normalisation, and the sum is
+    activated. Then the mean of each channel.
 
     Parameters
     ----------
@@ -27,7 +28,7 @@ class Inception(Network):
     filters : int, default=32
         Filters of each of a module's convolutions; the module has ``filters * (len(kernel_sizes) + 1)`` channels.
     kernel_sizes : tuple of int, default=(40, 20, 10)
-        Lengths of the kernels that stand side by side.
+        Lengths of the parallel kernels.
     bottleneck : int or None, default=32
         Channels that the long kernels see; None: all of them.
     activation : str, default="relu"
@@ -57,58 +58,40 @@ class Inception(Network):
     422498
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    _series_only = True
+
+    _parameter_constraints = {
+        **ConvolutionalNetwork._parameter_constraints,
         "depth": [Interval(Integral, 1, DEEPEST, closed="both")],
         "filters": [SIZE],
         "kernel_sizes": ["array-like"],
         "bottleneck": [SIZE, None],
-        **BLOCK_CONSTRAINTS,
     }
 
-    def __init__(
-        self,
-        depth: int = 6,
-        *,
-        filters: int = 32,
-        kernel_sizes: Sequence[int] = (40, 20, 10),
-        bottleneck: int | None = 32,
-        activation: str = "relu",
-        normalization: str | None = "batch",
-    ) -> None:
-        self.depth = depth
-        self.filters = filters
-        self.kernel_sizes = kernel_sizes
-        self.bottleneck = bottleneck
-        self.activation = activation
-        self.normalization = normalization
+    depth: int = 6
+    _: KW_ONLY
+    filters: int = 32
+    kernel_sizes: Sequence[int] = (40, 20, 10)
+    bottleneck: int | None = 32
 
-    def _check_values(self) -> None:
-        super()._check_values()
-        check_sizes(self, "kernel_sizes")
-
-    def features(self, x: Any) -> Any:
-        """Lay the modules and the pooling, see the class."""
-        from skcnn._engine.layers import spatial_dropout
-
-        self._check_values()
-        block = Block(self, x, ranks=(1,), why="Its kernels are meant for series: for others take ImageResNet().")
+    def _features(self, x: Any) -> Any:
         start = x
         for number in range(1, self.depth + 1):
-            x = self._module(block, x)
+            x = self._module(x)
             if number % 3 == 0:
-                shortcut = block.normalize(block.convolve(start, x.shape[-1], 1))
-                x = block.add(shortcut, x, number / (self.depth // 3 * 3))
-            x = spatial_dropout(x)
+                shortcut = self._normalize(self._convolve(start, x.shape[-1], 1))
+                x = self._add(shortcut, x, number / (self.depth // 3 * 3))
+            x = self._drop_channels(x)
             start = x if number % 3 == 0 else start
-        return block.average(x)
+        return self._average(x)
 
-    def _module(self, block: Block, x: Any) -> Any:
+    def _module(self, x: Any) -> Any:
         from keras import layers
 
         seen = x
         if self.bottleneck is not None and x.shape[-1] > 1:
-            seen = block.convolve(x, self.bottleneck, 1, bias=False)
-        maxima = block.of("MaxPooling", 3, strides=1, padding="same")(x)
-        sides = [block.convolve(seen, self.filters, size) for size in self.kernel_sizes]
-        sides.append(block.convolve(maxima, self.filters, 1))
-        return block.activate(block.normalize(layers.Concatenate()(sides)))
+            seen = self._convolve(x, self.bottleneck, 1, bias=False)
+        maxima = self._layer(x, "MaxPooling", 3, strides=1, padding="same")(x)
+        sides = [self._convolve(seen, self.filters, size) for size in self.kernel_sizes]
+        sides.append(self._convolve(maxima, self.filters, 1))
+        return self._activate(self._normalize(layers.Concatenate()(sides)))

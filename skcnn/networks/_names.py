@@ -1,4 +1,4 @@
-"""The names that stand for networks with their defaults."""
+"""Names of the networks with their defaults."""
 
 from typing import Any
 

@@ -12,7 +12,7 @@ __all__ = ["Network"]
 
 
 class Network(DiagramMixin, KnownArguments, BaseEstimator):
-    """Base class of networks: a subclass writes `features`, the rest is the same for all.
+    """Base class of networks; a subclass defines `features`.
 
     The arguments of ``__init__`` become tunable parameters (``network__...``). A network is also a function
     ``(input_shape, n_outputs) -> keras.Model``.
@@ -33,11 +33,11 @@ class Network(DiagramMixin, KnownArguments, BaseEstimator):
     _parameter_constraints: dict[str, list[Any]] = {}
 
     def _check_values(self) -> None:
-        """Refuse parameters that no network of this kind can have: `features` begins so, and `check_grid` asks, too."""
+        """Raise for parameters that no network of this kind can have; `features` and `check_grid` call it."""
         self._validate_params()
 
     def features(self, x: Any) -> Any:
-        """Lay the layers from the input to the features; the output layer is added by `build`.
+        """Add the layers from the input to the features; `build` adds the output layer.
 
         Parameters
         ----------
@@ -63,14 +63,14 @@ class Network(DiagramMixin, KnownArguments, BaseEstimator):
         Parameters
         ----------
         input_shape : sequence of int
-            Shape of one row, channels last: (steps, channels), (height, width, channels) or
+            Shape of one sample, channels last: (steps, channels), (height, width, channels) or
             (depth, height, width, channels).
         n_outputs : int
             Number of outputs.
         dropout : float in [0, 1), default=0.0
             Share of the features that is dropped before the output layer while training.
         spatial_dropout : float in [0, 1), default=0.0
-            Share of the channels that `skcnn.networks.spatial_dropout` drops, wherever the network lays it.
+            Share of the channels that `skcnn.networks.spatial_dropout` drops, wherever the network has it.
         stochastic_depth : float in [0, 1), default=0.0
             Probability with which `skcnn.networks.stochastic_depth` drops the last residual branch.
 

@@ -1,16 +1,17 @@
 """`Plain`: blocks of convolution and pooling."""
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from skcnn._sklearn.internals import StrOptions
-from skcnn.networks._block import BLOCK_CONSTRAINTS, SIZE, Block, check_sizes
-from skcnn.networks._network import Network
+from skcnn.networks._convolutional import SIZE, ConvolutionalNetwork
 
 __all__ = ["Plain"]
 
 
-class Plain(Network):
+@dataclass(eq=False, repr=False)
+class Plain(ConvolutionalNetwork):
     """Blocks of convolution, normalisation, activation and pooling; for series, images and volumes.
 
     For each entry of `filters`: convolution (same padding), normalisation if any, activation, max-pooling by 2 of every
@@ -42,51 +43,29 @@ class Plain(Network):
     (None, 10)
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    _parameter_constraints = {
+        **ConvolutionalNetwork._parameter_constraints,
         "filters": ["array-like"],
         "kernel_size": [SIZE],
         "pooling": [StrOptions({"avg", "max"}), None],
         "dense_units": ["array-like"],
-        **BLOCK_CONSTRAINTS,
     }
 
-    def __init__(
-        self,
-        filters: Sequence[int] = (32, 64),
-        *,
-        kernel_size: int = 3,
-        pooling: str | None = None,
-        dense_units: Sequence[int] = (),
-        activation: str = "relu",
-        normalization: str | None = "batch",
-    ) -> None:
-        self.filters = filters
-        self.kernel_size = kernel_size
-        self.pooling = pooling
-        self.dense_units = dense_units
-        self.activation = activation
-        self.normalization = normalization
+    filters: Sequence[int] = (32, 64)
+    _: KW_ONLY
+    kernel_size: int = 3
+    pooling: str | None = None
+    dense_units: Sequence[int] = ()
 
-    def _check_values(self) -> None:
-        super()._check_values()
-        check_sizes(self, "filters")
-        check_sizes(self, "dense_units")
-
-    def features(self, x: Any) -> Any:
-        """Lay the blocks, the pooling and the dense layers, see the class."""
+    def _features(self, x: Any) -> Any:
         from keras import layers
 
-        from skcnn._engine.layers import spatial_dropout
-
-        self._check_values()
-        block = Block(self, x)
         for filters in self.filters:
-            x = block.activate(block.normalize(block.convolve(x, filters, self.kernel_size)))
-            x = spatial_dropout(block.halve(x))
+            x = self._drop_channels(self._halve(self._block(x, filters, self.kernel_size)))
         if self.pooling is None:
             x = layers.Flatten(data_format="channels_last")(x)
         else:
-            x = block.of({"avg": "GlobalAveragePooling", "max": "GlobalMaxPooling"}[self.pooling])(x)
+            x = self._layer(x, {"avg": "GlobalAveragePooling", "max": "GlobalMaxPooling"}[self.pooling])(x)
         for units in self.dense_units:
             x = layers.Dense(int(units), activation=self.activation)(x)
         return x

@@ -1,17 +1,18 @@
 """Residual networks: `ResNet` for series and `ImageResNet` for images and volumes."""
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
 from typing import Any
 
 from skcnn._sklearn.internals import Interval
-from skcnn.networks._block import BLOCK_CONSTRAINTS, DEEPEST, SIZE, Block, check_sizes
-from skcnn.networks._network import Network
+from skcnn.networks._convolutional import DEEPEST, SIZE, ConvolutionalNetwork
 
 __all__ = ["ImageResNet", "ResNet"]
 
 
-class ResNet(Network):
+@dataclass(eq=False, repr=False)
+class ResNet(ConvolutionalNetwork):
     """Residual network of Wang, Yan and Oates [1]_, for series. For images and volumes see `ImageResNet`.
 
     A block per entry of `filters`: convolutions with `kernel_sizes` (same padding), each with normalisation, and
@@ -45,46 +46,29 @@ class ResNet(Network):
     505666
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    _series_only = True
+
+    _parameter_constraints = {
+        **ConvolutionalNetwork._parameter_constraints,
         "filters": ["array-like"],
         "kernel_sizes": ["array-like"],
-        **BLOCK_CONSTRAINTS,
     }
 
-    def __init__(
-        self,
-        filters: Sequence[int] = (64, 128, 128),
-        *,
-        kernel_sizes: Sequence[int] = (8, 5, 3),
-        activation: str = "relu",
-        normalization: str | None = "batch",
-    ) -> None:
-        self.filters = filters
-        self.kernel_sizes = kernel_sizes
-        self.activation = activation
-        self.normalization = normalization
+    filters: Sequence[int] = (64, 128, 128)
+    _: KW_ONLY
+    kernel_sizes: Sequence[int] = (8, 5, 3)
 
-    def _check_values(self) -> None:
-        super()._check_values()
-        check_sizes(self, "filters")
-        check_sizes(self, "kernel_sizes")
-
-    def features(self, x: Any) -> Any:
-        """Lay the blocks and the pooling, see the class."""
-        from skcnn._engine.layers import spatial_dropout
-
-        self._check_values()
-        block = Block(self, x, ranks=(1,), why="Its kernels are meant for series: for others take ImageResNet().")
+    def _features(self, x: Any) -> Any:
         for number, filters in enumerate(self.filters, 1):
-            shortcut = x if x.shape[-1] == filters else block.convolve(x, filters, 1)
+            shortcut = x if x.shape[-1] == filters else self._convolve(x, filters, 1)
             for i, kernel_size in enumerate(self.kernel_sizes):
-                x = block.normalize(block.convolve(block.activate(x) if i else x, filters, kernel_size))
-            x = block.add(block.normalize(shortcut), x, number / len(self.filters))
-            x = spatial_dropout(x)
-        return block.average(x)
+                x = self._normalize(self._convolve(self._activate(x) if i else x, filters, kernel_size))
+            x = self._drop_channels(self._add(self._normalize(shortcut), x, number / len(self.filters)))
+        return self._average(x)
 
 
-class ImageResNet(Network):
+@dataclass(eq=False, repr=False)
+class ImageResNet(ConvolutionalNetwork):
     """Residual network of He, Zhang, Ren and Sun [1]_ in its small form for CIFAR; images, volumes, and series too.
 
     A convolution with `filters` filters, then three stages of ``(depth - 2) / 6`` blocks of two convolutions, with 1, 2
@@ -123,27 +107,17 @@ class ImageResNet(Network):
     75770
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    _parameter_constraints = {
+        **ConvolutionalNetwork._parameter_constraints,
         "depth": [Interval(Integral, 8, DEEPEST, closed="both")],
         "filters": [SIZE],
         "kernel_size": [SIZE],
-        **BLOCK_CONSTRAINTS,
     }
 
-    def __init__(
-        self,
-        depth: int = 20,
-        *,
-        filters: int = 16,
-        kernel_size: int = 3,
-        activation: str = "relu",
-        normalization: str | None = "batch",
-    ) -> None:
-        self.depth = depth
-        self.filters = filters
-        self.kernel_size = kernel_size
-        self.activation = activation
-        self.normalization = normalization
+    depth: int = 20
+    _: KW_ONLY
+    filters: int = 16
+    kernel_size: int = 3
 
     def _check_values(self) -> None:
         super()._check_values()
@@ -154,23 +128,17 @@ class ImageResNet(Network):
                 f"layers, the output). Got {self.depth}; the nearest are {below} and {below + 6}."
             )
 
-    def features(self, x: Any) -> Any:
-        """Lay the stages and the pooling, see the class."""
-        from skcnn._engine.layers import spatial_dropout
-
-        self._check_values()
-        block = Block(self, x)
-        x = block.activate(block.normalize(block.convolve(x, self.filters, self.kernel_size)))
+    def _features(self, x: Any) -> Any:
+        x = self._block(x, self.filters, self.kernel_size)
         n_blocks = (self.depth - 2) // 6
         for number in range(3 * n_blocks):
             stage, begins = number // n_blocks, number % n_blocks == 0
             filters, strides = self.filters * 2**stage, 2 if stage and begins else 1
             shortcut = _every_second(x, filters) if strides == 2 else x
-            x = block.activate(block.normalize(block.convolve(x, filters, self.kernel_size, strides)))
-            x = block.normalize(block.convolve(x, filters, self.kernel_size))
-            x = block.add(shortcut, x, (number + 1) / (3 * n_blocks))
-            x = spatial_dropout(x)
-        return block.average(x)
+            x = self._block(x, filters, self.kernel_size, strides)
+            x = self._normalize(self._convolve(x, filters, self.kernel_size))
+            x = self._drop_channels(self._add(shortcut, x, (number + 1) / (3 * n_blocks)))
+        return self._average(x)
 
 
 def _every_second(x: Any, filters: int) -> Any:

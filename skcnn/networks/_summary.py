@@ -1,4 +1,4 @@
-"""How large a network is, and how far it sees, told before any training."""
+"""The size of a network and how far its features see, before any training."""
 
 import random
 from collections.abc import Iterator
@@ -6,31 +6,35 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import numpy as np
+
+from skcnn._engine.keras_internals import calls_of
 from skcnn.networks._builder import build_model
 from skcnn.networks._names import resolve_network
 
 __all__ = ["LayerSize", "Summary", "receptive_field", "summary"]
 
+RECURRENT = ("LSTM", "GRU", "RNN", "Bidirectional")
 # Layers that look at all positions at once.
-SEE_ALL = ("Flatten", "LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "Attention")
+SEE_ALL = ("Flatten", "Attention", *RECURRENT)
 # Layers whose weights of several axes are no kernels.
 NO_KERNELS = ("Normalization", "PReLU", "Embedding")
 
 
 @dataclass(frozen=True)
 class LayerSize:
-    """What one layer takes.
+    """The size of one layer.
 
     Attributes
     ----------
     name, kind : str
         Its name in the network, and its class.
     output_shape : tuple of int
-        Shape of what it puts out for one row.
+        Shape of its output for one sample.
     parameters : int
         Number of its weights.
     multiply_adds : int
-        Multiplications with its kernels for one row; additions, biases, normalisation and activations are not counted.
+        Multiplications with its kernels for one sample; additions, biases, normalisation and activations are left out.
     receptive_field : tuple of int
         Positions of the input that one of its outputs depends on, along each axis; empty where all are seen.
     """
@@ -45,14 +49,14 @@ class LayerSize:
 
 @dataclass(frozen=True)
 class Summary:
-    """The size of a network for rows of one shape.
+    """The size of a network for samples of one shape.
 
     Attributes
     ----------
     name : str
         Of the network.
     input_shape : tuple of int
-        Shape of a row, channels last.
+        Shape of a sample, channels last.
     n_outputs : int
         Number of outputs.
     parameters : int
@@ -60,7 +64,7 @@ class Summary:
     trainable_parameters : int
         Those that training changes.
     multiply_adds : int
-        Multiplications with kernels for one row, see `LayerSize`. Training takes about three times as many.
+        Multiplications with kernels for one sample, see `LayerSize`. Training takes about three times as many.
     receptive_field : tuple of int
         Positions of the input that one value of the last feature map depends on, along each axis.
     sees_all : bool
@@ -89,9 +93,9 @@ class Summary:
         elif any(one < size for one, size in zip(self.receptive_field, sizes, strict=True)):
             seen += "; nothing longer can be recognised"
         return (
-            f"{self.name} for rows of shape {self.input_shape} and {self.n_outputs} outputs\n"
+            f"{self.name} for samples of shape {self.input_shape} and {self.n_outputs} outputs\n"
             f"  parameters       {self.parameters:,} ({self.trainable_parameters:,} trained)\n"
-            f"  multiply-adds    {self.multiply_adds:,} a row\n"
+            f"  multiply-adds    {self.multiply_adds:,} per sample\n"
             f"  receptive field  {seen}"
         )
 
@@ -105,17 +109,17 @@ class Summary:
 def summary(network: Any, input_shape: tuple[int, ...], n_outputs: int) -> Summary:
     """Count the parameters and multiply-adds of a network, and find how far its features see.
 
-    Far more parameters than rows ask for regularisation or a smaller network; a receptive field that is short of what
-    tells the classes apart asks for more blocks, longer kernels or, in `Plain`, ``pooling=None``.
+    With far more parameters than samples, regularise or use a smaller network. With a receptive field shorter than what
+    tells the classes apart, use more blocks, longer kernels or, in `Plain`, ``pooling=None``.
 
     Parameters
     ----------
     network : str, Network or callable
         As the estimators take it.
     input_shape : tuple of int
-        Shape of a row, channels last.
+        Shape of a sample, channels last.
     n_outputs : int
-        Number of outputs: 1 for two classes, one a class or label for more, one a target.
+        Number of outputs: 1 for two classes, one per class or label for more, one per target.
 
     Returns
     -------
@@ -124,15 +128,15 @@ def summary(network: Any, input_shape: tuple[int, ...], n_outputs: int) -> Summa
     Raises
     ------
     ValueError
-        If the network cannot be built for these rows, or is no graph of layers.
+        If the network cannot be built for these samples, or is no graph of layers.
 
     Examples
     --------
     >>> from skcnn.networks import summary
     >>> summary("plain", (28, 28, 1), 10)
-    Plain for rows of shape (28, 28, 1) and 10 outputs
+    Plain for samples of shape (28, 28, 1) and 10 outputs
       parameters       50,474 (50,282 trained)
-      multiply-adds    3,869,824 a row
+      multiply-adds    3,869,824 per sample
       receptive field  10 x 10 of 28 x 28 positions; the layers after it see all
     """
     network, input_shape = resolve_network(network), tuple(input_shape)
@@ -176,7 +180,7 @@ def receptive_field(model: Any) -> tuple[tuple[int, ...], bool] | None:
     tuple of int, bool, or None
         None for a model that is no graph of layers.
     """
-    if not hasattr(_graph(model), "_nodes_by_depth"):
+    if calls_of(model) is None:
         return None
     views = [view for _, view in _walk(model)]
     maps = [view.field for view in views if view.field] or [()]
@@ -192,35 +196,24 @@ class _View:
     all: bool = False
 
 
-def _graph(model: Any) -> Any:
-    """Return the graph of layers of a functional or sequential model."""
-    return getattr(model, "_functional", None) or model
-
-
 def _walk(model: Any, start: _View | None = None) -> Iterator[tuple[Any, _View]]:
     """Yield the calls of layers in order, inner models' too, each with what its output sees."""
-    graph = _graph(model)
     views: dict[int, _View] = {}
-    for depth in sorted(graph._nodes_by_depth, reverse=True):
-        for node in graph._nodes_by_depth[depth]:
-            operation, inputs = node.operation, [views[id(one)] for one in node.input_tensors if id(one) in views]
-            view = _View()
-            if not inputs:
-                rank = len(node.output_tensors[0].shape) - 2
-                view = start or _View((1,) * rank, (1,) * rank)
-                yield node, view
-            elif hasattr(_graph(operation), "_nodes_by_depth"):
-                for inner in _walk(operation, _merge(inputs)):
-                    view = inner[1]
-                    yield inner
-            else:
-                view = _look(operation, node, _merge(inputs))
-                yield node, view
-            views.update((id(one), view) for one in node.output_tensors)
+    for call in calls_of(model) or ():
+        inputs = [views[id(one)] for one in call.input_tensors if id(one) in views]
+        if not inputs:
+            rank = len(call.output_tensors[0].shape) - 2
+            found = [(call, start or _View((1,) * rank, (1,) * rank))]
+        elif calls_of(call.operation) is not None:
+            found = list(_walk(call.operation, _merge(inputs)))
+        else:
+            found = [(call, _look(call, _merge(inputs)))]
+        yield from found
+        views.update((id(one), found[-1][1]) for one in call.output_tensors)
 
 
 def _merge(views: list[_View]) -> _View:
-    """What a layer sees that takes several tensors."""
+    """Return what a layer sees that takes several tensors."""
     maps = [view for view in views if view.field] or [_View()]
     return _View(
         tuple(map(max, zip(*(view.field for view in maps), strict=True))),
@@ -229,9 +222,10 @@ def _merge(views: list[_View]) -> _View:
     )
 
 
-def _look(layer: Any, node: Any, before: _View) -> _View:
-    """What the output of one layer sees."""
-    kind, rank = type(layer).__name__, len(node.output_tensors[0].shape) - 2
+def _look(call: Any, before: _View) -> _View:
+    """Return what the output of one layer sees."""
+    layer, rank = call.operation, len(call.output_tensors[0].shape) - 2
+    kind = type(layer).__name__
     if any(name in kind for name in SEE_ALL):
         return _View(before.field if rank > 0 else (), before.step, True)
     if rank <= 0 or not before.field:
@@ -239,38 +233,29 @@ def _look(layer: Any, node: Any, before: _View) -> _View:
     kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
     if kernel is None or not ("Conv" in kind or "Pooling" in kind):
         return before
-    axes = range(len(before.field))
-    sizes, strides, dilation = (
-        _per_axis(value, len(before.field))
-        for value in (kernel, getattr(layer, "strides", None) or 1, getattr(layer, "dilation_rate", None) or 1)
-    )
+    step = np.array(before.step)
+    strides, dilation = (np.array(getattr(layer, name, None) or 1) for name in ("strides", "dilation_rate"))
     if "Transpose" in kind:  # its strides make steps smaller
-        step = tuple(max(1, before.step[i] // strides[i]) for i in axes)
-        return _View(tuple(before.field[i] + (sizes[i] - 1) * step[i] for i in axes), step, before.all)
-    field = tuple(before.field[i] + (sizes[i] - 1) * dilation[i] * before.step[i] for i in axes)
-    return _View(field, tuple(before.step[i] * strides[i] for i in axes), before.all)
-
-
-def _per_axis(value: Any, rank: int) -> tuple[int, ...]:
-    return (int(value),) * rank if isinstance(value, int) else tuple(int(one) for one in value)
+        step, strides, dilation = np.maximum(1, step // strides), np.array(1), np.array(1)
+    field = before.field + (np.array(kernel) - 1) * dilation * step
+    return _View(tuple(field.tolist()), tuple((step * strides).tolist()), before.all)
 
 
 def _layer_sizes(model: Any) -> Iterator[LayerSize]:
     counted: set[int] = set()
-    for node, view in _walk(model):
-        layer, shape = node.operation, tuple(node.output_tensors[0].shape[1:])
+    for call, view in _walk(model):
+        layer, shape = call.operation, tuple(call.output_tensors[0].shape[1:])
         weights = list(getattr(layer, "weights", []))
         parameters = sum(prod(weight.shape) for weight in weights if id(weight) not in counted)
         counted.update(id(weight) for weight in weights)
         kernels = [] if any(name in type(layer).__name__ for name in NO_KERNELS) else weights
         per_position = sum(prod(weight.shape) for weight in kernels if len(weight.shape) > 1)
-        work = per_position * _positions(layer, node) if per_position else 0
+        work = per_position * _positions(call) if per_position else 0
         yield LayerSize(layer.name, type(layer).__name__, shape, parameters, work, () if view.all else view.field)
 
 
-def _positions(layer: Any, node: Any) -> int:
-    """Number of positions that the kernels of a layer are applied to."""
-    kind = type(layer).__name__
-    recurrent = any(name in kind for name in ("LSTM", "GRU", "RNN", "Bidirectional"))
-    given = node.input_tensors[0] if recurrent or "Transpose" in kind else node.output_tensors[0]
-    return prod(given.shape[1:-1])
+def _positions(call: Any) -> int:
+    """Return the number of positions that the kernels of a layer are applied to."""
+    over_inputs = any(name in type(call.operation).__name__ for name in (*RECURRENT, "Transpose"))
+    tensors = call.input_tensors if over_inputs else call.output_tensors
+    return prod(tensors[0].shape[1:-1])
