@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from math import floor, inf, log10, prod
 from pathlib import Path
 
+import numpy as np
+
 __all__ = ["Need", "free_addresses", "free_bytes", "out_of_memory_in"]
 
 KIB, MIB = 2**10, 2**20
