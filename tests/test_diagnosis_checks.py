@@ -19,7 +19,7 @@ from sklearn.svm import SVC
 from skcnn import CNNClassifier
 from skcnn.diagnosis import CHECKS, LearningCurve, Memorises, diagnose
 from skcnn.diagnosis._check import Finding, NotApplicable
-from skcnn.diagnosis._observations import Case
+from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis.checks._inputs import made_rows
 from skcnn.diagnosis.checks._labels import confident_errors
 from skcnn.diagnosis.checks._probabilities import calibration_error
@@ -64,7 +64,7 @@ def clean(data):
 
 
 def look(code, model, X, y, X_test=None, y_test=None, **settings):
-    return CHECK_OF[code]().look(Case(model, X, y, X_test, y_test, fast=True, **settings))
+    return CHECK_OF[code]().look(Observations(model, X, y, X_test, y_test, fast=True, **settings))
 
 
 def fires(*args, **settings):
@@ -174,7 +174,7 @@ def test_non_finite(data):
     model = HistGradientBoostingClassifier(max_iter=3).fit(X, y)
     holes = X_test.copy()
     holes[3, 2] = np.nan
-    assert "1 test rows" in fires("non_finite", model, X, y, holes, y_test).what
+    assert "1 test samples" in fires("non_finite", model, X, y, holes, y_test).what
     silent("non_finite", model, X, y, X_test, y_test)
 
 
@@ -370,7 +370,7 @@ def test_covariate_shift(data):
 
 
 def test_covariate_shift_by_the_features_of_a_network_is_no_overfitting(rng):
-    """A network that has learned noise by heart tells its own rows by their features, but not by what is left."""
+    """A network that has learned noise by heart tells its own samples by their features, but not by what is left."""
     n = 120
     X, y = rng.normal(size=(2 * n, 6, 6, 1)).astype("float32"), np.arange(2 * n) % 2
     cnn = CNNClassifier(Plain((16,)), epochs=40, random_state=0).fit(X[:n], y[:n])
@@ -391,7 +391,7 @@ def test_prediction_drift(data):
 
 @pytest.fixture(scope="module")
 def rare():
-    """One class has 6% of the rows and is hard to see."""
+    """One class has 6% of the samples and is hard to see."""
     return problem(n=8000, weights=[0.94], class_sep=0.4)
 
 
