@@ -20,7 +20,7 @@ from skcnn import CNNClassifier
 from skcnn.diagnosis import CHECKS, LearningCurve, Memorises, diagnose
 from skcnn.diagnosis._check import Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
-from skcnn.diagnosis.checks._inputs import made_rows
+from skcnn.diagnosis.checks._inputs import made_samples
 from skcnn.diagnosis.checks._labels import confident_errors
 from skcnn.diagnosis.checks._probabilities import calibration_error
 from skcnn.networks import Plain
@@ -237,7 +237,7 @@ def test_sampler_before_split(sampler):
 def test_rows_that_smote_made_are_known():
     X, y = make_classification(400, 8, n_informative=6, weights=[0.8], flip_y=0, random_state=0)
     made, labels = SMOTE(random_state=0).fit_resample(X, y)
-    found = made_rows(made, labels)
+    found = made_samples(made, labels)
     assert found[: len(X)].mean() < 0.05
     assert found[len(X) :].mean() > 0.7
 

@@ -185,7 +185,7 @@ class Check:
     ...     code, title, question = "few_columns", "Few columns", "Are there enough columns?"
     ...     cause, severity = "my own", 1
     ...     def look(self, seen):
-    ...         n = seen.flat_train.shape[1]
+    ...         n = seen.train.flat.shape[1]
     ...         return self.finding(f"There are {n} columns.") if n < 10 else f"{n} columns."
     >>> X, y = load_iris(return_X_y=True)
     >>> diagnosis = diagnose(LogisticRegression(max_iter=1000).fit(X, y), X, y, fast=True, checks=[FewColumns()])

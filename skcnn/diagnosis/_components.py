@@ -24,7 +24,7 @@ __all__ = [
     "unread_features",
 ]
 
-ROWS_AT_ONCE = 256
+SAMPLES_AT_ONCE = 256
 SQUASHING = ("sigmoid", "softmax")  # activations that make probabilities of logits
 
 
@@ -266,8 +266,8 @@ def _run(model: Any, owner: Any, outputs: list[Any], X: np.ndarray) -> list[np.n
         layers = list(getattr(model, "layers", []))
         before = [layer for layer in layers[: layers.index(owner)] if type(layer).__name__ != "InputLayer"]
     blocks = []
-    for start in range(0, len(X), ROWS_AT_ONCE):
-        x = X[start : start + ROWS_AT_ONCE]
+    for start in range(0, len(X), SAMPLES_AT_ONCE):
+        x = X[start : start + SAMPLES_AT_ONCE]
         for layer in before:
             x = layer(x)
         out = probe(x, training=False)

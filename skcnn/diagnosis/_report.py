@@ -55,8 +55,8 @@ class Diagnosis:
     def _scores(self) -> dict[str, Estimate]:
         seen = self._seen
         try:
-            scores = {f"training {seen.score_name}": seen.score_train}
-            return {**scores, f"test {seen.score_name}": seen.score_test} if seen.has_test else scores
+            scores = {f"training {seen.score_name}": seen.train.score}
+            return {**scores, f"test {seen.score_name}": seen.test.score} if seen.has_test else scores
         except Exception:  # an estimator that cannot predict these samples; checks say so one by one
             return {}
 
@@ -76,8 +76,8 @@ class Diagnosis:
         names = [type(part).__name__ for part in (seen.components.search, seen.components.pipeline) if part is not None]
         final = seen.components.final
         names.append(type(getattr(final, "model", final)).__name__)
-        rows = f"{len(seen.y_train)} training samples"
-        tested = f"{len(seen.y_test)} test samples" if seen.y_test is not None else "no test samples"
+        rows = f"{len(seen.train.y)} training samples"
+        tested = f"{len(seen.test.y)} test samples" if seen.has_test else "no test samples"
         return f"{' of '.join(dict.fromkeys(names))}, {rows}, {tested}"
 
     @property

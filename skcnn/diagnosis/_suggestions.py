@@ -118,7 +118,7 @@ def _augmentation(params: Mapping[str, Any], seen: Observations) -> Grid:
     if params.get("augmentation", "") is not None:
         return {}
     names = {2: ["time_shift", "scaling", "jitter"], 3: ["translation", "rotation", "zoom"]}
-    return {"augmentation": [None, names.get(len(seen.row_shape), ["scaling", "noise"])]}
+    return {"augmentation": [None, names.get(len(seen.sample_shape), ["scaling", "noise"])]}
 
 
 def slower(params: Mapping[str, Any], facts: Mapping[str, Any], seen: Observations) -> Grid:
@@ -178,7 +178,7 @@ def priors(params: Mapping[str, Any], facts: Mapping[str, Any], seen: Observatio
 
 def scale(params: Mapping[str, Any], facts: Mapping[str, Any], seen: Observations) -> Grid:
     """Standardise in the graph, where the samples are images; tables get a step of the pipeline."""
-    return {"standardize": ["channel"]} if "standardize" in params and len(seen.row_shape) > 1 else {}
+    return {"standardize": ["channel"]} if "standardize" in params and len(seen.sample_shape) > 1 else {}
 
 
 RATES = ("learning_rate", "learning_rate_init")
@@ -270,16 +270,16 @@ def _add(suggestion: Suggestion, name: str, values: list[Any], code: str, max_ca
 def _steps(seen: Observations, findings: list[Finding]) -> list[Step]:
     """Return the steps that findings ask for."""
     asked = {cure: finding.code for finding in reversed(findings) for cure in finding.cures}
-    images = getattr(seen.X_train, "ndim", 2) > 2
+    images = getattr(seen.train.X, "ndim", 2) > 2
     steps = []
     if "impute" in asked:
-        steps.append(Step("impute", _per_row_shape(SimpleImputer(), images), asked["impute"]))
+        steps.append(Step("impute", _per_channel(SimpleImputer(), images), asked["impute"]))
     if "scale" in asked and not scale(seen.components.params, {}, seen):
-        steps.append(Step("scale", _per_row_shape(StandardScaler(), images), asked["scale"]))
+        steps.append(Step("scale", _per_channel(StandardScaler(), images), asked["scale"]))
     return steps
 
 
-def _per_row_shape(transformer: Any, images: bool) -> Any:
+def _per_channel(transformer: Any, images: bool) -> Any:
     if not images:
         return transformer
     from skcnn.preprocessing import NDTransformer

@@ -31,15 +31,15 @@ class Parameters(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Count parameters per sample and output."""
         n_parameters = self._count(seen)
-        per_row = n_parameters / len(seen.y_train)
-        text = f"{n_parameters} parameters for {len(seen.y_train)} samples, {per_row:.3g} a sample."
-        if per_row < self.threshold:
+        per_sample = n_parameters / len(seen.train.y)
+        text = f"{n_parameters} parameters for {len(seen.train.y)} samples, {per_sample:.3g} a sample."
+        if per_sample < self.threshold:
             return text
         seen.need("test")
-        gap = difference(seen.score_train, seen.score_test)
+        gap = difference(seen.train.score, seen.test.score)
         if gap.low < self.gap:
             return f"{text} But it does not overfit."
-        evidence = [Evidence("parameters per sample", per_row, n=len(seen.y_train)), Evidence.of("gap", gap)]
+        evidence = [Evidence("parameters per sample", per_sample, n=len(seen.train.y)), Evidence.of("gap", gap)]
         return self.finding(text, evidence)
 
     @staticmethod
@@ -74,7 +74,7 @@ class ReceptiveField(Check):
         if found is None:
             raise NotApplicable("the network is no graph of layers")
         fields, dense = found
-        sizes = seen.inputs_train.shape[1:-1] or seen.inputs_train.shape[-1:]
+        sizes = seen.train.inputs.shape[1:-1] or seen.train.inputs.shape[-1:]
         field, longest = min(zip(fields, sizes, strict=False), key=lambda pair: pair[0] / pair[1])
         text = f"A feature sees {field} of {longest} positions."
         if dense or field >= self.threshold * longest:
@@ -107,8 +107,8 @@ class DeadUnits(Check):
         layers = [layer for layer in layers_of(seen.keras_model) if layer.activation in self.KINDS]
         if not layers:
             raise NotApplicable("no layer has a ReLU")
-        rows = seen.rng(10).permutation(seen.rows_train)[: self.rows]
-        outputs = layer_outputs(seen.keras_model, seen.inputs_train[rows].astype("float32"), layers)
+        rows = seen.rng(10).permutation(seen.train.chosen)[: self.rows]
+        outputs = layer_outputs(seen.keras_model, seen.train.inputs[rows].astype("float32"), layers)
         dead = {
             f"ReLU {number}": float((out.reshape(-1, out.shape[-1]) <= 0).all(axis=0).mean())
             for number, out in enumerate(outputs, 1)  # Keras' own names count on from model to model
@@ -140,7 +140,7 @@ class Saturated(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Count certain predictions that are wrong."""
         seen.need("test", "probabilities")
-        wrong = (seen.proba_test.max(axis=1) >= self.certain) & ~seen.right_test
+        wrong = (seen.test.proba.max(axis=1) >= self.certain) & ~seen.test.right
         share = proportion(wrong)
         text = f"{wrong.sum()} of {len(wrong)} test samples are wrong at a probability of {self.certain} or more."
         if share.low < self.threshold:
@@ -170,7 +170,7 @@ class Memorises(Check):
         seen.need("test", "classes")
         learned = refitted_on_noise(seen)
         text = f"Of shuffled labels it learns {learned.value:.0%}."
-        gap = difference(seen.score_train, seen.score_test)
+        gap = difference(seen.train.score, seen.test.score)
         if learned.value < self.threshold or gap.low < self.gap:
             return text
         return self.finding(text, [Evidence.of("accuracy on shuffled labels", learned), Evidence.of("gap", gap)])

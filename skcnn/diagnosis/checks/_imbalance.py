@@ -16,9 +16,9 @@ ABOUT_CURES = (
 
 
 def _recall_chart(seen: Observations) -> Chart:
-    present = [code for code in range(len(seen.classes)) if (seen.codes_test == code).any()]
-    recalls = [float(seen.right_test[seen.codes_test == code].mean()) for code in present]
-    shares = seen.shares(seen.codes_train)[present].tolist()
+    present = [code for code in range(len(seen.classes)) if (seen.test.codes == code).any()]
+    recalls = [float(seen.test.right[seen.test.codes == code].mean()) for code in present]
+    shares = seen.shares(seen.train.codes)[present].tolist()
     labels = [str(label) for label in seen.classes[present]]
     series = {"recall on the test samples": recalls, "share of the training samples": shares}
     return Chart("bars", "Recall and share of each class", labels, series, "class")
@@ -47,7 +47,7 @@ class ClassShares(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Compare the recall of the rarest class with that on all other samples."""
         seen.need("classes")
-        counts = np.bincount(seen.codes_train, minlength=len(seen.classes))
+        counts = np.bincount(seen.train.codes, minlength=len(seen.classes))
         rarest, ratio = int(counts.argmin()), counts.max() / max(1, counts.min())
         label = seen.classes[rarest]
         few, n = counts.min(), counts.sum()
@@ -55,11 +55,11 @@ class ClassShares(Check):
         if ratio < self.threshold:
             return text
         seen.need("test")
-        of_rarest = seen.codes_test == rarest
+        of_rarest = seen.test.codes == rarest
         if not of_rarest.any():
             raise NotApplicable(f"no test sample is of the rarest class, {label}")
-        rest = proportion(seen.right_test[~of_rarest])
-        recall = proportion(seen.right_test[of_rarest])
+        rest = proportion(seen.test.right[~of_rarest])
+        recall = proportion(seen.test.right[of_rarest])
         behind = difference(rest, recall)
         if behind.low < self.least_difference:
             return f"{text} Its recall, {recall.value:.2f}, is not significantly lower than that of the others."
@@ -93,8 +93,8 @@ class MajorityCollapse(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Count predictions of the class predicted most."""
         seen.need("classes")
-        codes = seen.codes_test if seen.has_test else seen.codes_train
-        predicted = seen.predicted_test if seen.has_test else seen.predicted_train
+        codes = seen.test.codes if seen.has_test else seen.train.codes
+        predicted = seen.test.predicted if seen.has_test else seen.train.predicted
         most = np.bincount(predicted, minlength=len(seen.classes)).argmax()
         share = proportion(predicted == most)
         others = proportion(codes != most)
@@ -125,13 +125,13 @@ class RecallSpread(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Compare the class of lowest recall with all other samples."""
         seen.need("test", "classes")
-        present = [code for code in range(len(seen.classes)) if (seen.codes_test == code).any()]
+        present = [code for code in range(len(seen.classes)) if (seen.test.codes == code).any()]
         if len(present) < 2:
             raise NotApplicable("the test samples are of one class")
-        recalls = {code: proportion(seen.right_test[seen.codes_test == code]) for code in present}
+        recalls = {code: proportion(seen.test.right[seen.test.codes == code]) for code in present}
         worst = min(recalls, key=lambda code: recalls[code].high)
-        rest = seen.codes_test != worst
-        behind = difference(proportion(seen.right_test[rest]), recalls[worst])
+        rest = seen.test.codes != worst
+        behind = difference(proportion(seen.test.right[rest]), recalls[worst])
         label = seen.classes[worst]
         text = f"Class {label} has the lowest recall, {recalls[worst].value:.2f}; the others have {behind.value:+.2f}."
         if behind.low < self.threshold:
@@ -163,17 +163,17 @@ class MajorityBaseline(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Compare the accuracy with the share of the largest class."""
         seen.need("test", "classes")
-        shares = seen.shares(seen.codes_test)
+        shares = seen.shares(seen.test.codes)
         if shares.max() < self.threshold:
             return f"The largest class has {shares.max():.0%} of the test samples."
-        accuracy, balanced = seen.score_test, balanced_accuracy(seen.codes_test, seen.predicted_test)
-        names_it = seen.shares(seen.predicted_test)[shares.argmax()]
+        accuracy, balanced = seen.test.score, balanced_accuracy(seen.test.codes, seen.test.predicted)
+        names_it = seen.shares(seen.test.predicted)[shares.argmax()]
         text = f"Accuracy is {accuracy.value:.3f}, naming the largest class has {shares.max():.3f}."
         if accuracy.low > shares.max() or names_it < shares.max():
             return text
         evidence = [
             Evidence.of("accuracy", accuracy),
-            Evidence.of("share of the largest class", proportion(seen.codes_test == shares.argmax())),
+            Evidence.of("share of the largest class", proportion(seen.test.codes == shares.argmax())),
             Evidence.of("balanced accuracy", balanced),
         ]
         return self.finding(text, evidence)
@@ -192,7 +192,7 @@ class MetricUnfit(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Look at the score of the search."""
         seen.need("classes", "search")
-        metric, of_largest = seen.refit_metric, seen.codes_train == seen.shares(seen.codes_train).argmax()
+        metric, of_largest = seen.refit_metric, seen.train.codes == seen.shares(seen.train.codes).argmax()
         share = of_largest.mean()
         if metric is None:
             raise NotApplicable("the score of the search is a function of its own")

@@ -9,7 +9,7 @@ from skcnn.diagnosis._check import SYMPTOMS, Check, Evidence, Finding, NotApplic
 from skcnn.diagnosis._components import layers_of
 from skcnn.diagnosis._observations import Observations
 
-__all__ = ["CHECKS", "InputScale", "made_rows"]
+__all__ = ["CHECKS", "InputScale", "made_samples"]
 
 
 class NonFinite(Check):
@@ -25,7 +25,7 @@ class NonFinite(Check):
 
     def look(self, seen: Observations) -> Finding | str:
         """Count them, in training and test samples."""
-        parts = {"training": seen.inputs_train, **({"test": seen.inputs_test} if seen.has_test else {})}
+        parts = {"training": seen.train.inputs, **({"test": seen.test.inputs} if seen.has_test else {})}
         counts = {name: self._count(X) for name, X in parts.items()}
         if not any(counts.values()):
             return "All inputs are finite."
@@ -57,21 +57,21 @@ class ConstantInputs(Check):
 
     def look(self, seen: Observations) -> Finding | str:
         """Look for channels and columns without spread."""
-        X = seen.inputs_train[seen.rows_train]
+        X = seen.train.inputs[seen.train.chosen]
         if X.ndim > 2 and X.shape[-1] > 1:
             table = X.reshape(-1, X.shape[-1])
             constant = (table == table[0]).all(axis=0)
             text = f"{constant.sum()} of {len(constant)} channels are constant."
             evidence = [Evidence("constant channels", int(constant.sum()), n=len(X))]
             return self.finding(text, evidence) if constant.any() else text
-        flat = seen.flat_train
+        flat = seen.train.flat
         constant = (flat == flat[0]).all(axis=0)
         share = float(constant.mean())
         text = f"{constant.sum()} of {len(constant)} columns are constant."
         evidence = [Evidence("share of columns that are constant", share, n=len(flat))]
         if seen.has_test and constant.any():
             # A rare pixel may be set in one test sample; a column that woke up is set in many.
-            awake = (seen.flat_test != flat[0]).mean(axis=0)
+            awake = (seen.test.flat != flat[0]).mean(axis=0)
             changed = float((awake[constant] > 0).mean())
             evidence.append(Evidence("of these, share that changes in the test samples", changed))
             if (constant & (awake > 0.5)).mean() >= self.changes_in_test:
@@ -106,12 +106,12 @@ class InputScale(Check):
             raise NotApplicable("the final step is no network")
         if seen.components.param("standardize"):
             return "The estimator standardises its inputs."
-        X = seen.flat_train
+        X = seen.train.flat
         rms = float(np.sqrt(np.mean(X**2)))
         scales = X.std(axis=0)
         scales = scales[scales > 0]
-        flat_rows = len(seen.row_shape) == 1
-        spread = float(np.quantile(scales, 0.95) / np.quantile(scales, 0.05)) if flat_rows and len(scales) > 1 else 1.0
+        is_table = len(seen.sample_shape) == 1
+        spread = float(np.quantile(scales, 0.95) / np.quantile(scales, 0.05)) if is_table and len(scales) > 1 else 1.0
         text = f"The root mean square of the inputs is {rms:.3g}."
         far = rms > self.threshold or rms < self.small
         if not far and spread <= self.columns:
@@ -151,15 +151,15 @@ class TestScale(Check):
     explains = (*SYMPTOMS, "covariate_shift", "constant_inputs", "scaler_outside", "near_duplicates")
     threshold = 1.5
     shift = 1.0
-    least_rows = 20
+    least_samples = 20
     most_columns = 300
 
     def look(self, seen: Observations) -> Finding | str:
         """Compare means and standard deviations column by column."""
         seen.need("test")
-        train, test = seen.flat_train, seen.flat_test
-        if min(len(train), len(test)) < self.least_rows:
-            raise NotApplicable(f"fewer than {self.least_rows} samples on one side")
+        train, test = seen.train.flat, seen.test.flat
+        if min(len(train), len(test)) < self.least_samples:
+            raise NotApplicable(f"fewer than {self.least_samples} samples on one side")
         varies = np.flatnonzero(train.std(axis=0) > 1e-9)
         if not len(varies):
             raise NotApplicable("no column varies")
@@ -211,7 +211,7 @@ class ScalerOutside(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Look at the columns of the samples as they were given."""
         seen.need("test")
-        X_train, X_test = np.asarray(seen.X_train), np.asarray(seen.X_test)
+        X_train, X_test = np.asarray(seen.train.X), np.asarray(seen.test.X)
         if X_train.dtype.kind != "f":
             return "The samples are not scaled: they are integers."
         train, test = (X.reshape(len(X), -1).astype(np.float64) for X in (X_train, X_test))
@@ -234,7 +234,7 @@ class ScalerOutside(Check):
         return bool((np.abs(X.min(axis=0)) < 1e-6).all() and (np.abs(X.max(axis=0) - 1) < 1e-6).all())
 
 
-def made_rows(X: np.ndarray, codes: np.ndarray, n_neighbours: int = 20) -> np.ndarray:
+def made_samples(X: np.ndarray, codes: np.ndarray, n_neighbours: int = 20) -> np.ndarray:
     """Return which samples are copies of others of their class, or lie between two, as those that SMOTE makes.
 
     A sample lies on the segment between two others if the directions to them are opposite (their cosine is -1); in four
@@ -298,10 +298,10 @@ class SamplerBeforeSplit(Check):
         """Look for samples between two others among all samples."""
         seen.need("test", "classes")
         self._check_columns(seen)
-        X = np.concatenate([seen.flat_train, seen.flat_test])
-        codes = np.concatenate([seen.codes_train[seen.rows_train], seen.codes_test[seen.rows_test]])
-        made = made_rows(X, codes)[len(seen.flat_train) :]
-        codes = codes[len(seen.flat_train) :]
+        X = np.concatenate([seen.train.flat, seen.test.flat])
+        codes = np.concatenate([seen.train.codes[seen.train.chosen], seen.test.codes[seen.test.chosen]])
+        made = made_samples(X, codes)[len(seen.train.flat) :]
+        codes = codes[len(seen.train.flat) :]
         found = _made_class(made, codes, self.threshold)
         if found is None:
             return f"{made.sum()} of {len(made)} test samples look made by a sampler."
@@ -314,7 +314,7 @@ class SamplerBeforeSplit(Check):
 
     @staticmethod
     def _check_columns(seen: Observations) -> None:
-        n_columns = int((seen.flat_train.std(axis=0) > 0).sum())
+        n_columns = int((seen.train.flat.std(axis=0) > 0).sum())
         if n_columns < 4:
             raise NotApplicable(f"{n_columns} columns vary; at least 4 are needed to tell")
 
@@ -348,11 +348,11 @@ class ResampledValidation(SamplerBeforeSplit):
             what = f"The step {next(iter(samplers))!r} makes samples before the network splits validation samples off."
             return self.finding(what, [Evidence("samplers before the inner split", len(samplers))])
         self._check_columns(seen)
-        codes = seen.codes_train[seen.rows_train]
-        found = _made_class(made_rows(seen.flat_train, codes), codes, self.threshold)
+        codes = seen.train.codes[seen.train.chosen]
+        found = _made_class(made_samples(seen.train.flat, codes), codes, self.threshold)
         if found is None:
             return "No training sample looks made by a sampler."
-        share = proportion(made_rows(seen.flat_train[codes == found], codes[codes == found]))
+        share = proportion(made_samples(seen.train.flat[codes == found], codes[codes == found]))
         label = seen.classes[found]
         what = f"{share.value:.0%} of the training samples of class {label} are copies of others, or lie between two."
         return self.finding(what, [Evidence.of(f"share of made samples in class {label}", share)])

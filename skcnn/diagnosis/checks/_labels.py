@@ -13,11 +13,11 @@ from skcnn.diagnosis._observations import Observations
 __all__ = ["CHECKS", "confident_errors"]
 
 
-def _out_of_fold(seen: Observations, least_rows: int) -> tuple[np.ndarray, np.ndarray]:
+def _out_of_fold(seen: Observations, least_samples: int) -> tuple[np.ndarray, np.ndarray]:
     """Return class codes of the training samples, and the simple model's out-of-fold probabilities for them."""
     seen.need("classes")
-    codes = seen.codes_train[seen.rows_train]
-    if len(codes) < least_rows:
+    codes = seen.train.codes[seen.train.chosen]
+    if len(codes) < least_samples:
         raise NotApplicable(f"{len(codes)} training samples are too few to tell")
     return codes, seen.reference.oof
 
@@ -36,13 +36,13 @@ class NoSignal(Check):
     why = "Whatever is fitted learns by heart: no setting of the network helps."
     do = "Check that samples and labels still belong together: joins, sorting, shuffling one without the other."
     explains = (*SYMPTOMS, "class_shares", "edge", "noise", "metric_unfit")
-    least_rows = 60
+    least_samples = 60
     clearly = 0.1
     no_more = 0.2
 
     def look(self, seen: Observations) -> Finding | str:
         """Ask whether the simple model, or the model itself, is better than guessing."""
-        codes, out = _out_of_fold(seen, self.least_rows)
+        codes, out = _out_of_fold(seen, self.least_samples)
         # Against the class shares: a forest that names a large class only may yet know a rare one when it sees it.
         shares = np.bincount(codes, minlength=out.shape[1]) / len(codes)
         score = balanced_accuracy(codes, (out / np.maximum(shares, 1e-12)).argmax(axis=1))
@@ -57,7 +57,7 @@ class NoSignal(Check):
                 f"balanced accuracy may be up to {score.high:.2f}: too few samples of some class to tell"
             )
         # Chance alone can lift a model that has learned shuffled labels a little above guessing.
-        if seen.has_test and seen.balanced_test.low > 1 / len(np.unique(seen.codes_test)) + self.clearly:
+        if seen.has_test and seen.balanced_test.low > 1 / len(np.unique(seen.test.codes)) + self.clearly:
             return f"{text} But the model itself does better."
         evidence = [Evidence.of("balanced accuracy of the simple model", score), Evidence("by guessing", by_guessing)]
         return self.finding(text, evidence)
@@ -104,19 +104,19 @@ class SuspiciousLabels(Check):
     explains = (*after("suspicious_labels"), "recall_spread", "threshold", "loss_falling")
     threshold = 0.05
     times = 2.0
-    least_rows = 60
+    least_samples = 60
     shown = 10
 
     def look(self, seen: Observations) -> Finding | str:
         """Count them."""
-        codes, out = _out_of_fold(seen, self.least_rows)
+        codes, out = _out_of_fold(seen, self.least_samples)
         own = out[np.arange(len(codes)), codes]
         wrong = confident_errors(codes, out) & (out.max(axis=1) > self.times * own)
         share = proportion(wrong)
         text = f"{wrong.sum()} of {len(wrong)} training labels contradict the other samples."
         if share.low < self.threshold:
             return text
-        rows = seen.rows_train[wrong][np.argsort((own - out.max(axis=1))[wrong], kind="stable")]
+        rows = seen.train.chosen[wrong][np.argsort((own - out.max(axis=1))[wrong], kind="stable")]
         most = ", ".join(map(str, rows[: self.shown]))
         evidence = [Evidence.of("share of suspicious labels", share)]
         return self.finding(f"{text} Most of all the training samples {most}.", evidence, rows=rows)
@@ -159,12 +159,12 @@ class LossMismatch(Check):
             yield f"{loss} with one output unit is always 0: there is nothing to tell classes apart by."
         if "sparse" in loss and 1 < n_outputs < n_classes:
             yield f"{n_outputs} output units for {n_classes} classes."
-        if "sparse" in loss and seen.y_train.dtype.kind in "iu" and seen.y_train.max() >= n_outputs > 1:
-            yield f"The largest label is {seen.y_train.max()}; the {n_outputs} outputs stand for 0 to {n_outputs - 1}."
+        if "sparse" in loss and seen.train.y.dtype.kind in "iu" and seen.train.y.max() >= n_outputs > 1:
+            yield f"The largest label is {seen.train.y.max()}; the {n_outputs} outputs stand for 0 to {n_outputs - 1}."
         if loss == "categorical_crossentropy" and n_outputs > 1 and not seen.one_hot:
             yield "categorical_crossentropy expects one-hot rows, but y holds one label per sample."
-        if loss == "binary_crossentropy" and n_outputs == 1 and not set(np.unique(seen.y_train)) <= {0, 1}:
-            yield f"binary_crossentropy expects labels 0 and 1, but y holds {np.unique(seen.y_train)[:5].tolist()}."
+        if loss == "binary_crossentropy" and n_outputs == 1 and not set(np.unique(seen.train.y)) <= {0, 1}:
+            yield f"binary_crossentropy expects labels 0 and 1, but y holds {np.unique(seen.train.y)[:5].tolist()}."
         if loss == "binary_crossentropy" and ending == "softmax" and n_outputs > 2:
             yield (
                 "binary_crossentropy on a softmax takes each class for a question of its own; Keras' 'accuracy' then "
@@ -190,7 +190,7 @@ class SquashedTwice(Check):
     why = "The loss applies a sigmoid itself: after two, probabilities stay in 0.5 to 0.73, gradients are flat."
     do = "End the network with Dense(n_outputs) without activation."
     explains = (*SYMPTOMS, "class_shares")
-    least_rows = 20
+    least_samples = 20
 
     def look(self, seen: Observations) -> Finding | str:
         """Look at the range of the outputs."""
@@ -198,10 +198,10 @@ class SquashedTwice(Check):
         final = seen.components.final
         if not hasattr(final, "to_keras"):
             raise NotApplicable("the final step does not show its logits")
-        rows = seen.rows_train[:500]
-        if len(rows) < self.least_rows:
+        rows = seen.train.chosen[:500]
+        if len(rows) < self.least_samples:
             raise NotApplicable(f"{len(rows)} samples are too few")
-        logits = np.asarray(seen.keras_model(seen.inputs_train[rows].astype("float32")))
+        logits = np.asarray(seen.keras_model(seen.train.inputs[rows].astype("float32")))
         text = f"The outputs range from {logits.min():.3g} to {logits.max():.3g}."
         softmax = logits.shape[1] > 1 and np.allclose(logits.sum(axis=1), 1, atol=1e-4)
         if logits.min() < 0 or logits.max() > 1 or not (softmax or self._squashes(seen.keras_model)):

@@ -29,7 +29,7 @@ def history_chart(seen: Observations) -> Chart | None:
 
 def _guessing_loss(seen: Observations) -> float:
     """Return the loss of predicting the class shares whatever X is: their entropy."""
-    return float(entropy(seen.shares(seen.codes_train)))
+    return float(entropy(seen.shares(seen.train.codes)))
 
 
 class LossNeverFell(Check):
@@ -60,22 +60,22 @@ class LossNeverFell(Check):
             raise NotApplicable("there is one epoch")
         last = float(loss[-max(1, len(loss) // 10) :].mean())
         text = f"The training loss went from {loss[0]:.3g} to {last:.3g} in {len(loss)} epochs."
-        learned = seen.score_train.value > (0.5 if seen.kind == "regression" else 0.8)
+        learned = seen.train.score.value > (0.5 if seen.kind == "regression" else 0.8)
         steady = spearmanr(np.arange(len(loss)), loss).statistic < -0.9 and last < 0.98 * loss[0]
         if learned or steady or not (last >= self.threshold * loss[0] or self._like_guessing(seen, last)):
             return text
         evidence = [
-            Evidence("loss of the first epoch", loss[0], n=len(seen.y_train)),
-            Evidence("loss of the last epochs", last, n=len(seen.y_train)),
-            Evidence.of(f"training {seen.score_name}", seen.score_train),
+            Evidence("loss of the first epoch", loss[0], n=len(seen.train.y)),
+            Evidence("loss of the last epochs", last, n=len(seen.train.y)),
+            Evidence.of(f"training {seen.score_name}", seen.train.score),
         ]
         return self.finding(text, evidence, chart=history_chart(seen))
 
     def _like_guessing(self, seen: Observations, last: float) -> bool:
         if not seen.has_classes:
             return False
-        score = balanced_accuracy(seen.codes_train, seen.predicted_train)
-        return last > 0.95 * _guessing_loss(seen) and score.low <= 1 / len(np.unique(seen.codes_train))
+        score = balanced_accuracy(seen.train.codes, seen.train.predicted)
+        return last > 0.95 * _guessing_loss(seen) and score.low <= 1 / len(np.unique(seen.train.codes))
 
 
 class LossBlewUp(Check):
@@ -106,10 +106,10 @@ class LossBlewUp(Check):
         if loss[worst] < self.threshold * guessing:
             return text
         evidence = [
-            Evidence("highest training loss, times that of guessing", loss[worst] / guessing, n=len(seen.y_train)),
-            Evidence.of(f"training {seen.score_name}", seen.score_train),
+            Evidence("highest training loss, times that of guessing", loss[worst] / guessing, n=len(seen.train.y)),
+            Evidence.of(f"training {seen.score_name}", seen.train.score),
         ]
-        severity = 2 if seen.score_train.value > self.learned else 3
+        severity = 2 if seen.train.score.value > self.learned else 3
         return self.finding(text, evidence, chart=history_chart(seen), severity=severity)
 
 
@@ -153,8 +153,8 @@ class LossFalling(Check):
         if settled or left < self.left or (val and self._fall(np.array(val))[0] < self.least / 2):
             return text
         evidence = [
-            Evidence("fall per fifth of the epochs, share of the first loss", fall, n=len(seen.y_train)),
-            Evidence("share of the first loss that is left", left, n=len(seen.y_train)),
+            Evidence("fall per fifth of the epochs, share of the first loss", fall, n=len(seen.train.y)),
+            Evidence("share of the first loss that is left", left, n=len(seen.train.y)),
             Evidence("epochs", len(loss)),
         ]
         return self.finding(text, evidence, chart=history_chart(seen))
@@ -219,10 +219,10 @@ class Dummy(Check):
         """Compare with guessing."""
         seen.need("test")
         if seen.kind == "regression":
-            score, by_guessing, name = seen.score_test, 0.0, "R²"
+            score, by_guessing, name = seen.test.score, 0.0, "R²"
         else:
             seen.need("classes")
-            present = len(np.unique(seen.codes_test))
+            present = len(np.unique(seen.test.codes))
             if present < 2:
                 raise NotApplicable("the test samples are of one class")
             score, by_guessing, name = seen.balanced_test, 1 / present, "balanced accuracy"
@@ -232,8 +232,8 @@ class Dummy(Check):
             return text
         if score.high - score.low > self.widest:
             raise NotApplicable(f"{score.n} test samples are too few to tell: {text}")
-        if seen.kind == "binary" and hasattr(seen.estimator, "predict_proba") and len(np.unique(seen.codes_test)) == 2:
-            ranking = auc(seen.codes_test == 1, seen.proba_test[:, 1])
+        if seen.kind == "binary" and hasattr(seen.estimator, "predict_proba") and len(np.unique(seen.test.codes)) == 2:
+            ranking = auc(seen.test.codes == 1, seen.test.proba[:, 1])
             if ranking.low > 0.5:
                 return f"{text} But it ranks: the area under the ROC curve is {ranking.value:.3f}."
             evidence.append(Evidence.of("area under the ROC curve", ranking))
@@ -259,15 +259,15 @@ class Gap(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Compare training and test score."""
         seen.need("test")
-        gap = difference(seen.score_train, seen.score_test)
+        gap = difference(seen.train.score, seen.test.score)
         name = seen.score_name
-        text = f"{name[0].upper()}{name[1:]} is {seen.score_train.value:.3f} on training samples"
-        text += f" and {seen.score_test.value:.3f} on test samples."
+        text = f"{name[0].upper()}{name[1:]} is {seen.train.score.value:.3f} on training samples"
+        text += f" and {seen.test.score.value:.3f} on test samples."
         if gap.low < self.threshold:
             return text
         evidence = [
-            Evidence.of(f"training {name}", seen.score_train),
-            Evidence.of(f"test {name}", seen.score_test),
+            Evidence.of(f"training {name}", seen.train.score),
+            Evidence.of(f"test {name}", seen.test.score),
             Evidence.of("difference", gap),
         ]
         if all(seen.components.param(name) == 0 for name in ("l1", "l2", "dropout", "weight_decay")):
@@ -292,17 +292,17 @@ class FewRows(Check):
     cures = ("regularise", "smaller", "stop_early")
     explains = (*after("few_rows"), "recall_spread")
     threshold = 0.04
-    rows_per_class = 10
+    samples_per_class = 10
     fits_well = 0.97
 
     def look(self, seen: Observations) -> Finding | str:
         """Compare the simple model on all and on half of the samples."""
         seen.need("classes")
-        per_class = np.bincount(seen.codes_train, minlength=len(seen.classes))
+        per_class = np.bincount(seen.train.codes, minlength=len(seen.classes))
         median = float(np.median(per_class[per_class > 0]))
         reference = seen.reference
-        if len(seen.rows_train) < len(seen.y_train):
-            return f"{len(seen.y_train)} samples are many."
+        if len(seen.train.chosen) < len(seen.train.y):
+            return f"{len(seen.train.y)} samples are many."
         codes = reference.y
         whole, half = (out.argmax(axis=1) == codes for out in (reference.oof, reference.half_oof))
         gain = paired_difference(whole, half)
@@ -311,10 +311,10 @@ class FewRows(Check):
             f"{half.mean():.3f} from half of them."
         )
         rising = gain.low > 0 and gain.value >= self.threshold and not self._surpassed(seen)
-        if not rising and median >= self.rows_per_class:
+        if not rising and median >= self.samples_per_class:
             return text
-        if seen.has_test and seen.score_test.value > self.fits_well:
-            return f"{text} But the test score is {seen.score_test.value:.3f}."
+        if seen.has_test and seen.test.score.value > self.fits_well:
+            return f"{text} But the test score is {seen.test.score.value:.3f}."
         evidence = [
             Evidence.of("gain of the simple model by twice the samples", gain),
             Evidence("samples of the median class", median),
@@ -326,8 +326,8 @@ class FewRows(Check):
         """Whether the model is significantly better than the simple one."""
         if not seen.has_test:
             return False
-        its_right = seen.reference_test == seen.codes_test[seen.rows_test]
-        return paired_difference(seen.right_test[seen.rows_test], its_right).low > 0
+        its_right = seen.reference_test == seen.test.codes[seen.test.chosen]
+        return paired_difference(seen.test.right[seen.test.chosen], its_right).low > 0
 
 
 class Baseline(Check):
@@ -348,9 +348,9 @@ class Baseline(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Compare on the same test samples."""
         seen.need("test")
-        name, rows = seen.reference.name, seen.rows_test
-        y = seen.targets(seen.y_test)
-        ahead, mine, its = _ahead(seen, y[rows], seen.predicted_test[rows], seen.reference_test)
+        name, rows = seen.reference.name, seen.test.chosen
+        y = seen.targets(seen.test.y)
+        ahead, mine, its = _ahead(seen, y[rows], seen.test.predicted[rows], seen.reference_test)
         text = f"On the test samples {name} has {seen.score_name} {its:.3f}, the model {mine:.3f}."
         if ahead.low < 0 or ahead.value < self.threshold:
             return text
@@ -386,9 +386,9 @@ class Underfit(Check):
 
     def look(self, seen: Observations) -> Finding | str:
         """Compare the training score with the simple model's out-of-fold score."""
-        reference, rows, name = seen.reference, seen.rows_train, seen.score_name
+        reference, rows, name = seen.reference, seen.train.chosen, seen.score_name
         simple = reference.oof.argmax(axis=1) if reference.n_classes else reference.oof
-        ahead, mine, its = _ahead(seen, reference.y, seen.predicted_train[rows], simple)
+        ahead, mine, its = _ahead(seen, reference.y, seen.train.predicted[rows], simple)
         text = f"On training samples the model has {name} {mine:.3f}; {reference.name}, out of fold, has {its:.3f}."
         if ahead.low < 0 or ahead.value < self.threshold:
             return text
@@ -400,10 +400,10 @@ class Underfit(Check):
     @staticmethod
     def _ranks(seen: Observations) -> bool:
         """Whether a model that names one class only ranks the training samples well."""
-        if seen.shares(seen.predicted_train).max() < 0.95 or not hasattr(seen.estimator, "predict_proba"):
+        if seen.shares(seen.train.predicted).max() < 0.95 or not hasattr(seen.estimator, "predict_proba"):
             return False
-        present = np.unique(seen.codes_train)
-        areas = [auc(seen.codes_train == code, seen.proba_train[:, code]).value for code in present]
+        present = np.unique(seen.train.codes)
+        areas = [auc(seen.train.codes == code, seen.train.proba[:, code]).value for code in present]
         return float(np.mean(areas)) > 0.9
 
 
@@ -425,14 +425,14 @@ class LearningCurve(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Refit twice."""
         seen.need("test", "classes")
-        order = seen.rng(5).permutation(len(seen.y_train))
+        order = seen.rng(5).permutation(len(seen.train.y))
         right = {}
         for share in (0.25, 0.5):
             rows = np.sort(order[: round(share * len(order))])
-            refitted = seen.unfitted().fit(seen.take_train(rows), seen.y_train[rows])
-            right[share] = np.asarray(refitted.predict(seen.X_test)) == seen.y_test
-        gain = paired_difference(seen.right_test, right[0.5])
-        scores = [float(right[0.25].mean()), float(right[0.5].mean()), seen.score_test.value]
+            refitted = seen.unfitted().fit(seen.take_train(rows), seen.train.y[rows])
+            right[share] = np.asarray(refitted.predict(seen.test.X)) == seen.test.y
+        gain = paired_difference(seen.test.right, right[0.5])
+        scores = [float(right[0.25].mean()), float(right[0.5].mean()), seen.test.score.value]
         shown = ", ".join(f"{score:.3f}" for score in scores)
         text = f"Test accuracy from a quarter, half and all of the samples: {shown}."
         if gain.low < 0 or gain.value < self.threshold:
@@ -444,8 +444,8 @@ class LearningCurve(Check):
 
 def refitted_on_noise(seen: Observations) -> Estimate:
     """Return the training accuracy of the model refitted on shuffled labels."""
-    shuffled = seen.rng(6).permutation(seen.y_train)
-    return proportion(np.asarray(seen.unfitted().fit(seen.X_train, shuffled).predict(seen.X_train)) == shuffled)
+    shuffled = seen.rng(6).permutation(seen.train.y)
+    return proportion(np.asarray(seen.unfitted().fit(seen.train.X, shuffled).predict(seen.train.X)) == shuffled)
 
 
 CHECKS = [LossBlewUp, LossNeverFell, LossFalling, FewRows, ValidationTurned, Dummy, Gap, Baseline]

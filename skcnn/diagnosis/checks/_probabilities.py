@@ -50,7 +50,7 @@ class Calibration(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Measure the error of the probability of the predicted class."""
         seen.need("test", "probabilities")
-        confidence, right = seen.proba_test.max(axis=1), seen.right_test.astype(float)
+        confidence, right = seen.test.proba.max(axis=1), seen.test.right.astype(float)
         rng = seen.rng(8)
         error = bootstrap(lambda rows: calibration_error(confidence[rows], right[rows], self.n_bins), len(right), rng)
         drawn = rng.uniform(size=(self.n_draws, len(right))) < confidence
@@ -103,12 +103,12 @@ class Threshold(Check):
         if seen.kind != "binary":
             raise NotApplicable("there is one threshold for two classes only")
         if hasattr(seen.estimator, "decision_function"):
-            score = seen.decision_test
+            score = seen.test.decision
         else:
             seen.need("probabilities")
-            score = seen.proba_test[:, 1]
-        known = seen.codes_test >= 0
-        y, score, right = seen.codes_test[known], score[known], seen.right_test[known]
+            score = seen.test.proba[:, 1]
+        known = seen.test.codes >= 0
+        y, score, right = seen.test.codes[known], score[known], seen.test.right[known]
         counts = np.bincount(y, minlength=2)
         if counts.min() < 10:
             raise NotApplicable(f"one class has {counts.min()} test samples; at least 10 are needed")

@@ -32,20 +32,20 @@ class LabelShift(Check):
         """Compare shares."""
         seen.need("test")
         if seen.kind == "regression":
-            test = ks_2samp(np.ravel(seen.y_train), np.ravel(seen.y_test))
+            test = ks_2samp(np.ravel(seen.train.y), np.ravel(seen.test.y))
             text = (
                 f"The targets' distributions are {test.statistic:.2f} apart (Kolmogorov and Smirnov, p = "
                 f"{test.pvalue:.2g})."
             )
             if test.pvalue > ALPHA or test.statistic < self.distance:
                 return text
-            distance = _between(float(test.statistic), np.size(seen.y_train), np.size(seen.y_test))
+            distance = _between(float(test.statistic), np.size(seen.train.y), np.size(seen.test.y))
             return self.finding(text, [Evidence.of("distance of the distributions", distance)], cures=())
         seen.need("classes")
-        known = seen.codes_test[seen.codes_test >= 0]
+        known = seen.test.codes[seen.test.codes >= 0]
         if not len(known):
             raise NotApplicable("no test sample is of a class that the estimator knows")
-        counts = np.stack([np.bincount(codes, minlength=len(seen.classes)) for codes in (seen.codes_train, known)])
+        counts = np.stack([np.bincount(codes, minlength=len(seen.classes)) for codes in (seen.train.codes, known)])
         counts = counts[:, counts.sum(axis=0) > 0]
         shares = counts / counts.sum(axis=1, keepdims=True)
         p = float(chi2_contingency(counts).pvalue)
@@ -56,12 +56,12 @@ class LabelShift(Check):
         n_train, n_test = map(int, counts.sum(axis=1))
         evidence = [Evidence.of("total variation", _between(apart, n_train, n_test)), Evidence("p-value", p, n=n_test)]
         present = seen.classes[
-            np.bincount(seen.codes_train, minlength=len(seen.classes)) + np.bincount(known, minlength=len(seen.classes))
+            np.bincount(seen.train.codes, minlength=len(seen.classes)) + np.bincount(known, minlength=len(seen.classes))
             > 0
         ]
         series = {"training": shares[0].tolist(), "test": shares[1].tolist()}
         chart = Chart("bars", "Class shares", [str(label) for label in present], series, "class", "share")
-        return self.finding(text, evidence, chart=chart, shares=seen.shares(seen.codes_test))
+        return self.finding(text, evidence, chart=chart, shares=seen.shares(seen.test.codes))
 
 
 class CovariateShift(Check):
@@ -94,16 +94,16 @@ class CovariateShift(Check):
     beyond = 0.1
     n_permutations = 199
     n_permutations_fast = 49
-    least_rows = 20
+    least_samples = 20
 
     def look(self, seen: Observations) -> Finding | str:
         """Train the domain classifier."""
         seen.need("test")
-        if min(len(seen.flat_train), len(seen.flat_test)) < self.least_rows:
-            raise NotApplicable(f"fewer than {self.least_rows} samples on one side")
+        if min(len(seen.train.flat), len(seen.test.flat)) < self.least_samples:
+            raise NotApplicable(f"fewer than {self.least_samples} samples on one side")
         features = seen.unread_features
         looked_at = "inputs" if features is None else "network's features"
-        train, test = features or _standardised(seen.flat_train, seen.flat_test)
+        train, test = features or _standardised(seen.train.flat, seen.test.flat)
         n_permutations = self.n_permutations_fast if seen.fast else self.n_permutations
         observed, permuted = domain_auc(train, test, seen.rng(7), n_permutations)
         p = (1 + np.sum(permuted >= observed.value)) / (1 + len(permuted))
@@ -181,8 +181,8 @@ class PredictionDrift(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Compare predicted with true shares on both sides."""
         seen.need("test", "classes")
-        test = _apart(seen.shares(seen.predicted_test), seen.shares(seen.codes_test), len(seen.codes_test))
-        train = _apart(seen.shares(seen.predicted_train), seen.shares(seen.codes_train), len(seen.codes_train))
+        test = _apart(seen.shares(seen.test.predicted), seen.shares(seen.test.codes), len(seen.test.codes))
+        train = _apart(seen.shares(seen.train.predicted), seen.shares(seen.train.codes), len(seen.train.codes))
         text = f"Predicted and true class shares of the test samples are {test.value:.3f} apart in total variation."
         if test.low < self.threshold:
             return text

@@ -27,7 +27,7 @@ class Duplicates(Check):
     do = "Remove duplicates before the split, or split by groups of equal samples (GroupShuffleSplit)."
     explains = ("near_duplicates",)
     threshold = 0.01
-    least_rows = 3
+    least_samples = 3
 
     def look(self, seen: Observations) -> Finding | str:
         """Compare digests of all samples."""
@@ -36,7 +36,7 @@ class Duplicates(Check):
         again = np.isin(test, train)
         share = proportion(again)
         text = f"{again.sum()} of {len(again)} test samples are equal to a training sample."
-        if share.value < self.threshold or again.sum() < self.least_rows:
+        if share.value < self.threshold or again.sum() < self.least_samples:
             return text
         evidence = [Evidence.of("share of test samples that are training samples", share)]
         return self.finding(text, evidence + _by_kind(seen, again))
@@ -47,7 +47,7 @@ def _by_kind(seen: Observations, again: np.ndarray) -> list[Evidence]:
     if not seen.has_classes:
         return []
     parts = {"accuracy on these samples": again, "accuracy on the other test samples": ~again}
-    return [Evidence.of(name, proportion(seen.right_test[rows])) for name, rows in parts.items() if rows.any()]
+    return [Evidence.of(name, proportion(seen.test.right[rows])) for name, rows in parts.items() if rows.any()]
 
 
 class NearDuplicates(Check):
@@ -82,8 +82,8 @@ class NearDuplicates(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Compare the nearest training sample with the fifth nearest."""
         seen.need("test")
-        if len(seen.flat_train) <= 2 * self.neighbour:
-            raise NotApplicable(f"{len(seen.flat_train)} training samples are too few for distances")
+        if len(seen.train.flat) <= 2 * self.neighbour:
+            raise NotApplicable(f"{len(seen.train.flat)} training samples are too few for distances")
         train, _ = seen.neighbours.kneighbors(n_neighbors=self.neighbour)
         distinct = train[:, 0] > 0
         if distinct.sum() < self.neighbour:
@@ -91,8 +91,8 @@ class NearDuplicates(Check):
         spread = np.median(np.log(train[distinct, 1] / train[distinct, 0]))
         dimension = np.log(2) / max(spread, 1e-9)
         by_chance = float(1 - (1 - min(1.0, self.ratio**dimension)) ** (self.neighbour - 1))
-        test, _ = seen.neighbours.kneighbors(seen.flat_test, n_neighbors=self.neighbour)
-        exact = np.isin(seen.digests[1][seen.rows_test], seen.digests[0])
+        test, _ = seen.neighbours.kneighbors(seen.test.flat, n_neighbors=self.neighbour)
+        exact = np.isin(seen.digests[1][seen.test.chosen], seen.digests[0])
         near = (test[:, 0] < self.ratio * test[:, -1]) & ~exact
         share = proportion(near[~exact])
         text = f"{near.sum()} of {share.n} test samples lie on a training sample ({by_chance:.2g} of them by chance)."
@@ -107,7 +107,7 @@ class NearDuplicates(Check):
             Evidence("share expected by chance", by_chance),
             Evidence("intrinsic dimension", dimension, n=int(distinct.sum())),
         ]
-        again = np.isin(np.arange(len(seen.y_test)), seen.rows_test[near])
+        again = np.isin(np.arange(len(seen.test.y)), seen.test.chosen[near])
         return self.finding(text, evidence + _by_kind(seen, again))
 
 
@@ -126,13 +126,13 @@ class ConflictingLabels(Check):
     do = "Look at these samples; correct the labels, remove the samples, or add the columns that tell them apart."
     explains = ("suspicious_labels", "duplicates", "calibration")
     threshold = 0.005
-    least_rows = 3
+    least_samples = 3
 
     def look(self, seen: Observations) -> Finding | str:
         """Compare the labels of samples with equal digests."""
         seen.need("classes")
         digests = np.concatenate(seen.digests)
-        labels = seen.y_train if seen.y_test is None else np.concatenate([seen.y_train, seen.y_test])
+        labels = seen.train.y if not seen.has_test else np.concatenate([seen.train.y, seen.test.y])
         _, rows, sizes = np.unique(digests, return_inverse=True, return_counts=True)
         _, codes = np.unique(labels, return_inverse=True)
         least, most = np.full(len(sizes), codes.max()), np.zeros(len(sizes), dtype=int)
@@ -140,7 +140,7 @@ class ConflictingLabels(Check):
         np.maximum.at(most, rows, codes)
         torn = (least < most)[rows]
         text = f"{torn.sum()} of {len(rows)} samples have an equal sample with another label."
-        if torn.sum() < max(self.least_rows, self.threshold * len(rows)):
+        if torn.sum() < max(self.least_samples, self.threshold * len(rows)):
             return text
         share = proportion(torn)
         return self.finding(text, [Evidence.of("share of samples with an equal sample of another label", share)])
@@ -216,10 +216,10 @@ class MissingClasses(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Compare the labels."""
         seen.need("test", "classes")
-        missing = ~np.isin(seen.y_test, np.unique(seen.y_train))
+        missing = ~np.isin(seen.test.y, np.unique(seen.train.y))
         if not missing.any():
-            return f"All {len(np.unique(seen.y_test))} classes of the test samples have training samples."
-        labels = np.unique(seen.y_test[missing]).tolist()
+            return f"All {len(np.unique(seen.test.y))} classes of the test samples have training samples."
+        labels = np.unique(seen.test.y[missing]).tolist()
         share = proportion(missing)
         what = f"No training sample has the label{'s' if len(labels) > 1 else ''} {', '.join(map(str, labels))}."
         return self.finding(what, [Evidence.of("share of test samples of such a class", share)])
@@ -238,18 +238,18 @@ class SmallTest(Check):
     why = "With so few samples the score is mostly chance, and so is any comparison by it."
     do = "Use repeated cross-validation (RepeatedStratifiedKFold, RepeatedKFold), or hold out more samples."
     threshold = 0.3
-    least_rows = 5
+    least_samples = 5
 
     def look(self, seen: Observations) -> Finding | str:
         """Look at the length of the interval, and at the rarest class."""
         seen.need("test")
-        score = seen.score_test
+        score = seen.test.score
         length = score.high - score.low
         text = f"The {seen.score_name} on {score.n} test samples is known to ± {length / 2:.2f}."
         rare = ""
         if seen.has_classes:
-            labels, counts = np.unique(seen.y_test, return_counts=True)
-            if counts.min() < self.least_rows:
+            labels, counts = np.unique(seen.test.y, return_counts=True)
+            if counts.min() < self.least_samples:
                 rare = f" Class {labels[counts.argmin()]} has {counts.min()} of them."
         if length <= self.threshold and not rare:
             return text
