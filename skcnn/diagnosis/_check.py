@@ -62,9 +62,9 @@ class Evidence:
     n: int | None = None
 
     @classmethod
-    def of(cls, name: str, estimate: Estimate) -> "Evidence":
-        """Name an estimate."""
-        return cls(name, *estimate)
+    def of(cls, name: str, value: Estimate | float) -> "Evidence":
+        """Name an estimate, or a number that is exact."""
+        return cls(name, *value) if isinstance(value, Estimate) else cls(name, value)
 
     def __str__(self) -> str:
         text = f"{self.name}: {self.value:.4g}"
@@ -226,7 +226,7 @@ class Check:
     def finding(
         self,
         what: str,
-        evidence: Iterable[Evidence] = (),
+        evidence: Mapping[str, Any] | Iterable[Evidence] = (),
         *,
         do: str | None = None,
         cures: tuple[str, ...] | None = None,
@@ -234,7 +234,12 @@ class Check:
         chart: Chart | None = None,
         **facts: Any,
     ) -> Finding:
-        """Return a finding of this check; what is not given are the texts of the class."""
+        """Return a finding of this check; what is not given are the texts of the class.
+
+        Evidence is estimates and exact numbers by name, or objects of Evidence where an exact number has an n.
+        """
+        if isinstance(evidence, Mapping):
+            evidence = [Evidence.of(name, value) for name, value in evidence.items()]
         return Finding(
             self.code,
             self.title,

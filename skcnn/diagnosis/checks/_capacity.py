@@ -145,7 +145,7 @@ class Saturated(Check):
         text = f"{wrong.sum()} of {len(wrong)} test samples are wrong at a probability of {self.certain} or more."
         if share.low < self.threshold:
             return text
-        return self.finding(text, [Evidence.of("share of certain and wrong predictions", share)])
+        return self.finding(text, {"share of certain and wrong predictions": share})
 
 
 class Memorises(Check):
@@ -173,7 +173,7 @@ class Memorises(Check):
         gap = difference(seen.train.score, seen.test.score)
         if learned.value < self.threshold or gap.low < self.gap:
             return text
-        return self.finding(text, [Evidence.of("accuracy on shuffled labels", learned), Evidence.of("gap", gap)])
+        return self.finding(text, {"accuracy on shuffled labels": learned, "gap": gap})
 
 
 CHECKS = [ReceptiveField, Underfit, DeadUnits, Parameters, Saturated]

@@ -101,10 +101,7 @@ class MajorityCollapse(Check):
         text = f"{share.value:.1%} of {share.n} samples are predicted to be of class {seen.classes[most]}."
         if share.value < self.threshold or others.value < self.least_others or (codes != most).sum() < 3:
             return text
-        evidence = [
-            Evidence.of("share predicted to be of one class", share),
-            Evidence.of("share of samples that are of other classes", others),
-        ]
+        evidence = {"share predicted to be of one class": share, "share of samples that are of other classes": others}
         return self.finding(f"{text[:-1]}, but {1 - others.value:.1%} are of it.", evidence)
 
 
@@ -136,10 +133,7 @@ class RecallSpread(Check):
         text = f"Class {label} has the lowest recall, {recalls[worst].value:.2f}; the others have {behind.value:+.2f}."
         if behind.low < self.threshold:
             return text
-        evidence = [
-            Evidence.of(f"recall of class {label}", recalls[worst]),
-            Evidence.of("recall on all other test samples, minus that", behind),
-        ]
+        evidence = {f"recall of class {label}": recalls[worst], "recall on all other test samples, minus that": behind}
         return self.finding(text, evidence, chart=_recall_chart(seen))
 
 
@@ -171,11 +165,11 @@ class MajorityBaseline(Check):
         text = f"Accuracy is {accuracy.value:.3f}, naming the largest class has {shares.max():.3f}."
         if accuracy.low > shares.max() or names_it < shares.max():
             return text
-        evidence = [
-            Evidence.of("accuracy", accuracy),
-            Evidence.of("share of the largest class", proportion(seen.test.codes == shares.argmax())),
-            Evidence.of("balanced accuracy", balanced),
-        ]
+        evidence = {
+            "accuracy": accuracy,
+            "share of the largest class": proportion(seen.test.codes == shares.argmax()),
+            "balanced accuracy": balanced,
+        }
         return self.finding(text, evidence)
 
 
@@ -198,7 +192,7 @@ class MetricUnfit(Check):
             raise NotApplicable("the score of the search is a function of its own")
         if metric != "accuracy" or share < self.threshold:
             return f"The search chose by {metric}; the largest class has {share:.0%} of the samples."
-        evidence = [Evidence.of("share of the largest class", proportion(of_largest))]
+        evidence = {"share of the largest class": proportion(of_largest)}
         return self.finding(f"The search chose by accuracy; one class has {share:.0%} of the samples.", evidence)
 
 
@@ -219,7 +213,7 @@ class BalancedTwice(Check):
         if len(seen.balancing) < 2:
             return f"{seen.balancing[0]} alone balances." if seen.balancing else "Nothing balances the classes."
         what = f"{' and '.join(seen.balancing)} both balance the classes."
-        return self.finding(what, [Evidence("cures at work", len(seen.balancing))], balancing=seen.balancing)
+        return self.finding(what, {"cures at work": len(seen.balancing)}, balancing=seen.balancing)
 
 
 CHECKS = [BalancedTwice, ClassShares, MajorityCollapse, MajorityBaseline, RecallSpread, MetricUnfit]

@@ -310,7 +310,7 @@ class SamplerBeforeSplit(Check):
         what = (
             f"{share.value:.0%} of the test samples of class {label} are copies of others, or lie exactly between two."
         )
-        return self.finding(what, [Evidence.of(f"share of made samples in class {label}", share)])
+        return self.finding(what, {f"share of made samples in class {label}": share})
 
     @staticmethod
     def _check_columns(seen: Observations) -> None:
@@ -346,7 +346,7 @@ class ResampledValidation(SamplerBeforeSplit):
             if repeats and hasattr(seen.components.final, "to_keras"):
                 return "The sampler before the network repeats samples, which the inner split keeps together."
             what = f"The step {next(iter(samplers))!r} makes samples before the network splits validation samples off."
-            return self.finding(what, [Evidence("samplers before the inner split", len(samplers))])
+            return self.finding(what, {"samplers before the inner split": len(samplers)})
         self._check_columns(seen)
         codes = seen.train.codes[seen.train.chosen]
         found = _made_class(made_samples(seen.train.flat, codes), codes, self.threshold)
@@ -355,7 +355,7 @@ class ResampledValidation(SamplerBeforeSplit):
         share = proportion(made_samples(seen.train.flat[codes == found], codes[codes == found]))
         label = seen.classes[found]
         what = f"{share.value:.0%} of the training samples of class {label} are copies of others, or lie between two."
-        return self.finding(what, [Evidence.of(f"share of made samples in class {label}", share)])
+        return self.finding(what, {f"share of made samples in class {label}": share})
 
 
 CHECKS = [SamplerBeforeSplit, NonFinite, TestScale, InputScale, ConstantInputs, ScalerOutside, ResampledValidation]

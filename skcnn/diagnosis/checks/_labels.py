@@ -59,8 +59,7 @@ class NoSignal(Check):
         # Chance alone can lift a model that has learned shuffled labels a little above guessing.
         if seen.has_test and seen.balanced_test.low > 1 / len(np.unique(seen.test.codes)) + self.clearly:
             return f"{text} But the model itself does better."
-        evidence = [Evidence.of("balanced accuracy of the simple model", score), Evidence("by guessing", by_guessing)]
-        return self.finding(text, evidence)
+        return self.finding(text, {"balanced accuracy of the simple model": score, "by guessing": by_guessing})
 
 
 def confident_errors(codes: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -118,7 +117,7 @@ class SuspiciousLabels(Check):
             return text
         rows = seen.train.chosen[wrong][np.argsort((own - out.max(axis=1))[wrong], kind="stable")]
         most = ", ".join(map(str, rows[: self.shown]))
-        evidence = [Evidence.of("share of suspicious labels", share)]
+        evidence = {"share of suspicious labels": share}
         return self.finding(f"{text} Most of all the training samples {most}.", evidence, rows=rows)
 
 
@@ -144,7 +143,7 @@ class LossMismatch(Check):
         reasons = list(self._reasons(seen, seen.components.final))
         if not reasons:
             return f"{seen.components.final.loss_name or 'The loss'} fits."
-        return self.finding(" ".join(reasons), [Evidence("contradictions", len(reasons))])
+        return self.finding(" ".join(reasons), {"contradictions": len(reasons)})
 
     @staticmethod
     def _reasons(seen: Observations, model: KerasModel) -> Iterator[str]:

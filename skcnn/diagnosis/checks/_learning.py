@@ -194,7 +194,7 @@ class ValidationTurned(Check):
             return f"{text} The weights of epoch {kept} were kept."
         if loss[-1] < self.threshold * loss[best] or best + 1 > 2 / 3 * len(loss):
             return text
-        evidence = [Evidence("lowest validation loss", loss[best]), Evidence("last validation loss", loss[-1])]
+        evidence = {"lowest validation loss": loss[best], "last validation loss": loss[-1]}
         return self.finding(f"{text} At the end it was {loss[-1]:.3g}.", evidence, chart=history_chart(seen))
 
 
@@ -227,7 +227,7 @@ class Dummy(Check):
                 raise NotApplicable("the test samples are of one class")
             score, by_guessing, name = seen.balanced_test, 1 / present, "balanced accuracy"
         text = f"Test {name} is {score.value:.3f} [{score.low:.3f}, {score.high:.3f}], guessing has {by_guessing:.3f}."
-        evidence = [Evidence.of(f"test {name}", score), Evidence("by guessing", by_guessing)]
+        evidence: dict[str, Estimate | float] = {f"test {name}": score, "by guessing": by_guessing}
         if score.low > by_guessing:
             return text
         if score.high - score.low > self.widest:
@@ -236,7 +236,7 @@ class Dummy(Check):
             ranking = auc(seen.test.codes == 1, seen.test.proba[:, 1])
             if ranking.low > 0.5:
                 return f"{text} But it ranks: the area under the ROC curve is {ranking.value:.3f}."
-            evidence.append(Evidence.of("area under the ROC curve", ranking))
+            evidence["area under the ROC curve"] = ranking
         return self.finding(text, evidence)
 
 
@@ -265,11 +265,7 @@ class Gap(Check):
         text += f" and {seen.test.score.value:.3f} on test samples."
         if gap.low < self.threshold:
             return text
-        evidence = [
-            Evidence.of(f"training {name}", seen.train.score),
-            Evidence.of(f"test {name}", seen.test.score),
-            Evidence.of("difference", gap),
-        ]
+        evidence = {f"training {name}": seen.train.score, f"test {name}": seen.test.score, "difference": gap}
         if all(seen.components.param(name) == 0 for name in ("l1", "l2", "dropout", "weight_decay")):
             text += " The network is not regularised (l1, l2, dropout and weight_decay are 0)."
         return self.finding(text, evidence, chart=history_chart(seen))
@@ -315,11 +311,9 @@ class FewRows(Check):
             return text
         if seen.has_test and seen.test.score.value > self.fits_well:
             return f"{text} But the test score is {seen.test.score.value:.3f}."
-        evidence = [
-            Evidence.of("gain of the simple model by twice the samples", gain),
-            Evidence("samples of the median class", median),
-        ]
-        return self.finding(text, evidence)
+        return self.finding(
+            text, {"gain of the simple model by twice the samples": gain, "samples of the median class": median}
+        )
 
     @staticmethod
     def _surpassed(seen: Observations) -> bool:
@@ -354,7 +348,7 @@ class Baseline(Check):
         text = f"On the test samples {name} has {seen.score_name} {its:.3f}, the model {mine:.3f}."
         if ahead.low < 0 or ahead.value < self.threshold:
             return text
-        return self.finding(text, [Evidence.of(f"{seen.score_name} of the simple model, minus the model's", ahead)])
+        return self.finding(text, {f"{seen.score_name} of the simple model, minus the model's": ahead})
 
 
 def _ahead(
@@ -394,7 +388,7 @@ class Underfit(Check):
             return text
         if seen.has_classes and self._ranks(seen):
             return f"{text} But it ranks them."
-        evidence = [Evidence.of(f"{name} of the simple model out of fold, minus the model's on its own samples", ahead)]
+        evidence = {f"{name} of the simple model out of fold, minus the model's on its own samples": ahead}
         return self.finding(text, evidence, chart=history_chart(seen))
 
     @staticmethod
@@ -439,7 +433,7 @@ class LearningCurve(Check):
             return text
         sizes = [round(share * len(order)) for share in (0.25, 0.5, 1)]
         chart = Chart("lines", "Learning curve", sizes, {"test accuracy": scores}, "training samples", "accuracy")
-        return self.finding(text, [Evidence.of("gain by twice the samples", gain)], chart=chart)
+        return self.finding(text, {"gain by twice the samples": gain}, chart=chart)
 
 
 def refitted_on_noise(seen: Observations) -> Estimate:

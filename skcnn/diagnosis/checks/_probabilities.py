@@ -128,7 +128,7 @@ class Threshold(Check):
         text = f"Another threshold would change balanced accuracy by {gain.value:+.3f}."
         if gain.low < self.threshold:
             return text
-        return self.finding(text, [Evidence.of("gain in balanced accuracy", gain)])
+        return self.finding(text, {"gain in balanced accuracy": gain})
 
 
 CHECKS = [Threshold, Calibration]

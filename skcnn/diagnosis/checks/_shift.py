@@ -40,7 +40,7 @@ class LabelShift(Check):
             if test.pvalue > ALPHA or test.statistic < self.distance:
                 return text
             distance = _between(float(test.statistic), np.size(seen.train.y), np.size(seen.test.y))
-            return self.finding(text, [Evidence.of("distance of the distributions", distance)], cures=())
+            return self.finding(text, {"distance of the distributions": distance}, cures=())
         seen.need("classes")
         known = seen.test.codes[seen.test.codes >= 0]
         if not len(known):
@@ -186,10 +186,7 @@ class PredictionDrift(Check):
         text = f"Predicted and true class shares of the test samples are {test.value:.3f} apart in total variation."
         if test.low < self.threshold:
             return text
-        evidence = [
-            Evidence.of("total variation on test samples", test),
-            Evidence.of("total variation on training samples", train),
-        ]
+        evidence = {"total variation on test samples": test, "total variation on training samples": train}
         return self.finding(text, evidence)
 
 

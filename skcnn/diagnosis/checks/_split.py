@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import binomtest
 
-from skcnn._statistics import ALPHA, difference, proportion
+from skcnn._statistics import ALPHA, Estimate, difference, proportion
 from skcnn.diagnosis._check import Check, Evidence, Finding, NotApplicable, after
 from skcnn.diagnosis._observations import Observations
 
@@ -38,16 +38,16 @@ class Duplicates(Check):
         text = f"{again.sum()} of {len(again)} test samples are equal to a training sample."
         if share.value < self.threshold or again.sum() < self.least_samples:
             return text
-        evidence = [Evidence.of("share of test samples that are training samples", share)]
-        return self.finding(text, evidence + _by_kind(seen, again))
+        evidence = {"share of test samples that are training samples": share}
+        return self.finding(text, evidence | _by_kind(seen, again))
 
 
-def _by_kind(seen: Observations, again: np.ndarray) -> list[Evidence]:
+def _by_kind(seen: Observations, again: np.ndarray) -> dict[str, Estimate]:
     """Accuracy on test samples that were seen in training, and on the others."""
     if not seen.has_classes:
-        return []
-    parts = {"accuracy on these samples": again, "accuracy on the other test samples": ~again}
-    return [Evidence.of(name, proportion(seen.test.right[rows])) for name, rows in parts.items() if rows.any()]
+        return {}
+    sides = {"accuracy on these samples": again, "accuracy on the other test samples": ~again}
+    return {name: proportion(seen.test.right[side]) for name, side in sides.items() if side.any()}
 
 
 class NearDuplicates(Check):
@@ -96,19 +96,20 @@ class NearDuplicates(Check):
         near = (test[:, 0] < self.ratio * test[:, -1]) & ~exact
         share = proportion(near[~exact])
         text = f"{near.sum()} of {share.n} test samples lie on a training sample ({by_chance:.2g} of them by chance)."
-        surely = share.n and binomtest(int(near.sum()), share.n, by_chance, alternative="greater").pvalue < ALPHA
+        significant = share.n and binomtest(int(near.sum()), share.n, by_chance, alternative="greater").pvalue < ALPHA
         among = proportion(train[distinct, 0] < self.ratio * train[distinct, -1])
         own = difference(share, among).low <= 0 and share.value < self.many
-        if share.value < self.threshold or not surely or own:
+        if share.value < self.threshold or not significant or own:
             return text
+        again = np.isin(np.arange(len(seen.test.y)), seen.test.chosen[near])
         evidence = [
             Evidence.of("share of test samples on top of a training sample", share),
             Evidence.of("share among the training samples themselves", among),
             Evidence("share expected by chance", by_chance),
             Evidence("intrinsic dimension", dimension, n=int(distinct.sum())),
+            *(Evidence.of(name, value) for name, value in _by_kind(seen, again).items()),
         ]
-        again = np.isin(np.arange(len(seen.test.y)), seen.test.chosen[near])
-        return self.finding(text, evidence + _by_kind(seen, again))
+        return self.finding(text, evidence)
 
 
 class ConflictingLabels(Check):
@@ -143,7 +144,7 @@ class ConflictingLabels(Check):
         if torn.sum() < max(self.least_samples, self.threshold * len(rows)):
             return text
         share = proportion(torn)
-        return self.finding(text, [Evidence.of("share of samples with an equal sample of another label", share)])
+        return self.finding(text, {"share of samples with an equal sample of another label": share})
 
 
 def _beside(seen: Observations, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -174,8 +175,8 @@ class Groups(Check):
         text = f"{again.sum()} of {len(again)} test samples belong to a group with training samples."
         if share.value < self.threshold:
             return text
-        evidence = [Evidence.of("share of test samples of a group with training samples", share)]
-        return self.finding(text, evidence + _by_kind(seen, again))
+        evidence = {"share of test samples of a group with training samples": share}
+        return self.finding(text, evidence | _by_kind(seen, again))
 
 
 class Times(Check):
@@ -197,7 +198,7 @@ class Times(Check):
         text = f"{late.sum()} of {len(late)} training samples are later than the first test sample."
         if share.value < self.threshold:
             return text
-        return self.finding(text, [Evidence.of("share of training samples from after the first test sample", share)])
+        return self.finding(text, {"share of training samples from after the first test sample": share})
 
 
 class MissingClasses(Check):
@@ -222,7 +223,7 @@ class MissingClasses(Check):
         labels = np.unique(seen.test.y[missing]).tolist()
         share = proportion(missing)
         what = f"No training sample has the label{'s' if len(labels) > 1 else ''} {', '.join(map(str, labels))}."
-        return self.finding(what, [Evidence.of("share of test samples of such a class", share)])
+        return self.finding(what, {"share of test samples of such a class": share})
 
 
 class SmallTest(Check):
@@ -253,7 +254,7 @@ class SmallTest(Check):
                 rare = f" Class {labels[counts.argmin()]} has {counts.min()} of them."
         if length <= self.threshold and not rare:
             return text
-        return self.finding(text + rare, [Evidence.of(f"test {seen.score_name}", score)])
+        return self.finding(text + rare, {f"test {seen.score_name}": score})
 
 
 CHECKS = [Groups, Times, Duplicates, NearDuplicates, ConflictingLabels, MissingClasses, SmallTest]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from skcnn._statistics import resampled_difference
-from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
+from skcnn.diagnosis._check import Chart, Check, Finding, NotApplicable
 from skcnn.diagnosis._components import is_number
 from skcnn.diagnosis._observations import Observations
 
@@ -74,7 +74,7 @@ class Edge(Check):
         end = "lowest" if best == values[0] else "highest"
         return self.finding(
             f"{name}={best} is the {end} value of the grid; the next has a score lower by {rise.value:.3g}.",
-            [Evidence.of("edge minus the value beside it", rise)],
+            {"edge minus the value beside it": rise},
             chart=Chart("lines", f"Score over {name}", values, series, name, "score"),
             parameter=name,
             best=best,
@@ -106,7 +106,7 @@ class Noise(Check):
         text = f"The best candidate is {ahead.value:.3g} ahead of the median of {len(others)} others."
         if ahead.low > 0 or np.isnan(ahead.value):
             return text
-        evidence = [Evidence.of("best minus median of the others (95% interval)", ahead)]
+        evidence = {"best minus median of the others (95% interval)": ahead}
         return self.finding(text, evidence)
 
 
