@@ -54,14 +54,14 @@ def check_data(X_train: Any, y_train: Any, X_test: Any, y_test: Any, beside: Map
 
 
 def _array(values: Any, name: str) -> np.ndarray:
-    """Return values as an array with samples."""
+    """Return values as an array with an entry for each sample."""
     with naming(name):
         if issparse(values):
             raise TypeError(f"{name} is sparse; expected dense values, such as {name}.toarray().")
         array = np.asarray(plain_array(values, name))
         if not array.ndim:
             raise TypeError(
-                f"{name} is {type(values).__name__}; expected an array with a value, or a sample, for each sample."
+                f"{name} is {type(values).__name__}; expected an array with a value, or a row, for each sample."
             )
     return array
 

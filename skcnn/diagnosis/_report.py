@@ -126,7 +126,7 @@ class Diagnosis:
         Returns
         -------
         pandas.DataFrame
-            One sample per check: code, cause, state, severity, title, text, explained_by, seconds.
+            One row per check: code, cause, state, severity, title, text, explained_by, seconds.
         """
         import pandas as pd
 

@@ -37,7 +37,7 @@ class ClassShares(Check):
     code, cause, severity = "class_shares", "imbalance", 2
     title = "A rare class is missed"
     question = "Is a class rare, and does it suffer?"
-    why = "A false alarm then costs as much as a miss, so that a rare class loses nearly every doubtful sample."
+    why = "At a threshold of one half a false alarm costs as much as a miss: a rare class loses most doubtful samples."
     do = ABOUT_CURES
     cures = ("balance",)
     explains = (*after("loss_falling"), "few_rows", *after("val_turned"), "metric_unfit", "small_test")
@@ -202,7 +202,7 @@ class BalancedTwice(Check):
     code, cause, severity = "balanced_twice", "imbalance", 2
     title = "Classes are balanced twice"
     question = "Is at most one cure for imbalance at work?"
-    why = "Weights on resampled samples favour the rare class twice; 'balanced' ones are then all 1 and do nothing."
+    why = "Weights on resampled data favour the rare class twice; 'balanced' ones are then all 1 and do nothing."
     do = "Keep one of them."
     cures = ("balance_once",)
     explains = ("recall_spread", "threshold", "prediction_drift", "calibration", "class_shares")

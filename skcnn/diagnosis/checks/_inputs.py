@@ -136,7 +136,7 @@ class InputScale(Check):
 
 
 class TestScale(Check):
-    """Test samples on another scale than the training rows: scaled by other numbers, or not at all.
+    """Test samples on another scale than the training samples: scaled by other numbers, or not at all.
 
     Threshold: over the columns that vary, the median ratio of standard deviations is beyond 1.5 times, or the median
     shift is beyond one standard deviation. A shift of the population moves some columns; another scale moves all.
@@ -326,7 +326,7 @@ class ResampledValidation(SamplerBeforeSplit):
     """
 
     code, cause, severity = "resampled_validation", "preprocessing", 2
-    title = "Resampled samples in the validation split"
+    title = "Resampled data in the validation split"
     question = "Are the samples that early stopping or the search validates on free of made ones?"
     why = "Validated on copies and mixtures of training samples, a network seems to get better when it only remembers."
     do = "Pass the sampler to the estimator (sampler=...), which applies it to the training part of its inner split."

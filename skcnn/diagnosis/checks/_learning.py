@@ -45,7 +45,7 @@ class LossNeverFell(Check):
     code, cause, severity = "loss_never_fell", "fit", 3
     title = "The training loss never fell"
     question = "Did the training loss fall?"
-    why = "The network has not learned even its training rows: nothing else about it can be judged."
+    why = "The network has not learned even its training samples: nothing else about it can be judged."
     do = (
         "Try learning rates a factor of ten apart, down and up; check the scale of the inputs, the labels and the loss."
     )
@@ -272,7 +272,7 @@ class Gap(Check):
 
 
 class FewRows(Check):
-    """Too few rows: the simple model still gets much better with more of them.
+    """Too few samples: the simple model still gets much better with more of them.
 
     The simple model, not the network, is trained on all and on half of the training samples, so that nothing long is
     fitted; where the network is significantly better on the test samples than the simple model, that says nothing of

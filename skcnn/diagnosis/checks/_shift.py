@@ -196,7 +196,7 @@ def _apart(a: np.ndarray, b: np.ndarray, n: int) -> Estimate:
 
 
 def _between(distance: float, *n: int) -> Estimate:
-    """Return a distance of empirical distributions with McDiarmid's bound for samples from samples of sizes `n`.
+    """Return a distance of empirical distributions with McDiarmid's bound for samples of sizes `n`.
 
     One sample of n moves the total variation, and the distance of Kolmogorov and Smirnov, by 1 / n at most (McDiarmid
     1989, https://doi.org/10.1017/CBO9781107359949.008).
