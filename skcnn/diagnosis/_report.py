@@ -36,7 +36,7 @@ class Diagnosis:
     >>> from skcnn import diagnose
     >>> X, y = load_iris(return_X_y=True)
     >>> diagnosis = diagnose(DecisionTreeClassifier(random_state=0).fit(X, y), X, y, X[::2], y[::2], fast=True)
-    >>> print(str(diagnosis)[:69])
+    >>> print(str(diagnosis)[:75])
     Diagnosis of DecisionTreeClassifier, 150 training samples, 75 test samples.
     >>> diagnosis.causes[0].what
     '75 of 75 test samples are equal to a training sample.'
