@@ -490,7 +490,7 @@ def test_a_search_on_own_data(images, tmp_path, capsys, monkeypatch):
     plain, cured, difference = map(float, values.groups())
     assert cured > 0.8
     assert difference == pytest.approx(cured - plain, abs=2e-3)
-    assert "Diagnosis of GridSearchCV of Pipeline of CNNClassifier, 72 training rows, 24 test rows." in out
+    assert "Diagnosis of GridSearchCV of Pipeline of CNNClassifier, 72 training samples, 24 test samples." in out
     assert "CNNClassifier(early_stopping=False, epochs=8" in out
     for text in re.findall(r"^--grid '(.*)'$", out, re.M):
         assert read_grid(text, task_of([0, 1]), 0)[0].keys() == json.loads(text).keys()

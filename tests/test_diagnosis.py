@@ -23,7 +23,7 @@ import skcnn
 from skcnn import CNNClassifier, CNNRegressor, diagnose
 from skcnn.diagnosis import Check, NotApplicable
 from skcnn.diagnosis._components import take_apart
-from skcnn.diagnosis._observations import Case
+from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis._suggestions import regularise, scale
 from skcnn.diagnosis.checks._inputs import InputScale
 from skcnn.networks import Plain
@@ -119,7 +119,7 @@ def test_jobs_do_not_change_the_diagnosis_and_reach_the_simple_models(cancer):
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
     alone, both = (diagnose(model, X, y, X_test, y_test, fast=True, n_jobs=n_jobs) for n_jobs in (None, 2))
     assert [one.text for one in alone.outcomes] == [one.text for one in both.outcomes]
-    assert both._case.reference.forest.n_jobs == both._case.neighbours.n_jobs == 2
+    assert both._seen.reference.forest.n_jobs == both._seen.neighbours.n_jobs == 2
 
 
 def test_parts_are_found_however_they_are_nested(cancer):
@@ -137,14 +137,14 @@ def test_parts_are_found_however_they_are_nested(cancer):
 class Breaks(Check):
     code, title, question, cause, severity = "breaks", "It breaks", "Does it break?", "my own", 3
 
-    def look(self, case):
+    def look(self, seen):
         raise KeyError("nothing there")
 
 
 class Never(Breaks):
     code = "never"
 
-    def look(self, case):
+    def look(self, seen):
         raise NotApplicable("never asked")
 
 
@@ -180,15 +180,15 @@ def test_what_cannot_be_diagnosed_is_refused_before_any_check(cancer):
     names = np.array(["benign", "malignant"])
     with pytest.raises(NotFittedError, match="call its fit first"):
         diagnose(LogisticRegression(), X, y)
-    with pytest.raises(ValueError, match=r"cannot predict rows of X_train, of shape \(5,\)"):
+    with pytest.raises(ValueError, match=r"cannot predict samples of X_train, of shape \(5,\)"):
         diagnose(model, X[:, :5], y)
     with pytest.raises(ValueError, match=r"shape \(30,\), those of X_test \(5,\)"):
         diagnose(model, X, y, X_test[:, :5], y_test)
-    with pytest.raises(ValueError, match="X_train has 426 rows, but y_train has 3"):
+    with pytest.raises(ValueError, match="X_train has 426 samples, but y_train has 3"):
         diagnose(model, X, y[:3])
     with pytest.raises(ValueError, match="but groups_test has 1"):
         diagnose(model, X, y, X_test, y_test, groups_test=[0])
-    with pytest.raises(ValueError, match="X_test has 0 rows"):
+    with pytest.raises(ValueError, match="X_test has 0 samples"):
         diagnose(model, X, y, X_test[:0], y_test[:0])
     with pytest.raises(ValueError, match="y_test holds 1 values that are not finite"):
         diagnose(model, X, y, X_test, np.where(np.arange(len(y_test)) == 0, np.nan, y_test))
@@ -318,7 +318,7 @@ def test_plot_draws_each_chart(diagnosis):
     charts = [finding.chart for finding in diagnosis.findings if finding.chart]
     assert [axes.get_title() for axes in figure.axes] == list(dict.fromkeys(chart.title for chart in charts))
     bars = [bar.get_height() for bar in figure.axes[0].containers[0]]
-    assert bars == pytest.approx(charts[0].series["recall on the test rows"])
+    assert bars == pytest.approx(charts[0].series["recall on the test samples"])
 
 
 # The next grid ----------------------------------------------------------------------------------------------------
@@ -372,16 +372,16 @@ def test_columns_of_a_table_are_not_taken_for_steps_of_a_series(rng):
     }
     found = {}
     for name, (model, rows) in cases.items():
-        case = Case(model.fit(rows, y), rows, y, fast=True)
+        seen = Observations(model.fit(rows, y), rows, y, fast=True)
         params = CNNClassifier().get_params()
-        found[name] = regularise(params, {}, case)["augmentation"][1], scale(params, {}, case)
+        found[name] = regularise(params, {}, seen)["augmentation"][1], scale(params, {}, seen)
     assert found == {
         "table": (["scaling", "noise"], {}),
         "series": (["time_shift", "scaling", "jitter"], {"standardize": ["channel"]}),
         "images": (["translation", "rotation", "zoom"], {"standardize": ["channel"]}),
     }
     uneven = X * np.geomspace(0.01, 10, 16)
-    finding = InputScale().look(Case(cases["table"][0].fit(uneven, y), uneven, y, fast=True))
+    finding = InputScale().look(Observations(cases["table"][0].fit(uneven, y), uneven, y, fast=True))
     assert "scales of its columns differ" in finding.what
 
 

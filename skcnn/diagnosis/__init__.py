@@ -5,9 +5,10 @@ Keras.
 """
 
 from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable, Outcome
-from skcnn.diagnosis._diagnose import CHECKS, diagnose
+from skcnn.diagnosis._diagnose import diagnose
 from skcnn.diagnosis._report import Diagnosis
 from skcnn.diagnosis._suggestions import Suggestion
+from skcnn.diagnosis.checks import CHECKS
 from skcnn.diagnosis.checks._capacity import Memorises
 from skcnn.diagnosis.checks._learning import LearningCurve
 

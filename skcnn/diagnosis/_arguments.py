@@ -15,7 +15,7 @@ __all__ = ["check_data", "check_labels", "check_predicts", "seed_of"]
 
 
 def check_data(X_train: Any, y_train: Any, X_test: Any, y_test: Any, beside: Mapping[str, Any]) -> None:
-    """Check that rows and targets are there, as many of each, of one shape.
+    """Check that samples and targets are there, as many of each, of one shape.
 
     Parameters
     ----------
@@ -37,31 +37,31 @@ def check_data(X_train: Any, y_train: Any, X_test: Any, y_test: Any, beside: Map
         if X is None and side == "test":
             continue
         if X is None or y is None:
-            raise ValueError(f"{'X' if X is None else 'y'}_{side} is None; expected the rows that it was trained on.")
+            raise ValueError(f"{'X' if X is None else 'y'}_{side} is None; expected the samples of its training.")
         rows = _array(X, f"X_{side}")
         if len(rows) < least:
-            raise ValueError(f"X_{side} has {len(rows)} rows; expected {least} at least.")
+            raise ValueError(f"X_{side} has {len(rows)} samples; expected {least} at least.")
         shapes.append(rows.shape[1:])
         others = {"y": y, **{name.removesuffix(f"_{side}"): values for name, values in beside.items() if side in name}}
         for name, values in others.items():
             if values is not None and (n := len(_array(values, f"{name}_{side}"))) != len(rows):
-                raise ValueError(f"X_{side} has {len(rows)} rows, but {name}_{side} has {n}; expected as many.")
+                raise ValueError(f"X_{side} has {len(rows)} samples, but {name}_{side} has {n}; expected as many.")
     if len(set(shapes)) > 1:
         raise ValueError(
-            f"Rows of X_train have shape {shapes[0]}, those of X_test {shapes[1]}; expected both as the estimator's "
+            f"Samples of X_train have shape {shapes[0]}, those of X_test {shapes[1]}; expected both as the estimator's "
             "fit took them."
         )
 
 
 def _array(values: Any, name: str) -> np.ndarray:
-    """Return values as an array with rows."""
+    """Return values as an array with an entry for each sample."""
     with naming(name):
         if issparse(values):
             raise TypeError(f"{name} is sparse; expected dense values, such as {name}.toarray().")
         array = np.asarray(plain_array(values, name))
         if not array.ndim:
             raise TypeError(
-                f"{name} is {type(values).__name__}; expected an array with a value, or a row, for each row."
+                f"{name} is {type(values).__name__}; expected an array with a value, or a row, for each sample."
             )
     return array
 
@@ -74,7 +74,7 @@ def check_labels(y_train: np.ndarray, y_test: np.ndarray | None, classes: np.nda
     y_train, y_test : ndarray
         Targets; `y_test` may be None.
     classes : ndarray or None
-        Labels that the estimator knows, None for a regression or where each row has several labels.
+        Labels that the estimator knows, None for a regression or where each sample has several labels.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def check_labels(y_train: np.ndarray, y_test: np.ndarray | None, classes: np.nda
         if y is None:
             continue
         if y.dtype.kind == "f" and not np.isfinite(y).all():
-            raise ValueError(f"{name} holds {np.sum(~np.isfinite(y))} values that are not finite; remove these rows.")
+            raise ValueError(f"{name} holds {np.sum(~np.isfinite(y))} values that are not finite; remove them.")
         if y.dtype.kind in "cSV":
             raise TypeError(f"{name} holds {y.dtype}; expected real numbers, or labels that are numbers or texts.")
         with naming(name):
@@ -104,18 +104,18 @@ def check_labels(y_train: np.ndarray, y_test: np.ndarray | None, classes: np.nda
             "expected X_train and y_train as its fit took them."
         )
     if len(known) < 2:
-        raise ValueError(f"All rows of y_train have the label {known.tolist()[0]!r}; there is nothing to tell apart.")
+        raise ValueError(f"All of y_train has the label {known.tolist()[0]!r}; there is nothing to tell apart.")
 
 
 def check_predicts(estimator: Any, X_train: Any) -> None:
-    """Check that an estimator is fitted, and predicts rows like those of `X_train`.
+    """Check that an estimator is fitted, and predicts samples like those of `X_train`.
 
     Raises
     ------
     sklearn.exceptions.NotFittedError
         If it is not fitted.
     ValueError
-        If it cannot predict the first rows without missing values.
+        If it cannot predict the first samples without missing values.
     """
     name = type(estimator).__name__
     table = np.asarray(X_train)
@@ -131,7 +131,7 @@ def check_predicts(estimator: Any, X_train: Any) -> None:
         ) from error
     except Exception as error:
         raise ValueError(
-            f"{name} cannot predict rows of X_train, of shape {np.shape(X_train)[1:]}: {error} Expected rows as "
+            f"{name} cannot predict samples of X_train, of shape {np.shape(X_train)[1:]}: {error} Expected samples as "
             "its fit took them."
         ) from error
 

@@ -1,21 +1,42 @@
 """What a check is and what it says: one class per question, one state per run."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from skcnn.diagnosis._statistics import Estimate
+from skcnn._statistics import Estimate
 
-__all__ = ["Chart", "Check", "Evidence", "Finding", "NotApplicable", "Outcome", "State", "run_check"]
+__all__ = [
+    *("SEVERITIES", "SYMPTOMS", "Chart", "Check", "Evidence", "Finding", "NotApplicable", "Outcome", "State"),
+    *("after", "run_check"),
+]
 
+SEVERITIES = {3: "high", 2: "medium", 1: "low"}
 State = Literal["finding", "passed", "not applicable", "ignored", "could not run"]
 
 
+# Symptoms from cause to consequence: each explains those that stand after it.
+PREDICTS_BADLY = (
+    *("loss_blew_up", "loss_never_fell", "loss_falling", "underfit", "threshold", "majority_collapse"),
+    *("majority_baseline", "dummy", "baseline", "recall_spread", "prediction_drift", "calibration"),
+)
+LEARNED_BY_HEART = (
+    *("suspicious_labels", "few_rows", "val_turned", "gap", "parameters", "baseline", "saturated", "calibration"),
+)
+SYMPTOMS = (*PREDICTS_BADLY, *LEARNED_BY_HEART, "dead_units")
+
+
+def after(code: str) -> tuple[str, ...]:
+    """Return the symptoms that follow from this one."""
+    chains = [chain for chain in (PREDICTS_BADLY, LEARNED_BY_HEART) if code in chain]
+    return tuple(later for chain in chains for later in chain[chain.index(code) + 1 :])
+
+
 class NotApplicable(Exception):  # it is an answer, not an error
-    """The question does not arise for this case; the message says why."""
+    """The question does not arise here; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +52,7 @@ class Evidence:
     low, high : float or None
         Its 99.9% interval; None for counts and settings, which are exact.
     n : int or None
-        Rows behind it.
+        Samples behind it.
     """
 
     name: str
@@ -41,9 +62,9 @@ class Evidence:
     n: int | None = None
 
     @classmethod
-    def of(cls, name: str, estimate: Estimate) -> "Evidence":
-        """Name an estimate."""
-        return cls(name, *estimate)
+    def of(cls, name: str, value: Estimate | float) -> "Evidence":
+        """Name an estimate, or a number that is exact."""
+        return cls(name, *value) if isinstance(value, Estimate) else cls(name, value)
 
     def __str__(self) -> str:
         text = f"{self.name}: {self.value:.4g}"
@@ -73,7 +94,7 @@ class Chart:
     kind: Literal["bars", "lines"]
     title: str
     x: Sequence[Any]
-    series: dict[str, Sequence[float]]
+    series: Mapping[str, Sequence[float]]
     x_label: str = ""
     y_label: str = ""
 
@@ -163,8 +184,8 @@ class Check:
     >>> class FewColumns(Check):
     ...     code, title, question = "few_columns", "Few columns", "Are there enough columns?"
     ...     cause, severity = "my own", 1
-    ...     def look(self, case):
-    ...         n = case.flat_train.shape[1]
+    ...     def look(self, seen):
+    ...         n = seen.train.flat.shape[1]
     ...         return self.finding(f"There are {n} columns.") if n < 10 else f"{n} columns."
     >>> X, y = load_iris(return_X_y=True)
     >>> diagnosis = diagnose(LogisticRegression(max_iter=1000).fit(X, y), X, y, fast=True, checks=[FewColumns()])
@@ -182,12 +203,12 @@ class Check:
     cures: ClassVar[tuple[str, ...]] = ()
     explains: ClassVar[tuple[str, ...]] = ()
 
-    def look(self, case: Any) -> Finding | str:
-        """Look at a case.
+    def look(self, seen: Any) -> Finding | str:
+        """Look at what there is.
 
         Parameters
         ----------
-        case : skcnn.diagnosis._observations.Case
+        seen : skcnn.diagnosis._observations.Observations
             Estimator, data and predictions.
 
         Returns
@@ -200,12 +221,12 @@ class Check:
         NotApplicable
             If the question does not arise.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define look(self, case).")
+        raise NotImplementedError(f"{type(self).__name__} must define look(self, seen).")
 
     def finding(
         self,
         what: str,
-        evidence: Iterable[Evidence] = (),
+        evidence: Mapping[str, Any] | Iterable[Evidence] = (),
         *,
         do: str | None = None,
         cures: tuple[str, ...] | None = None,
@@ -213,7 +234,12 @@ class Check:
         chart: Chart | None = None,
         **facts: Any,
     ) -> Finding:
-        """Return a finding of this check; what is not given are the texts of the class."""
+        """Return a finding of this check; what is not given are the texts of the class.
+
+        Evidence is estimates and exact numbers by name, or objects of Evidence where an exact number has an n.
+        """
+        if isinstance(evidence, Mapping):
+            evidence = [Evidence.of(name, value) for name, value in evidence.items()]
         return Finding(
             self.code,
             self.title,
@@ -229,12 +255,12 @@ class Check:
         )
 
 
-def run_check(check: Check, case: Any) -> Outcome:
+def run_check(check: Check, seen: Any) -> Outcome:
     """Run one check to exactly one state; nothing that it raises gets out, but for an interrupt."""
     start = time.perf_counter()
     try:
         with np.errstate(all="ignore"):
-            answer = check.look(case)
+            answer = check.look(seen)
     except NotApplicable as reason:
         return Outcome(check, "not applicable", str(reason), time.perf_counter() - start)
     except Exception as error:  # a check may meet any estimator and any data

@@ -3,7 +3,8 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from numbers import Real
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -12,23 +13,27 @@ from sklearn.utils.multiclass import type_of_target
 from skcnn._sklearn.steps import unwrap
 
 __all__ = [
+    "SQUASHING",
+    "Components",
     "KerasModel",
     "Layer",
-    "Parts",
+    "activation",
     "is_keras_model",
+    "is_number",
     "layer_outputs",
     "layers_of",
     "take_apart",
     "unread_features",
 ]
 
-ROWS_AT_ONCE = 256
+SAMPLES_AT_ONCE = 256
+SQUASHING = ("sigmoid", "softmax")  # activations that make probabilities of logits
 
 
 class KerasModel:
     """A plain Keras model, seen as a fitted scikit-learn estimator.
 
-    Labels are the sorted labels of the training rows; outputs that are not probabilities go through the sigmoid or
+    Labels are the sorted labels of the training samples; outputs that are not probabilities go through the sigmoid or
     softmax that the model lacks, or is told of by ``from_logits``.
     """
 
@@ -41,7 +46,7 @@ class KerasModel:
 
     @property
     def loss_name(self) -> str:
-        """Name of the loss it was compiled with, in snake case."""
+        """Name of the loss it was compiled with, in snake seen."""
         loss = getattr(self.model, "loss", None)
         name = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
         return str(name).lower()
@@ -60,13 +65,13 @@ class KerasModel:
         return layers[-1].activation if layers else ""
 
     def outputs(self, X: Any) -> np.ndarray:
-        """What the model puts out, (n, n_outputs)."""
+        """Outputs of the model, (n, n_outputs)."""
         return np.asarray(self.model.predict(np.asarray(X), verbose=0)).reshape(len(X), -1).astype(float)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities, (n, n_classes)."""
         out = self.outputs(X)
-        squashed = self.ending in ("sigmoid", "softmax") and not self.from_logits
+        squashed = self.ending in SQUASHING and not self.from_logits
         if out.shape[1] == 1:
             positive = np.clip(out if squashed else expit(out), 0, 1)
             return np.hstack([1 - positive, positive])
@@ -86,7 +91,7 @@ class KerasModel:
 
 
 @dataclass(frozen=True)
-class Parts:
+class Components:
     """A fitted estimator taken apart.
 
     Attributes
@@ -163,7 +168,7 @@ def is_keras_model(estimator: Any) -> bool:
     return hasattr(estimator, "layers") and hasattr(estimator, "predict") and not hasattr(estimator, "get_params")
 
 
-def take_apart(estimator: Any, y: np.ndarray) -> Parts:
+def take_apart(estimator: Any, y: np.ndarray) -> Components:
     """Find search, pipeline and final step of a fitted estimator, however they are nested.
 
     Raises
@@ -178,63 +183,60 @@ def take_apart(estimator: Any, y: np.ndarray) -> Parts:
         )
     if is_keras_model(estimator):
         view = KerasModel(estimator, y)
-        return Parts(view, None, None, view, "", None)
-    wrappers, final = unwrap(estimator, ("search", "pipeline", "threshold"))
-    search = next((around for kind, around, _ in wrappers if kind == "search"), None)
-    pipeline = next((around for kind, around, _ in reversed(wrappers) if kind == "pipeline"), None)
-    prefix = "".join(f"{name}__" for kind, _, name in wrappers if kind != "search")
-    return Parts(estimator, search, pipeline, final, prefix, estimator if search is None else search.estimator)
+        return Components(view, None, None, view, "", None)
+    search = pipeline = None
+    final, prefix, to_search = estimator, "", estimator
+    while True:
+        if hasattr(final, "cv_results_") and hasattr(final, "best_estimator_"):
+            if search is None:
+                search, to_search = final, final.estimator
+            final = final.best_estimator_
+        elif hasattr(final, "steps") and hasattr(final, "named_steps"):
+            pipeline = final
+            name, final = final.steps[-1]
+            prefix += f"{name}__"
+        elif hasattr(final, "estimator_") and hasattr(final, "best_threshold_"):  # TunedThresholdClassifierCV
+            final = final.estimator_
+            prefix += "estimator__"
+        else:
+            return Components(estimator, search, pipeline, final, prefix, to_search)
 
 
-@dataclass(frozen=True)
-class Layer:
-    """What the checks need to know of a Keras layer."""
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a parameter is a number, which a search can take larger or smaller."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+class Layer(NamedTuple):
+    """What the checks need to know of a Keras layer, and the model that owns it."""
 
     kind: str
-    name: str
     activation: str
-    kernel: tuple[int, ...]
-    strides: tuple[int, ...]
-    dilation: tuple[int, ...]
     layer: Any
     owner: Any
+
+
+def activation(layer: Any) -> str:
+    """Return the name of the activation of a Keras layer or operation, or its own, such as softmax or relu."""
+    return getattr(getattr(layer, "activation", None), "__name__", "") or type(layer).__name__.lower()
 
 
 def layers_of(model: Any) -> list[Layer]:
     """Return the layers of a Keras model in order, those of models within it too."""
     found: list[Layer] = []
     for layer in getattr(model, "layers", []):
-        if getattr(layer, "layers", None):
-            found += layers_of(layer)
-            continue
-        kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None) or ()
-        found.append(
-            Layer(
-                type(layer).__name__,
-                layer.name,
-                getattr(getattr(layer, "activation", None), "__name__", "")
-                or {"Softmax": "softmax", "ReLU": "relu"}.get(type(layer).__name__, ""),
-                _sizes(kernel),
-                _sizes(getattr(layer, "strides", ())),
-                _sizes(getattr(layer, "dilation_rate", ())),
-                layer,
-                model,
-            )
-        )
+        inner = getattr(layer, "layers", None)
+        found += layers_of(layer) if inner else [Layer(type(layer).__name__, activation(layer), layer, model)]
     return found
 
 
-def _sizes(value: Any) -> tuple[int, ...]:
-    return (int(value),) if np.ndim(value) == 0 and value is not None else tuple(int(size) for size in value or ())
-
-
 def layer_outputs(model: Any, X: np.ndarray, layers: list[Layer]) -> list[np.ndarray]:
-    """Return what layers of one model put out for rows X."""
+    """Return what layers of one model output for samples X."""
     return _run(model, layers[0].owner, [layer.layer.output for layer in layers], X)
 
 
 def unread_features(model: Any, X: np.ndarray) -> np.ndarray | None:
-    """Return what the last dense layer is given for rows X, less what it reads of it.
+    """Return what the last dense layer is given for samples X, less what it reads of it.
 
     The features are projected onto the complement of the column space of the layer's kernel.
 
@@ -266,8 +268,8 @@ def _run(model: Any, owner: Any, outputs: list[Any], X: np.ndarray) -> list[np.n
         layers = list(getattr(model, "layers", []))
         before = [layer for layer in layers[: layers.index(owner)] if type(layer).__name__ != "InputLayer"]
     blocks = []
-    for start in range(0, len(X), ROWS_AT_ONCE):
-        x = X[start : start + ROWS_AT_ONCE]
+    for start in range(0, len(X), SAMPLES_AT_ONCE):
+        x = X[start : start + SAMPLES_AT_ONCE]
         for layer in before:
             x = layer(x)
         out = probe(x, training=False)

@@ -7,34 +7,11 @@ from typing import Any
 
 from skcnn._sklearn.checks import naming
 from skcnn.diagnosis._check import Check, Outcome, run_check
-from skcnn.diagnosis._observations import Case
+from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis._report import Diagnosis
-from skcnn.diagnosis.checks import (
-    _capacity,
-    _imbalance,
-    _inputs,
-    _labels,
-    _learning,
-    _probabilities,
-    _shift,
-    _split,
-    _tuning,
-)
+from skcnn.diagnosis.checks import CHECKS
 
-__all__ = ["CHECKS", "diagnose"]
-
-# In the order in which a row travels: what goes wrong early explains what is seen late.
-CHECKS: list[type[Check]] = [
-    *_inputs.CHECKS,
-    *_split.CHECKS,
-    *_labels.CHECKS,
-    *_shift.CHECKS,
-    *_imbalance.CHECKS,
-    *_learning.CHECKS,
-    *_capacity.CHECKS,
-    *_probabilities.CHECKS,
-    *_tuning.CHECKS,
-]
+__all__ = ["diagnose"]
 
 
 def diagnose(
@@ -58,7 +35,7 @@ def diagnose(
     """Say why a fitted estimator fails on the test set, and what to try next.
 
     The estimator is never fitted again, unless `checks` holds a check that says so. A simple model (logistic regression
-    or a forest) is fitted on the training rows as a yardstick.
+    or a forest) is fitted on the training samples as a yardstick.
 
     Parameters
     ----------
@@ -66,23 +43,23 @@ def diagnose(
         A fitted scikit-learn classifier or regressor, a pipeline or search that ends in one, or a trained Keras model.
         Checks of the training history look at ``history_`` (or ``loss_curve_``) of its last step.
     X_train : array-like of shape (n, ...)
-        The rows that it was trained on, as its `fit` took them.
+        The samples that it was trained on, as its `fit` took them.
     y_train : array-like of shape (n,)
         Their targets.
     X_test : array-like of shape (n_test, ...), default=None
-        Rows that it was not trained on. Without them, checks that need them do not apply.
+        Samples that it was not trained on. Without them, checks that need them do not apply.
     y_test : array-like of shape (n_test,), default=None
         Their targets.
     groups_train, groups_test : array-like, default=None
-        Group of each row (patient, film, device).
+        Group of each sample (patient, film, device).
     times_train, times_test : array-like, default=None
-        Time of each row.
+        Time of each sample.
     checks : sequence of Check, default=()
         More checks: your own, or those that refit, `LearningCurve()` (twice) and `Memorises()` (once).
     ignore : iterable of str, default=()
         Codes of checks to leave out.
     fast : bool, default=False
-        Whether to look at no more than 1,200 rows and to grow a smaller simple model.
+        Whether to look at no more than 1,200 samples and to grow a smaller simple model.
     random_state : int, RandomState instance or None, default=0
         Seed of all that is drawn.
     n_jobs : int, default=None
@@ -100,7 +77,7 @@ def diagnose(
     TypeError
         If the estimator cannot predict, or a check is not a Check object.
     ValueError
-        If a code in `ignore` is not that of a check; if rows, targets and estimator do not fit each other.
+        If a code in `ignore` is not that of a check; if samples, targets and estimator do not fit each other.
     sklearn.exceptions.NotFittedError
         If the estimator is not fitted.
 
@@ -116,13 +93,13 @@ def diagnose(
     >>> diagnose(model, X_train, y_train, X_test, y_test, fast=True).findings
     []
     >>> [finding.title for finding in diagnose(model, X_train, y_train, 16 * X_test, y_test, fast=True).findings][:1]
-    ['Test rows are scaled differently']
+    ['Test samples are scaled differently']
     """
     with naming("checks"):
         every = [kind() for kind in CHECKS] + _checked(checks)
     with naming("ignore"):
         ignored = _ignored(ignore, every)
-    case = Case(
+    seen = Observations(
         estimator,
         X_train,
         y_train,
@@ -141,13 +118,13 @@ def diagnose(
         warnings.simplefilter("ignore")  # of the simple models, about what the checks say themselves
         for number, check in enumerate(every, 1):
             skipped = check.code in ignored
-            outcome = Outcome(check, "ignored", "as asked for") if skipped else run_check(check, case)
+            outcome = Outcome(check, "ignored", "as asked for") if skipped else run_check(check, seen)
             outcomes.append(outcome)
             if verbose:
                 line = f"{number:3}/{len(every)} {check.code}: {outcome.state}, {outcome.seconds:.1f} s"
                 print(line, file=sys.stderr, flush=True)
         explain(outcomes)
-        return Diagnosis(case, outcomes)
+        return Diagnosis(seen, outcomes)
 
 
 def explain(outcomes: Sequence[Outcome]) -> None:

@@ -1,46 +1,128 @@
-"""The case that checks look at: estimator, data and predictions; each computed once, when first asked for."""
+"""What checks look at: estimator, data and predictions; each computed once, when first asked for."""
 
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from sklearn.base import is_classifier, is_regressor
+from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.utils.multiclass import type_of_target
 
 from skcnn._fit.batches import sample_digests
 from skcnn._sklearn.checks import is_frame, naming
 from skcnn._sklearn.internals import safe_indexing
+from skcnn._statistics import Estimate, balanced_accuracy, bootstrap, proportion
 from skcnn.diagnosis._arguments import check_data, check_labels, check_predicts, seed_of
 from skcnn.diagnosis._check import NotApplicable
-from skcnn.diagnosis._components import KerasModel, Parts, is_keras_model, take_apart, unread_features
+from skcnn.diagnosis._components import Components, KerasModel, is_keras_model, take_apart, unread_features
 from skcnn.diagnosis._reference import Reference
-from skcnn.diagnosis._statistics import Estimate, balanced_accuracy, bootstrap, proportion
 
-__all__ = ["Case"]
+__all__ = ["Observations"]
 
 
-class Case:
-    """A fitted estimator with its training rows and, if there are any, its test rows.
+class Side:
+    """Training or test samples, as the estimator sees and predicts them; each value is computed when first asked for.
+
+    Parameters
+    ----------
+    seen : Observations
+        What they belong to.
+    X, y : array-like
+        Samples and targets.
+    salt : int
+        Of the choice of the samples that are looked at closely.
+    """
+
+    def __init__(self, seen: "Observations", X: Any, y: np.ndarray, salt: int) -> None:
+        self.seen = seen
+        self.X = X if is_frame(X) else np.asarray(X)
+        self.y = y
+        self.salt = salt
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """Class codes; -1 for a class that the estimator does not know."""
+        return self.seen.codes(self.y)
+
+    @cached_property
+    def proba(self) -> np.ndarray:
+        """Probabilities."""
+        return np.asarray(self._ask(self.seen.estimator.predict_proba), dtype=np.float64)
+
+    @cached_property
+    def decision(self) -> np.ndarray:
+        """What `decision_function` returns."""
+        return np.asarray(self._ask(self.seen.estimator.decision_function), dtype=np.float64)
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """Predicted class codes, or targets."""
+        predicted = np.asarray(self._ask(self.seen.estimator.predict))
+        return self.seen.codes(predicted) if self.seen.has_classes else predicted
+
+    def _ask(self, method: Callable[[Any], Any]) -> Any:
+        """Call a method of the estimator; it predicts samples like these, but perhaps none with missing values."""
+        try:
+            return method(self.X)
+        except ValueError:
+            table = np.asarray(self.X)
+            if table.dtype.kind == "f" and not np.isfinite(table).all():
+                raise NotApplicable("the estimator predicts no samples with values that are not finite") from None
+            raise
+
+    @cached_property
+    def right(self) -> np.ndarray:
+        """Whether each sample is predicted right; a class that the estimator does not know never is."""
+        return self.predicted == self.codes
+
+    @cached_property
+    def score(self) -> Estimate:
+        """Accuracy or R²."""
+        if self.seen.kind == "regression":
+            return self.seen.r2(np.asarray(self.y, dtype=np.float64), self.predicted)
+        return proportion((self.predicted == self.y).all(axis=1) if self.seen.kind == "multilabel" else self.right)
+
+    @cached_property
+    def inputs(self) -> np.ndarray:
+        """The samples as they arrive at the final step."""
+        return self.seen.at_network(self.X)
+
+    @cached_property
+    def chosen(self) -> np.ndarray:
+        """Indices of the samples that are looked at closely: of all, or of some drawn at random."""
+        n, limit = len(self.y), self.seen.limit
+        return np.arange(n) if n <= limit else np.sort(self.seen.rng(self.salt).choice(n, limit, replace=False))
+
+    @cached_property
+    def flat(self) -> np.ndarray:
+        """The samples of `chosen` as they arrive at the final step, flattened."""
+        flat = self.inputs[self.chosen].reshape(len(self.chosen), -1).astype(np.float64)
+        if not np.isfinite(flat).all():
+            raise NotApplicable("inputs are not finite")
+        return flat
+
+
+class Observations:
+    """A fitted estimator with its training samples and, if there are any, its test samples.
 
     Parameters
     ----------
     estimator : estimator
         Fitted classifier or regressor, pipeline, search or Keras model.
     X_train, y_train, X_test, y_test : array-like
-        Rows and targets as the estimator was given them; the test rows may be None.
-    groups_train, groups_test, times_train, times_test : array-like or None
-        Group and time of each row.
+        Samples and targets as the estimator was given them; the test samples may be None.
     fast : bool
-        Whether to look at fewer rows and grow fewer trees.
+        Whether to look at fewer samples and grow fewer trees.
     random_state : int, RandomState instance or None
         Seed of all that is drawn.
     n_jobs : int or None
         For the simple models.
+    **beside : array-like or None
+        Group and time of each sample: groups_train, groups_test, times_train, times_test.
     """
 
-    MAX_ROWS = 3000  # that distances and simple models are computed on
-    FAST_ROWS = 1200
+    LIMIT = 3000  # that distances and simple models are computed on
+    FAST_LIMIT = 1200
 
     def __init__(
         self,
@@ -50,46 +132,34 @@ class Case:
         X_test: Any = None,
         y_test: Any = None,
         *,
-        groups_train: Any = None,
-        groups_test: Any = None,
-        times_train: Any = None,
-        times_test: Any = None,
         fast: bool = False,
         random_state: Any = 0,
         n_jobs: int | None = None,
+        **beside: Any,
     ) -> None:
-        beside = {
-            "groups_train": groups_train,
-            "groups_test": groups_test,
-            "times_train": times_train,
-            "times_test": times_test,
-        }
         check_data(X_train, y_train, X_test, y_test, beside)
         one_hot = is_keras_model(estimator) and np.ndim(y_train) == 2 and np.shape(y_train)[1] > 1
         self.one_hot = one_hot
-        self.y_train = _labels(y_train, one_hot)
-        self.y_test: Any = None if y_test is None else _labels(y_test, one_hot)
-        self.parts: Parts = take_apart(estimator, self.y_train)
-        self.estimator = self.parts.whole
-        self.X_train = X_train if is_frame(X_train) else np.asarray(X_train)
-        self.X_test = X_test if X_test is None or is_frame(X_test) else np.asarray(X_test)
-        self.groups_train, self.groups_test = _array(groups_train), _array(groups_test)
-        self.times_train, self.times_test = _array(times_train), _array(times_test)
+        self.train = Side(self, X_train, _labels(y_train, one_hot), 2)
+        self.test: Any = None if X_test is None else Side(self, X_test, _labels(y_test, one_hot), 3)
+        self.components: Components = take_apart(estimator, self.train.y)
+        self.estimator = self.components.whole
+        self.beside = {name: np.asarray(values) for name, values in beside.items() if values is not None}
         self.fast = fast
         self.seed = seed_of(random_state)
         self.n_jobs = n_jobs
         with naming("y_train"):
-            classes = self.classes if self.kind in ("binary", "multiclass") else None
-        check_labels(self.y_train, self.y_test, classes)
-        check_predicts(estimator, self.X_train)
+            classes = self.classes if self.has_classes else None
+        check_labels(self.train.y, None if self.test is None else self.test.y, classes)
+        check_predicts(estimator, self.train.X)
 
-    # What kind of case it is --------------------------------------------------------------------------------------
+    # What kind of problem it is ------------------------------------------------------------------------------------
 
     @cached_property
     def kind(self) -> str:
         """One of "binary", "multiclass", "multilabel", "regression"."""
-        target = type_of_target(self.y_train)
-        final = None if isinstance(self.parts.final, KerasModel) else self.parts.final
+        target = type_of_target(self.train.y)
+        final = None if isinstance(self.components.final, KerasModel) else self.components.final
         if final is not None and is_regressor(final):
             return "regression"
         if target.startswith("continuous") and (final is None or not is_classifier(final)):
@@ -100,33 +170,34 @@ class Case:
 
     @property
     def has_test(self) -> bool:
-        """Whether test rows were given."""
-        return self.X_test is not None
+        """Whether test samples were given."""
+        return self.test is not None
 
-    def need_test(self) -> None:
-        """Raise NotApplicable without test rows."""
-        if not self.has_test:
-            raise NotApplicable("no test rows were given")
+    def need(self, *what: str) -> None:
+        """Raise NotApplicable unless all of this is there: "test", "classes", "probabilities" or "search"."""
+        for one in what:
+            if one == "test" and not self.has_test:
+                raise NotApplicable("no test samples were given")
+            if one in ("classes", "probabilities") and not self.has_classes:
+                raise NotApplicable(f"asks for one class label per sample; this is {self.kind}")
+            if one == "probabilities" and not hasattr(self.estimator, "predict_proba"):
+                raise NotApplicable("the estimator returns no probabilities")
+            if one == "search" and self.components.search is None:
+                raise NotApplicable("there is no search")
 
-    def need_classes(self) -> None:
-        """Raise NotApplicable unless each row has one label."""
-        if self.kind not in ("binary", "multiclass"):
-            raise NotApplicable(f"asks for one class label per row; this is {self.kind}")
+    @property
+    def has_classes(self) -> bool:
+        """Whether each sample has one label."""
+        return self.kind in ("binary", "multiclass")
 
-    def need_history(self, name: str = "loss") -> list[float]:
+    def need_history(self, name: str = "loss") -> np.ndarray:
         """Return a curve of the training history, or raise NotApplicable."""
-        if name not in self.parts.history:
+        if name not in self.components.history:
             raise NotApplicable(f"the final step keeps no {name!r} by epoch")
-        return self.parts.history[name]
-
-    def need_probabilities(self) -> None:
-        """Raise NotApplicable if the estimator gives none."""
-        self.need_classes()
-        if not hasattr(self.estimator, "predict_proba"):
-            raise NotApplicable("the estimator gives no probabilities")
+        return np.array(self.components.history[name])
 
     def rng(self, salt: int = 0) -> np.random.Generator:
-        """Return a generator of this case's seed."""
+        """Return a generator of the seed."""
         return np.random.default_rng([self.seed, salt])
 
     # Labels -------------------------------------------------------------------------------------------------------
@@ -135,7 +206,7 @@ class Case:
     def classes(self) -> np.ndarray:
         """Labels that the estimator knows, sorted."""
         known = getattr(self.estimator, "classes_", None)
-        return np.unique(self.y_train) if known is None or np.ndim(known) != 1 else np.asarray(known)
+        return np.unique(self.train.y) if known is None or np.ndim(known) != 1 else np.asarray(known)
 
     def codes(self, y: np.ndarray) -> np.ndarray:
         """Return the place of each label in `classes`, -1 for one that is not there."""
@@ -144,218 +215,101 @@ class Case:
         found = order[place]
         return np.where(self.classes[found] == y, found, -1)
 
-    @cached_property
-    def codes_train(self) -> np.ndarray:
-        """Class codes of the training rows."""
-        return self.codes(self.y_train)
-
-    @cached_property
-    def codes_test(self) -> np.ndarray:
-        """Class codes of the test rows; -1 for a class that the estimator does not know."""
-        return self.codes(self.y_test)
+    def targets(self, y: np.ndarray) -> np.ndarray:
+        """Return class codes, or the targets of a regression as float64."""
+        return np.asarray(y, dtype=np.float64) if self.kind == "regression" else self.codes(y)
 
     def shares(self, codes: np.ndarray) -> np.ndarray:
         """Return the share of each class."""
         return np.bincount(codes[codes >= 0], minlength=len(self.classes)) / max(1, len(codes))
 
-    # Predictions --------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def proba_train(self) -> np.ndarray:
-        """Probabilities of the training rows."""
-        return self._proba(self.X_train)
-
-    @cached_property
-    def proba_test(self) -> np.ndarray:
-        """Probabilities of the test rows."""
-        return self._proba(self.X_test)
-
-    @cached_property
-    def decision_test(self) -> np.ndarray:
-        """What `decision_function` says of the test rows."""
-        return np.asarray(self._ask(self.estimator.decision_function, self.X_test), dtype=np.float64)
-
-    def _proba(self, X: Any) -> np.ndarray:
-        return np.asarray(self._ask(self.estimator.predict_proba, X), dtype=np.float64)
-
-    @cached_property
-    def predicted_train(self) -> np.ndarray:
-        """Predicted class codes, or targets, of the training rows."""
-        return self._predict(self.X_train)
-
-    @cached_property
-    def predicted_test(self) -> np.ndarray:
-        """Predicted class codes, or targets, of the test rows."""
-        return self._predict(self.X_test)
-
-    def _predict(self, X: Any) -> np.ndarray:
-        predicted = np.asarray(self._ask(self.estimator.predict, X))
-        return self.codes(predicted) if self.kind in ("binary", "multiclass") else predicted
-
-    @staticmethod
-    def _ask(method: Callable[[Any], Any], X: Any) -> Any:
-        """Call a method of the estimator; it predicts rows like these, but perhaps none with missing values."""
-        try:
-            return method(X)
-        except ValueError:
-            table = np.asarray(X)
-            if table.dtype.kind == "f" and not np.isfinite(table).all():
-                raise NotApplicable("the estimator predicts no rows with values that are not finite") from None
-            raise
-
-    @cached_property
-    def right_train(self) -> np.ndarray:
-        """Whether each training row is predicted right."""
-        return self.predicted_train == self.codes_train
-
-    @cached_property
-    def right_test(self) -> np.ndarray:
-        """Whether each test row is predicted right; a class that the estimator does not know never is."""
-        return self.predicted_test == self.codes_test
-
-    @cached_property
-    def score_train(self) -> Estimate:
-        """Accuracy or R² on the training rows."""
-        return self._score(self.y_train, self.predicted_train)
-
-    @cached_property
-    def score_test(self) -> Estimate:
-        """Accuracy or R² on the test rows."""
-        return self._score(self.y_test, self.predicted_test)
+    # Scores -------------------------------------------------------------------------------------------------------
 
     @property
     def score_name(self) -> str:
-        """What `score_train` and `score_test` are."""
+        """What the scores are."""
         return "R²" if self.kind == "regression" else "accuracy"
-
-    def _score(self, y: np.ndarray, predicted: np.ndarray) -> Estimate:
-        if self.kind == "regression":
-            return self.r2(np.asarray(y, dtype=np.float64), predicted)
-        right = (predicted == y).all(axis=1) if self.kind == "multilabel" else predicted == self.codes(y)
-        return proportion(int(right.sum()), len(right))
 
     def r2(self, y: np.ndarray, predicted: np.ndarray) -> Estimate:
         """R² against the mean of the training targets, with a bootstrap interval."""
-        from_mean = ((y - np.mean(self.y_train, axis=0)) ** 2).reshape(len(y), -1).mean(axis=1)
+        from_mean = ((y - np.mean(self.train.y, axis=0)) ** 2).reshape(len(y), -1).mean(axis=1)
         errors = ((y - predicted) ** 2).reshape(len(y), -1).mean(axis=1)
         floor = np.finfo(np.float64).tiny
         return bootstrap(lambda rows: 1 - errors[rows].sum() / max(from_mean[rows].sum(), floor), len(y), self.rng(1))
 
     @cached_property
     def balanced_test(self) -> Estimate:
-        """Balanced accuracy on the test rows."""
-        return balanced_accuracy(self.codes_test, self.predicted_test)
+        """Balanced accuracy on the test samples."""
+        return balanced_accuracy(self.test.codes, self.test.predicted)
 
-    # Rows as they arrive at the network ---------------------------------------------------------------------------
+    # Samples as they arrive at the network ---------------------------------------------------------------------------
 
     def at_network(self, X: Any) -> np.ndarray:
-        """Return rows after all transformers of the pipeline, in the shape in which the final step sees them."""
+        """Return samples after all transformers of the pipeline, in the shape in which the final step sees them."""
         X = self._handed_on(X)
-        shape = getattr(self.parts.final, "input_shape_", None)
+        shape = getattr(self.components.final, "input_shape_", None)
         return X if shape is None else X.reshape(len(X), *shape)
 
     def _handed_on(self, X: Any) -> np.ndarray:
-        for _, step in self.parts.steps:
+        for _, step in self.components.steps:
             if hasattr(step, "transform"):
                 X = step.transform(X)
         return X.toarray() if hasattr(X, "toarray") else np.asarray(X)
 
     @cached_property
-    def row_shape(self) -> tuple[int, ...]:
-        """Shape of a row as its owner has it: one number for a table, which a network takes for series all the same."""
-        asked = getattr(self.parts.final, "input_shape", None)
-        return tuple(asked or self._handed_on(safe_indexing(self.X_train, [0])).shape[1:])
-
-    @cached_property
-    def inputs_train(self) -> np.ndarray:
-        """Training rows as they arrive at the final step."""
-        return self.at_network(self.X_train)
-
-    @cached_property
-    def inputs_test(self) -> np.ndarray:
-        """Test rows as they arrive at the final step."""
-        return self.at_network(self.X_test)
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of a sample as its owner has it: one number for a table, though a network takes that for a series."""
+        asked = getattr(self.components.final, "input_shape", None)
+        return tuple(asked or self._handed_on(safe_indexing(self.train.X, [0])).shape[1:])
 
     @property
-    def row_limit(self) -> int:
-        """Most rows for distances and simple models."""
-        return self.FAST_ROWS if self.fast else self.MAX_ROWS
-
-    def _sample(self, n: int, salt: int) -> np.ndarray:
-        if n <= self.row_limit:
-            return np.arange(n)
-        return np.sort(self.rng(salt).choice(n, self.row_limit, replace=False))
-
-    @cached_property
-    def rows_train(self) -> np.ndarray:
-        """Training rows that are looked at closely: all, or a sample."""
-        return self._sample(len(self.y_train), 2)
-
-    @cached_property
-    def rows_test(self) -> np.ndarray:
-        """Test rows that are looked at closely."""
-        assert self.y_test is not None
-        return self._sample(len(self.y_test), 3)
-
-    @cached_property
-    def flat_train(self) -> np.ndarray:
-        """Training rows `rows_train` as they arrive at the final step, flattened."""
-        return self._flat(self.inputs_train[self.rows_train])
-
-    @cached_property
-    def flat_test(self) -> np.ndarray:
-        """Test rows `rows_test` as they arrive at the final step, flattened."""
-        return self._flat(self.inputs_test[self.rows_test])
-
-    @staticmethod
-    def _flat(X: np.ndarray) -> np.ndarray:
-        flat = X.reshape(len(X), -1).astype(np.float64)
-        if not np.isfinite(flat).all():
-            raise NotApplicable("inputs are not finite")
-        return flat
+    def limit(self) -> int:
+        """Most samples for distances and simple models."""
+        return self.FAST_LIMIT if self.fast else self.LIMIT
 
     @cached_property
     def unread_features(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """The network's features of the rows of `flat_train` and `flat_test`, less what its output layer reads."""
-        model = self.parts.keras_model
+        """The network's features of the samples of `train.flat` and `test.flat`, less what its output layer reads."""
+        model = self.components.keras_model
         if model is None:
             return None
-        rows = self.inputs_train[self.rows_train], self.inputs_test[self.rows_test]
+        rows = self.train.inputs[self.train.chosen], self.test.inputs[self.test.chosen]
         train, test = (unread_features(model, X.astype("float32")) for X in rows)
         return None if train is None or test is None else (train, test)
 
     @cached_property
     def digests(self) -> tuple[np.ndarray, np.ndarray]:
-        """A digest of each training row and of each test row; rows are equal to the bit if theirs are."""
-        raw = [np.asarray(X) for X in (self.X_train, self.X_test) if X is not None]
+        """A digest of each training sample and of each test sample; samples are equal to the bit if theirs are."""
+        sides = [self.train, self.test] if self.has_test else [self.train]
+        raw = [np.asarray(side.X) for side in sides]
         if any(X.dtype.kind not in "biuf" for X in raw):
-            raw = [self.inputs_train, *([self.inputs_test] if self.has_test else [])]
+            raw = [side.inputs for side in sides]
         common = np.result_type(*raw)
         digests = [sample_digests(X.astype(common, copy=False)) for X in raw]
         return digests[0], digests[1] if self.has_test else digests[0][:0]
 
     @cached_property
     def neighbours(self) -> Any:
-        """Index of the nearest training rows among `flat_train`."""
+        """Index of the nearest training samples among `train.flat`."""
         from sklearn.neighbors import NearestNeighbors
 
-        return NearestNeighbors(n_neighbors=3, n_jobs=self.n_jobs).fit(self.flat_train)
+        return NearestNeighbors(n_neighbors=3, n_jobs=self.n_jobs).fit(self.train.flat)
 
     @cached_property
     def reference(self) -> Reference:
-        """Simple models on the rows `rows_train`."""
+        """Simple models on the samples `train.chosen`."""
         if self.kind == "multilabel":
             raise NotApplicable("simple models are not fitted for multilabel targets")
-        y = self.codes_train if self.kind != "regression" else np.asarray(self.y_train, dtype=np.float64)
+        y = self.targets(self.train.y)
         if y.ndim > 1:
             raise NotApplicable("simple models are not fitted for several outputs")
         n_classes = 0 if self.kind == "regression" else len(self.classes)
-        return Reference(self.flat_train, y[self.rows_train], n_classes, self.fast, self.seed, self.n_jobs)
+        return Reference(self.train.flat, y[self.train.chosen], n_classes, self.fast, self.seed, self.n_jobs)
 
     @cached_property
     def reference_test(self) -> np.ndarray:
-        """Class codes, or targets, that the simple model predicts for the test rows `rows_test`."""
-        predicted = self.reference.predict(self.reference.fitted, self.flat_test)
+        """Class codes, or targets, that the simple model predicts for the test samples `test.chosen`."""
+        predicted = self.reference.predict(self.reference.fitted, self.test.flat)
         return predicted.argmax(axis=1) if self.reference.n_classes else predicted
 
     # How it was trained -------------------------------------------------------------------------------------------
@@ -363,23 +317,23 @@ class Case:
     @cached_property
     def samplers(self) -> list[tuple[str, Any]]:
         """Samplers in the pipeline and in the final step, by the name of their parameter."""
-        found = [(name, step) for name, step in self.parts.steps if hasattr(step, "fit_resample")]
-        inner = self.parts.param("sampler")
+        found = [(name, step) for name, step in self.components.steps if hasattr(step, "fit_resample")]
+        inner = self.components.param("sampler")
         if inner is not None and hasattr(inner, "fit_resample"):
-            found.append((f"{self.parts.prefix}sampler", inner))
+            found.append((f"{self.components.prefix}sampler", inner))
         return found
 
     @cached_property
     def balancing(self) -> list[str]:
         """Everything that balances classes, by the name of its parameter."""
-        prefix, param = self.parts.prefix, self.parts.param
+        prefix, param = self.components.prefix, self.components.param
         named = [f"{prefix}{name}" for name in ("class_weight", "balanced_batches") if param(name)]
         return [name for name, _ in self.samplers] + named
 
     @cached_property
     def refit_metric(self) -> str | None:
         """Name of the score by which the search chose, None without a search or if it cannot be told."""
-        search = self.parts.search
+        search = self.components.search
         if search is None:
             return None
         if isinstance(search.refit, str):
@@ -391,14 +345,20 @@ class Case:
     @cached_property
     def keras_model(self) -> Any:
         """The Keras model of the final step; raises NotApplicable without one."""
-        model = self.parts.keras_model
+        model = self.components.keras_model
         if model is None:
             raise NotApplicable("the final step has no Keras network")
         return model
 
+    def unfitted(self) -> Any:
+        """Return an unfitted copy of what predicts; raises NotApplicable for a plain Keras model."""
+        if self.components.to_search is None:
+            raise NotApplicable("a plain Keras model cannot be refitted")
+        return clone(getattr(self.components.search, "best_estimator_", self.estimator))
+
     def take_train(self, rows: np.ndarray) -> Any:
-        """Return training rows as the estimator takes them."""
-        return safe_indexing(self.X_train, rows)
+        """Return training samples as the estimator takes them."""
+        return safe_indexing(self.train.X, rows)
 
 
 def _labels(y: Any, one_hot: bool) -> np.ndarray:
@@ -409,7 +369,3 @@ def _labels(y: Any, one_hot: bool) -> np.ndarray:
     if array.ndim == 2 and array.shape[1] == 1:
         return array[:, 0]
     return array
-
-
-def _array(values: Any) -> np.ndarray | None:
-    return None if values is None else np.asarray(values)

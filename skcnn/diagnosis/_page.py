@@ -1,17 +1,12 @@
 """The diagnosis as a page: one file without outside resources or scripts, in light and dark."""
 
 from html import escape
-from typing import TYPE_CHECKING
+from typing import Any
 
 from skcnn.diagnosis._charts import svg
-from skcnn.diagnosis._check import Finding
-
-if TYPE_CHECKING:
-    from skcnn.diagnosis._report import Diagnosis
+from skcnn.diagnosis._check import SEVERITIES, Finding
 
 __all__ = ["body", "page"]
-
-SEVERITIES = {3: "high", 2: "medium", 1: "low"}
 
 STYLE = """
 .skcnn { --back: #fff; --ink: #1d232b; --soft: #5b6673; --line: #d9dee4; --panel: #f5f7f9;
@@ -62,12 +57,12 @@ PAGE = """<!DOCTYPE html>
 """
 
 
-def page(diagnosis: "Diagnosis") -> str:
+def page(diagnosis: Any) -> str:
     """Return a whole page."""
     return PAGE.format(body=body(diagnosis))
 
 
-def body(diagnosis: "Diagnosis") -> str:
+def body(diagnosis: Any) -> str:
     """Return the diagnosis as one element with its style, as notebooks show it."""
     causes = "".join(_article(diagnosis, finding) for finding in diagnosis.causes)
     intervals = "Intervals are at 99.9%, so that all of them hold together at 95%."
@@ -79,7 +74,7 @@ def body(diagnosis: "Diagnosis") -> str:
     )
 
 
-def _article(diagnosis: "Diagnosis", finding: Finding) -> str:
+def _article(diagnosis: Any, finding: Finding) -> str:
     severity = SEVERITIES[finding.severity]
     rows = "".join(
         f'<tr><td>{escape(one.name)}</td><td class="number">{one.value:.4g}</td><td class="number">'
@@ -102,13 +97,13 @@ def _article(diagnosis: "Diagnosis", finding: Finding) -> str:
     )
 
 
-def _grid(diagnosis: "Diagnosis") -> str:
+def _grid(diagnosis: Any) -> str:
     if not diagnosis.causes:
         return ""
     return f"<h2>The next grid</h2><pre>{escape(str(diagnosis.suggest()))}</pre>"
 
 
-def _outcomes(diagnosis: "Diagnosis") -> str:
+def _outcomes(diagnosis: Any) -> str:
     rows = "".join(
         f"<tr><td><code>{escape(outcome.check.code)}</code></td><td>{escape(outcome.check.question)}</td>"
         f"<td>{escape(outcome.state)}</td><td>{escape(outcome.text)}</td></tr>"

@@ -15,12 +15,12 @@ __all__ = ["Reference"]
 
 
 class Reference:
-    """The best of nearest neighbours, a linear model and a forest by out-of-fold predictions on training rows.
+    """The best of nearest neighbours, a linear model and a forest by out-of-fold predictions on training samples.
 
     Parameters
     ----------
     X : ndarray of shape (n, n_features)
-        Training rows as they arrive at the network, flattened.
+        Training samples as they arrive at the network, flattened.
     y : ndarray of shape (n,)
         Class codes, or targets of a regression.
     n_classes : int
@@ -51,7 +51,7 @@ class Reference:
 
     @cached_property
     def folds(self) -> np.ndarray:
-        """Fold of each row, stratified as far as a class has rows."""
+        """Fold of each sample, stratified as far as a class has samples."""
         codes = self.y if self.n_classes else np.zeros(len(self.y), dtype=int)
         fold = np.empty(len(codes), dtype=int)
         for code in np.unique(codes):
@@ -77,7 +77,7 @@ class Reference:
         return {name: make_pipeline(StandardScaler(), linear), **simple}
 
     def out_of_fold(self, model: Any, share: float = 1.0) -> np.ndarray:
-        """Predict each row by a model that has not seen it, trained on a share of the other folds.
+        """Predict each sample by a model that has not seen it, trained on a share of the other folds.
 
         Returns
         -------
@@ -125,10 +125,10 @@ class Reference:
 
     @cached_property
     def fitted(self) -> Any:
-        """It, fitted on all training rows."""
+        """It, fitted on all training samples."""
         return clone(self.models[self.name]).fit(self.X, self.y)
 
     @cached_property
     def half_oof(self) -> np.ndarray:
-        """Out-of-fold predictions of its like trained on half of the rows."""
+        """Out-of-fold predictions of its like trained on half of the samples."""
         return self.out_of_fold(self.models[self.name], share=0.5)

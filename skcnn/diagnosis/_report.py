@@ -5,14 +5,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, get_args
 
-from skcnn.diagnosis._check import Finding, Outcome, State
-from skcnn.diagnosis._observations import Case
-from skcnn.diagnosis._statistics import Estimate
+from skcnn._statistics import Estimate
+from skcnn.diagnosis._charts import draw
+from skcnn.diagnosis._check import SEVERITIES, Finding, Outcome, State
+from skcnn.diagnosis._observations import Observations
+from skcnn.diagnosis._page import body, page
 from skcnn.diagnosis._suggestions import Suggestion, suggest
 
 __all__ = ["Diagnosis"]
-
-SEVERITIES = {3: "high", 2: "medium", 1: "low"}
 
 
 class Diagnosis:
@@ -27,7 +27,7 @@ class Diagnosis:
     outcomes : list of Outcome
         How each check ended: its state and why.
     scores : dict of str to Estimate
-        Accuracy or R² on training and, if there are any, test rows, with 99.9% intervals.
+        Accuracy or R² on training and, if there are any, test samples, with 99.9% intervals.
 
     Examples
     --------
@@ -36,14 +36,14 @@ class Diagnosis:
     >>> from skcnn import diagnose
     >>> X, y = load_iris(return_X_y=True)
     >>> diagnosis = diagnose(DecisionTreeClassifier(random_state=0).fit(X, y), X, y, X[::2], y[::2], fast=True)
-    >>> print(str(diagnosis)[:69])
-    Diagnosis of DecisionTreeClassifier, 150 training rows, 75 test rows.
+    >>> print(str(diagnosis)[:75])
+    Diagnosis of DecisionTreeClassifier, 150 training samples, 75 test samples.
     >>> diagnosis.causes[0].what
-    '75 of 75 test rows are equal to a training row.'
+    '75 of 75 test samples are equal to a training sample.'
     """
 
-    def __init__(self, case: Case, outcomes: list[Outcome]) -> None:
-        self._case = case
+    def __init__(self, seen: Observations, outcomes: list[Outcome]) -> None:
+        self._seen = seen
         self.outcomes = outcomes
         order = {outcome.check.code: i for i, outcome in enumerate(outcomes)}
         found = [outcome.finding for outcome in outcomes if outcome.finding is not None]
@@ -53,11 +53,11 @@ class Diagnosis:
         self.scores = self._scores()
 
     def _scores(self) -> dict[str, Estimate]:
-        case = self._case
+        seen = self._seen
         try:
-            scores = {f"training {case.score_name}": case.score_train}
-            return {**scores, f"test {case.score_name}": case.score_test} if case.has_test else scores
-        except Exception:  # an estimator that cannot predict these rows; checks say so one by one
+            scores = {f"training {seen.score_name}": seen.train.score}
+            return {**scores, f"test {seen.score_name}": seen.test.score} if seen.has_test else scores
+        except Exception:  # an estimator that cannot predict these samples; checks say so one by one
             return {}
 
     @property
@@ -72,12 +72,12 @@ class Diagnosis:
     @property
     def subject(self) -> str:
         """What was diagnosed, in words."""
-        case = self._case
-        names = [type(part).__name__ for part in (case.parts.search, case.parts.pipeline) if part is not None]
-        final = case.parts.final
+        seen = self._seen
+        names = [type(part).__name__ for part in (seen.components.search, seen.components.pipeline) if part is not None]
+        final = seen.components.final
         names.append(type(getattr(final, "model", final)).__name__)
-        rows = f"{len(case.y_train)} training rows"
-        tested = f"{len(case.y_test)} test rows" if case.y_test is not None else "no test rows"
+        rows = f"{len(seen.train.y)} training samples"
+        tested = f"{len(seen.test.y)} test samples" if seen.has_test else "no test samples"
         return f"{' of '.join(dict.fromkeys(names))}, {rows}, {tested}"
 
     @property
@@ -118,7 +118,7 @@ class Diagnosis:
             Goes into a search as
             ``GridSearchCV(suggestion.estimator, suggestion.param_grid, scoring=suggestion.scoring)``.
         """
-        return suggest(self._case, self.causes, max_candidates)
+        return suggest(self._seen, self.causes, max_candidates)
 
     def to_frame(self) -> Any:
         """Return all checks as a pandas data frame, findings first.
@@ -181,16 +181,12 @@ class Diagnosis:
         -------
         str
         """
-        from skcnn.diagnosis._page import page
-
         text = page(self)
         if path is not None:
             Path(path).write_text(text, encoding="utf-8")
         return text
 
     def _repr_html_(self) -> str:
-        from skcnn.diagnosis._page import body
-
         return body(self)
 
     def plot(self) -> Any:
@@ -205,8 +201,6 @@ class Diagnosis:
         ImportError
             Without matplotlib.
         """
-        from skcnn.diagnosis._charts import draw
-
         charts = [finding.chart for finding in self.findings if finding.chart is not None]
         return draw([chart for i, chart in enumerate(charts) if chart not in charts[:i]])
 

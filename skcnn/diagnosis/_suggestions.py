@@ -12,7 +12,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skcnn.diagnosis._check import Finding
-from skcnn.diagnosis._observations import Case
+from skcnn.diagnosis._components import is_number
+from skcnn.diagnosis._observations import Observations
 
 __all__ = ["CURES", "Step", "Suggestion", "suggest"]
 
@@ -61,10 +62,8 @@ class Suggestion:
         return prod(len(values) for values in self.param_grid.values())
 
     def __str__(self) -> str:
-        lines = [
-            f"{name}: {_readable(values)}  ({', '.join(self.reasons[name])})"
-            for name, values in self.param_grid.items()
-        ]
+        grid = self.param_grid.items()
+        lines = [f"{name}: {_readable(values)}  ({', '.join(self.reasons[name])})" for name, values in grid]
         lines += [f"add step {step.name!r}: {step.transformer}  ({step.finding})" for step in self.steps]
         if not lines:
             return "Nothing to search: " + ("no finding." if not self.advice else "no parameter answers the findings.")
@@ -81,75 +80,51 @@ def _readable(value: Any) -> str:
 
 
 # Cures ------------------------------------------------------------------------------------------------------------
-# Each takes the parameters of the final step, the facts of the finding and the case, and returns a grid of the final
-# step's parameters; one that its estimator does not have is left out.
+# Each takes the parameters of the final step, the facts of the finding and the observations, and returns a grid of the
+# final step's parameters; one that its estimator does not have is left out.
 
-Cure = Callable[[Mapping[str, Any], Mapping[str, Any], Case], Grid]
+Cure = Callable[[Mapping[str, Any], Mapping[str, Any], Observations], Grid]
 
 
 def _numbers(params: Mapping[str, Any], name: str, *values: float) -> Grid:
     """Return the present value and others, if the estimator has this parameter and it is a number."""
     present = params.get(name)
-    if not isinstance(present, Real) or isinstance(present, bool):
-        return {}
-    return {name: list(dict.fromkeys([present, *values]))}
+    return {name: list(dict.fromkeys([present, *values]))} if is_number(present) else {}
 
 
 def _scaled(params: Mapping[str, Any], name: str, *factors: float) -> Grid:
     present = params.get(name)
-    if not isinstance(present, Real) or isinstance(present, bool):
+    if not is_number(present):
         return {}
     scaled = [present * factor for factor in factors]
     return _numbers(params, name, *(round(v) if isinstance(present, int) else float(f"{v:.3g}") for v in scaled))
 
 
-def _first(*grids: Grid) -> Grid:
-    return next((grid for grid in grids if grid), {})
-
-
-def regularise(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
+def regularise(params: Mapping[str, Any], facts: Mapping[str, Any], seen: Observations) -> Grid:
     """Augment, penalise, drop, or prune, whichever the estimator knows."""
     l2 = params.get("l2")
     if isinstance(l2, Real):
         grid = {**_numbers(params, "l2", max(0.01, 10 * float(l2))), **_numbers(params, "dropout", 0.5)}
-        return {**_augmentation(params, case), **grid}
-    return _first(
-        _scaled(params, "alpha", 100, 10_000),
-        _scaled(params, "C", 0.1, 0.01),
-        _numbers(params, "min_samples_leaf", 5, 20),
+        return {**_augmentation(params, seen), **grid}
+    return (
+        _scaled(params, "alpha", 100, 10_000)
+        or _scaled(params, "C", 0.1, 0.01)
+        or _numbers(params, "min_samples_leaf", 5, 20)
     )
 
 
-def _augmentation(params: Mapping[str, Any], case: Case) -> Grid:
-    """Return what leaves the class of most rows as it is, by the kind of rows; columns of a table have no order."""
+def _augmentation(params: Mapping[str, Any], seen: Observations) -> Grid:
+    """Return what keeps the class of most samples, by their kind; columns of a table have no order."""
     if params.get("augmentation", "") is not None:
         return {}
     names = {2: ["time_shift", "scaling", "jitter"], 3: ["translation", "rotation", "zoom"]}
-    return {"augmentation": [None, names.get(len(case.row_shape), ["scaling", "noise"])]}
+    return {"augmentation": [None, names.get(len(seen.sample_shape), ["scaling", "noise"])]}
 
 
-def learning_rate(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
-    """A factor of ten down and up."""
-    return _first(_scaled(params, "learning_rate", 0.1, 10), _scaled(params, "learning_rate_init", 0.1, 10))
-
-
-def slower(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
-    """Factors of ten down."""
-    name = next((name for name in ("learning_rate", "learning_rate_init") if isinstance(params.get(name), Real)), None)
+def slower(params: Mapping[str, Any], facts: Mapping[str, Any], seen: Observations) -> Grid:
+    """Factors of ten down, without the present value, which is the fault."""
+    name = next((name for name in RATES if isinstance(params.get(name), Real)), None)
     return {} if name is None else {name: [float(f"{params[name] * factor:.3g}") for factor in (0.1, 0.01, 0.001)]}
-
-
-def longer(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
-    """Train for five times as long, and in steps three times as large."""
-    grid = _first(_scaled(params, "epochs", 5), _scaled(params, "max_iter", 5))
-    return {**grid, **_scaled(params, "learning_rate", 3)}
-
-
-def stop_early(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
-    """Stop by a validation split."""
-    return (
-        {"early_stopping": [params["early_stopping"], True]} if params.get("early_stopping") in (False, "auto") else {}
-    )
 
 
 def _filters(params: Mapping[str, Any]) -> tuple[str, Any] | None:
@@ -174,17 +149,7 @@ def _resized(params: Mapping[str, Any], *factors: float) -> Grid:
     return {name: [tuple(sizes), *(tuple(max(1, round(size * factor)) for size in sizes) for factor in factors)]}
 
 
-def larger(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
-    """Four and sixteen times as wide."""
-    return _resized(params, 4, 16)
-
-
-def smaller(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
-    """Half as wide."""
-    return _resized(params, 0.5)
-
-
-def deeper(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
+def deeper(params: Mapping[str, Any], facts: Mapping[str, Any], seen: Observations) -> Grid:
     """One layer more, twice as wide."""
     found = _filters(params)
     if found is None or isinstance(found[1], Integral):
@@ -193,52 +158,50 @@ def deeper(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> G
     return {name: [tuple(sizes), (*sizes, 2 * sizes[-1])]}
 
 
-def balance(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
+def balance(params: Mapping[str, Any], facts: Mapping[str, Any], seen: Observations) -> Grid:
     """Move the threshold, by priors if there are any, by weights if not."""
-    if case.kind not in ("binary", "multiclass"):
+    if not seen.has_classes:
         return {}
-    n_classes = len(case.classes)
+    n_classes = len(seen.classes)
     if "priors" in params:
         return {"priors": [params["priors"], [1 / n_classes] * n_classes]}
     return {"class_weight": [params["class_weight"], "balanced"]} if "class_weight" in params else {}
 
 
-def balance_once(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
-    """Keep one cure for imbalance: the sampler, if there is one."""
-    return {"class_weight": [None]} if params.get("class_weight") is not None else {}
-
-
-def priors(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
-    """Predict for the class shares of the test rows."""
+def priors(params: Mapping[str, Any], facts: Mapping[str, Any], seen: Observations) -> Grid:
+    """Predict for the class shares of the test samples."""
     shares = facts.get("shares")
     if shares is None or "priors" not in params or not (shares > 0).all():
         return {}
     return {"priors": [[float(share) for share in shares / shares.sum()]]}
 
 
-def smooth_labels(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
-    """Trust labels less."""
-    return _numbers(params, "label_smoothing", 0.1)
+def scale(params: Mapping[str, Any], facts: Mapping[str, Any], seen: Observations) -> Grid:
+    """Standardise in the graph, where the samples are images; tables get a step of the pipeline."""
+    return {"standardize": ["channel"]} if "standardize" in params and len(seen.sample_shape) > 1 else {}
 
 
-def scale(params: Mapping[str, Any], facts: Mapping[str, Any], case: Case) -> Grid:
-    """Standardise in the graph, where the rows are images; tables get a step of the pipeline."""
-    return {"standardize": ["channel"]} if "standardize" in params and len(case.row_shape) > 1 else {}
-
+RATES = ("learning_rate", "learning_rate_init")
 
 CURES: dict[str, Cure] = {
     "regularise": regularise,
-    "learning_rate": learning_rate,
+    "learning_rate": lambda params, *_: next(filter(None, (_scaled(params, name, 0.1, 10) for name in RATES)), {}),
     "slower": slower,
-    "longer": longer,
-    "stop_early": stop_early,
-    "larger": larger,
-    "smaller": smaller,
+    "longer": lambda params, *_: {
+        **(_scaled(params, "epochs", 5) or _scaled(params, "max_iter", 5)),
+        **_scaled(params, "learning_rate", 3),
+    },
+    "stop_early": lambda params, *_: (
+        {"early_stopping": [params["early_stopping"], True]} if params.get("early_stopping") in (False, "auto") else {}
+    ),
+    "larger": lambda params, *_: _resized(params, 4, 16),
+    "smaller": lambda params, *_: _resized(params, 0.5),
     "deeper": deeper,
     "balance": balance,
-    "balance_once": balance_once,
+    # Of two cures for imbalance the sampler stays.
+    "balance_once": lambda params, *_: {"class_weight": [None]} if params.get("class_weight") is not None else {},
     "priors": priors,
-    "smooth_labels": smooth_labels,
+    "smooth_labels": lambda params, *_: _numbers(params, "label_smoothing", 0.1),
     "scale": scale,
 }
 
@@ -246,47 +209,45 @@ CURES: dict[str, Cure] = {
 SCORES = {"class_shares", "majority_collapse", "majority_baseline", "recall_spread", "metric_unfit", "threshold"}
 
 
-def suggest(case: Case, findings: list[Finding], max_candidates: int) -> Suggestion:
+def suggest(seen: Observations, findings: list[Finding], max_candidates: int) -> Suggestion:
     """Collect the cures of the findings, those of the most serious first, up to a number of candidates.
 
     Parameters
     ----------
-    case : Case
+    seen : Observations
         What was diagnosed.
     findings : list of Finding
         Most serious first. Consequences ask for nothing of their own.
     max_candidates : int
         Bound of the grid; a parameter that would go beyond it keeps fewer values, or is left out.
     """
-    parts = case.parts
+    components = seen.components
     suggestion = Suggestion(None, advice={finding.code: finding.do for finding in findings})
-    if parts.to_search is None:
+    if components.to_search is None:
         return suggestion
-    model = getattr(parts.search, "best_estimator_", parts.to_search)
-    steps, prefix = _steps(case, findings), parts.prefix
-    suggestion.estimator, prefix = _with_steps(clone(model), steps, prefix)
-    suggestion.steps = steps
-    for step in steps:
-        suggestion.reasons.setdefault(step.name, []).append(step.finding)
+    model = getattr(components.search, "best_estimator_", components.to_search)
+    suggestion.steps = steps = _steps(seen, findings)
+    suggestion.estimator, prefix = _with_steps(clone(model), steps, components.prefix)
+    suggestion.reasons = {step.name: [step.finding] for step in steps}
     for finding in findings:
-        for name, values in _grid(case, finding, prefix).items():
+        for name, values in _grid(seen, finding, prefix).items():
             _add(suggestion, name, values, finding.code, max_candidates)
-    if case.kind in ("binary", "multiclass") and SCORES & {finding.code for finding in findings}:
+    if seen.has_classes and SCORES & {finding.code for finding in findings}:
         suggestion.scoring = "balanced_accuracy"
     return suggestion
 
 
-def _grid(case: Case, finding: Finding, prefix: str) -> Grid:
+def _grid(seen: Observations, finding: Finding, prefix: str) -> Grid:
     """Return the cures of one finding, by parameters of the estimator to search."""
     grid: Grid = {}
     for name in finding.cures:
         if name in CURES:
-            for parameter, values in CURES[name](case.parts.params, finding.facts, case).items():
+            for parameter, values in CURES[name](seen.components.params, finding.facts, seen).items():
                 grid.setdefault(prefix + parameter, values)
     if "beyond" in finding.cures:
         grid[finding.facts["parameter"]] = [finding.facts["best"], finding.facts["further"]]
-    if "sampler_inside" in finding.cures and "sampler" in case.parts.params:
-        outside = [(name, step) for name, step in case.parts.steps if hasattr(step, "fit_resample")]
+    if "sampler_inside" in finding.cures and "sampler" in seen.components.params:
+        outside = [(name, step) for name, step in seen.components.steps if hasattr(step, "fit_resample")]
         if len(outside) == 1:
             (name, sampler), stem = outside[0], prefix[: -len(prefix.split("__")[-2]) - 2]
             grid |= {f"{stem}{name}": ["passthrough"], f"{prefix}sampler": [clone(sampler)]}
@@ -306,19 +267,19 @@ def _add(suggestion: Suggestion, name: str, values: list[Any], code: str, max_ca
     suggestion.reasons[name] = [code]
 
 
-def _steps(case: Case, findings: list[Finding]) -> list[Step]:
+def _steps(seen: Observations, findings: list[Finding]) -> list[Step]:
     """Return the steps that findings ask for."""
     asked = {cure: finding.code for finding in reversed(findings) for cure in finding.cures}
-    images = getattr(case.X_train, "ndim", 2) > 2
+    images = getattr(seen.train.X, "ndim", 2) > 2
     steps = []
     if "impute" in asked:
-        steps.append(Step("impute", _per_row_shape(SimpleImputer(), images), asked["impute"]))
-    if "scale" in asked and not scale(case.parts.params, {}, case):
-        steps.append(Step("scale", _per_row_shape(StandardScaler(), images), asked["scale"]))
+        steps.append(Step("impute", _per_channel(SimpleImputer(), images), asked["impute"]))
+    if "scale" in asked and not scale(seen.components.params, {}, seen):
+        steps.append(Step("scale", _per_channel(StandardScaler(), images), asked["scale"]))
     return steps
 
 
-def _per_row_shape(transformer: Any, images: bool) -> Any:
+def _per_channel(transformer: Any, images: bool) -> Any:
     if not images:
         return transformer
     from skcnn.preprocessing import NDTransformer

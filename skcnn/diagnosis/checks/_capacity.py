@@ -1,54 +1,53 @@
-"""Checks of capacity: the size of the network against rows and inputs, and units that do nothing."""
+"""Checks of capacity: the size of the network against samples and inputs, and units that do nothing."""
 
+from skcnn._statistics import difference, proportion
 from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._components import layer_outputs, layers_of
-from skcnn.diagnosis._observations import Case
-from skcnn.diagnosis._statistics import difference, proportion
+from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis.checks._learning import Underfit, refitted_on_noise
 from skcnn.networks._summary import receptive_field
 
-__all__ = ["CHECKS", "DeadUnits", "Memorises", "Parameters", "ReceptiveField", "Saturated"]
+__all__ = ["CHECKS", "Memorises"]
 
 
 class Parameters(Check):
-    """Far more parameters than rows, in a network that overfits.
+    """Far more parameters than samples, in a network that overfits.
 
-    Parameters alone are no fault: large networks generalise (Belkin et al. 2019, https://doi.org/10.1073/pnas.1903070116).
-    So this is a finding only with a gap between training and test score.
+    Parameters alone are no fault: large networks generalise (Belkin et al. 2019,
+    https://doi.org/10.1073/pnas.1903070116). So this is a finding only with a gap between training and test score.
 
-    Threshold: 100 parameters per training row and output; and a gap of surely 0.1.
+    Threshold: 100 parameters per training sample and output; and a gap significantly above 0.1.
     """
 
     code, cause, severity = "parameters", "capacity", 1
-    title = "Far more parameters than rows"
-    question = "Does the network have a size that fits the number of rows?"
-    why = "Such a network can learn every row by heart, and this one has."
+    title = "Far more parameters than samples"
+    question = "Does the network have a size that fits the number of samples?"
+    why = "Such a network can learn every sample by heart, and this one has."
     do = "Halve the filters, or pool (pooling='avg') before the output layer, where most parameters stand."
     cures = ("smaller", "regularise")
     threshold = 100.0
     gap = 0.1
 
-    def look(self, case: Case) -> Finding | str:
-        """Count parameters per row and output."""
-        n_parameters = self._count(case)
-        per_row = n_parameters / len(case.y_train)
-        text = f"{n_parameters} parameters for {len(case.y_train)} rows, {per_row:.3g} a row."
-        if per_row < self.threshold:
+    def look(self, seen: Observations) -> Finding | str:
+        """Count parameters per sample and output."""
+        n_parameters = self._count(seen)
+        per_sample = n_parameters / len(seen.train.y)
+        text = f"{n_parameters} parameters for {len(seen.train.y)} samples, {per_sample:.3g} a sample."
+        if per_sample < self.threshold:
             return text
-        case.need_test()
-        gap = difference(case.score_train, case.score_test)
+        seen.need("test")
+        gap = difference(seen.train.score, seen.test.score)
         if gap.low < self.gap:
             return f"{text} But it does not overfit."
-        return self.finding(
-            text, [Evidence("parameters per row", per_row, n=len(case.y_train)), Evidence.of("gap", gap)]
-        )
+        evidence = [Evidence("parameters per sample", per_sample, n=len(seen.train.y)), Evidence.of("gap", gap)]
+        return self.finding(text, evidence)
 
     @staticmethod
-    def _count(case: Case) -> int:
-        coefficients = getattr(case.parts.final, "coefs_", None)
+    def _count(seen: Observations) -> int:
+        coefficients = getattr(seen.components.final, "coefs_", None)
         if isinstance(coefficients, list):  # scikit-learn's multilayer perceptron
-            return sum(array.size for array in [*coefficients, *case.parts.final.intercepts_])
-        return int(case.keras_model.count_params())
+            return sum(array.size for array in [*coefficients, *seen.components.final.intercepts_])
+        return int(seen.keras_model.count_params())
 
 
 class ReceptiveField(Check):
@@ -66,28 +65,28 @@ class ReceptiveField(Check):
     threshold = 0.5
     explains = ("underfit", *Underfit.explains)
 
-    def look(self, case: Case) -> Finding | str:
+    def look(self, seen: Observations) -> Finding | str:
         """Add up kernels and strides."""
-        model = case.keras_model
+        model = seen.keras_model
         if not any("Conv" in layer.kind for layer in layers_of(model)):
             raise NotApplicable("the network has no convolution")
         found = receptive_field(model)
         if found is None:
             raise NotApplicable("the network is no graph of layers")
         fields, dense = found
-        sizes = case.inputs_train.shape[1:-1] or case.inputs_train.shape[-1:]
+        sizes = seen.train.inputs.shape[1:-1] or seen.train.inputs.shape[-1:]
         field, longest = min(zip(fields, sizes, strict=False), key=lambda pair: pair[0] / pair[1])
         text = f"A feature sees {field} of {longest} positions."
         if dense or field >= self.threshold * longest:
             return text + (" A dense layer sees them all." if dense else "")
-        behind = Underfit().look(case)
+        behind = Underfit().look(seen)
         if isinstance(behind, str):
             return f"{text} {behind}"
         return self.finding(text, [Evidence("share of the axis", field / longest), *behind.evidence])
 
 
 class DeadUnits(Check):
-    """Units that put out 0 for every training row.
+    """Units that output 0 for every training sample.
 
     Threshold: half of the channels of some layer with ReLU. A dead unit gets no gradient and stays dead (Lu et al.
     2020, https://arxiv.org/abs/1903.06733).
@@ -103,19 +102,19 @@ class DeadUnits(Check):
     rows = 256
     KINDS = ("relu", "relu6")
 
-    def look(self, case: Case) -> Finding | str:
-        """Run training rows through the layers."""
-        layers = [layer for layer in layers_of(case.keras_model) if layer.activation in self.KINDS]
+    def look(self, seen: Observations) -> Finding | str:
+        """Run training samples through the layers."""
+        layers = [layer for layer in layers_of(seen.keras_model) if layer.activation in self.KINDS]
         if not layers:
             raise NotApplicable("no layer has a ReLU")
-        rows = case.rng(10).permutation(case.rows_train)[: self.rows]
-        outputs = layer_outputs(case.keras_model, case.inputs_train[rows].astype("float32"), layers)
+        rows = seen.rng(10).permutation(seen.train.chosen)[: self.rows]
+        outputs = layer_outputs(seen.keras_model, seen.train.inputs[rows].astype("float32"), layers)
         dead = {
             f"ReLU {number}": float((out.reshape(-1, out.shape[-1]) <= 0).all(axis=0).mean())
             for number, out in enumerate(outputs, 1)  # Keras' own names count on from model to model
         }
         worst = max(dead, key=lambda name: dead[name])
-        text = f"In layer {worst} {dead[worst]:.0%} of the units are 0 on all of {len(rows)} training rows."
+        text = f"In layer {worst} {dead[worst]:.0%} of the units are 0 on all of {len(rows)} training samples."
         if dead[worst] < self.threshold:
             return text
         chart = Chart("bars", "Dead units", list(dead), {"share": list(dead.values())}, "layer")
@@ -125,8 +124,8 @@ class DeadUnits(Check):
 class Saturated(Check):
     """Outputs that are certain, and wrong.
 
-    Threshold: surely a tenth of the test rows are predicted wrong with a probability of at least 0.999, which should
-    happen to one in a thousand.
+    Threshold: significantly more than a tenth of the test samples are predicted wrong with a probability of at least
+    0.999, which should happen to one in a thousand.
     """
 
     code, cause, severity = "saturated", "capacity", 1
@@ -138,25 +137,23 @@ class Saturated(Check):
     threshold = 0.1
     certain = 0.999
 
-    def look(self, case: Case) -> Finding | str:
+    def look(self, seen: Observations) -> Finding | str:
         """Count certain predictions that are wrong."""
-        case.need_test()
-        case.need_probabilities()
-        wrong = (case.proba_test.max(axis=1) >= self.certain) & ~case.right_test
-        share = proportion(int(wrong.sum()), len(wrong))
-        text = (
-            f"{wrong.sum()} of {len(wrong)} test rows are predicted wrong with a probability of {self.certain} or more."
-        )
+        seen.need("test", "probabilities")
+        wrong = (seen.test.proba.max(axis=1) >= self.certain) & ~seen.test.right
+        share = proportion(wrong)
+        text = f"{wrong.sum()} of {len(wrong)} test samples are wrong at a probability of {self.certain} or more."
         if share.low < self.threshold:
             return text
-        return self.finding(text, [Evidence.of("share of certain and wrong predictions", share)])
+        return self.finding(text, {"share of certain and wrong predictions": share})
 
 
 class Memorises(Check):
     """Whether the model learns random labels, by refitting once: on demand, ``checks=[Memorises()]``.
 
-    Threshold: an accuracy of 0.9 on shuffled labels of its training rows (Zhang et al. 2017,
-    https://arxiv.org/abs/1611.03530), with a surely lower score on test rows than on training rows, by 0.1.
+    Threshold: an accuracy of 0.9 on shuffled labels of its training samples (Zhang et al. 2017,
+    https://arxiv.org/abs/1611.03530), with a significantly lower score on test samples than on training samples, by
+    0.1.
     """
 
     code, cause, severity = "memorises", "capacity", 2
@@ -168,18 +165,15 @@ class Memorises(Check):
     threshold = 0.9
     gap = 0.1
 
-    def look(self, case: Case) -> Finding | str:
+    def look(self, seen: Observations) -> Finding | str:
         """Refit on shuffled labels."""
-        case.need_test()
-        case.need_classes()
-        if case.parts.to_search is None:
-            raise NotApplicable("a plain Keras model cannot be fitted anew")
-        learned = refitted_on_noise(case)
+        seen.need("test", "classes")
+        learned = refitted_on_noise(seen)
         text = f"Of shuffled labels it learns {learned.value:.0%}."
-        gap = difference(case.score_train, case.score_test)
+        gap = difference(seen.train.score, seen.test.score)
         if learned.value < self.threshold or gap.low < self.gap:
             return text
-        return self.finding(text, [Evidence.of("accuracy on shuffled labels", learned), Evidence.of("gap", gap)])
+        return self.finding(text, {"accuracy on shuffled labels": learned, "gap": gap})
 
 
 CHECKS = [ReceptiveField, Underfit, DeadUnits, Parameters, Saturated]

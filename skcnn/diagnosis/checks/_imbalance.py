@@ -2,40 +2,25 @@
 
 import numpy as np
 
-from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
-from skcnn.diagnosis._observations import Case
-from skcnn.diagnosis._statistics import balanced_accuracy, difference, proportion
+from skcnn._statistics import balanced_accuracy, difference, proportion
+from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable, after
+from skcnn.diagnosis._observations import Observations
 
-__all__ = [
-    "CHECKS",
-    "BalancedTwice",
-    "ClassShares",
-    "MajorityBaseline",
-    "MajorityCollapse",
-    "MetricUnfit",
-    "RecallSpread",
-]
+__all__ = ["CHECKS"]
 
 ABOUT_CURES = (
-    "Move the threshold: priors with equal shares, TunedThresholdClassifierCV, or "
-    "class_weight='balanced'. Of these the "
-    "first two leave the network as it is; weights and samplers do hardly more than move the threshold, "
-    "too, and do not "
-    "make a network rank better (benchmarks/RESULTS.md). For better ranking: more rows of the rare class."
+    "Move the threshold: priors with equal shares, TunedThresholdClassifierCV, or class_weight='balanced'. The first "
+    "two leave the network as it is; weights and samplers hardly do more, and do not make a network rank better "
+    "(benchmarks/RESULTS.md). For better ranking: more samples of the rare class."
 )
 
 
-def _recall(case: Case, code: int) -> tuple[int, int]:
-    of_class = case.codes_test == code
-    return int(case.right_test[of_class].sum()), int(of_class.sum())
-
-
-def _recall_chart(case: Case) -> Chart:
-    present = [code for code in range(len(case.classes)) if (case.codes_test == code).any()]
-    recalls = [k / n for k, n in (_recall(case, code) for code in present)]
-    shares = case.shares(case.codes_train)[present].tolist()
-    labels = [str(label) for label in case.classes[present]]
-    series = {"recall on the test rows": recalls, "share of the training rows": shares}
+def _recall_chart(seen: Observations) -> Chart:
+    present = [code for code in range(len(seen.classes)) if (seen.test.codes == code).any()]
+    recalls = [float(seen.test.right[seen.test.codes == code].mean()) for code in present]
+    shares = seen.shares(seen.train.codes)[present].tolist()
+    labels = [str(label) for label in seen.classes[present]]
+    series = {"recall on the test samples": recalls, "share of the training samples": shares}
     return Chart("bars", "Recall and share of each class", labels, series, "class")
 
 
@@ -43,145 +28,121 @@ class ClassShares(Check):
     """A rare class that the model misses.
 
     Rarity alone is no fault, so that it is a finding only if the recall of the rarest class is lower than that on the
-    other rows, by at least 0.1 for certain.
+    other samples, significantly and by more than 0.1.
 
-    Threshold: 5 times as many rows in the largest class as in the rarest. The repository KEEL counts data as imbalanced
-    from 1.5 times on, as highly imbalanced from 9 times on (https://sci2s.ugr.es/keel/imbalanced.php).
+    Threshold: 5 times as many samples in the largest class as in the rarest. The repository KEEL counts data as
+    imbalanced from 1.5 times on, as highly imbalanced from 9 times on (https://sci2s.ugr.es/keel/imbalanced.php).
     """
 
     code, cause, severity = "class_shares", "imbalance", 2
     title = "A rare class is missed"
     question = "Is a class rare, and does it suffer?"
-    why = (
-        "A threshold of one half is right for those who pay as much for a false alarm as for a miss; a rare class then "
-        "loses nearly every doubtful row."
-    )
+    why = "At a threshold of one half a false alarm costs as much as a miss: a rare class loses most doubtful samples."
     do = ABOUT_CURES
     cures = ("balance",)
-    explains = (
-        *("majority_collapse", "majority_baseline", "recall_spread", "metric_unfit", "threshold", "calibration"),
-        *("gap", "few_rows", "parameters", "dummy", "baseline", "underfit", "small_test", "saturated"),
-    )
+    explains = (*after("loss_falling"), "few_rows", *after("val_turned"), "metric_unfit", "small_test")
     threshold = 5.0
     least_difference = 0.1
 
-    def look(self, case: Case) -> Finding | str:
-        """Compare the recall of the rarest class with that on all other rows."""
-        case.need_classes()
-        counts = np.bincount(case.codes_train, minlength=len(case.classes))
+    def look(self, seen: Observations) -> Finding | str:
+        """Compare the recall of the rarest class with that on all other samples."""
+        seen.need("classes")
+        counts = np.bincount(seen.train.codes, minlength=len(seen.classes))
         rarest, ratio = int(counts.argmin()), counts.max() / max(1, counts.min())
-        label = case.classes[rarest]
-        text = (
-            f"Class {label} has {counts[rarest]} of {counts.sum()} training rows, the largest {ratio:.3g} "
-            "times as many."
-        )
+        label = seen.classes[rarest]
+        few, n = counts.min(), counts.sum()
+        text = f"Class {label} has {few} of {n} training samples, the largest class {ratio:.3g} times as many."
         if ratio < self.threshold:
             return text
-        case.need_test()
-        k, n = _recall(case, rarest)
-        if not n:
-            raise NotApplicable(f"no test row is of the rarest class, {label}")
-        others = case.codes_test != rarest
-        rest = proportion(int(case.right_test[others].sum()), int(others.sum()))
-        recall = proportion(k, n)
+        seen.need("test")
+        of_rarest = seen.test.codes == rarest
+        if not of_rarest.any():
+            raise NotApplicable(f"no test sample is of the rarest class, {label}")
+        rest = proportion(seen.test.right[~of_rarest])
+        recall = proportion(seen.test.right[of_rarest])
         behind = difference(rest, recall)
         if behind.low < self.least_difference:
-            return f"{text} Its recall, {recall.value:.2f}, is not surely lower than that of the others."
+            return f"{text} Its recall, {recall.value:.2f}, is not significantly lower than that of the others."
         evidence = [
-            Evidence("largest class, times the rarest", ratio, n=int(counts.sum())),
+            Evidence("largest class, times the rarest", ratio, n=int(n)),
             Evidence.of(f"recall of class {label}", recall),
-            Evidence.of("recall on all other test rows, minus that", behind),
+            Evidence.of("recall on all other test samples, minus that", behind),
         ]
-        cures = self.cures if not case.balancing else ("regularise",)
-        chart = _recall_chart(case)
-        return self.finding(
-            f"{text} Its recall is {recall.value:.2f}, that of the others {rest.value:.2f}.",
-            evidence,
-            chart=chart,
-            cures=cures,
-            rare=label,
-        )
+        text += f" Its recall is {recall.value:.2f}, that of the others {rest.value:.2f}."
+        cures = self.cures if not seen.balancing else ("regularise",)
+        return self.finding(text, evidence, chart=_recall_chart(seen), cures=cures, rare=label)
 
 
 class MajorityCollapse(Check):
     """Predictions of one class alone.
 
-    Threshold: 99.5% of the test rows are predicted to be of one class, and at least 2% and three rows are of others.
+    Threshold: 99.5% of the test samples are predicted to be of one class, and at least 2% and three samples are of
+    others.
     """
 
     code, cause, severity = "majority_collapse", "imbalance", 3
     title = "Predicts one class only"
     question = "Does the model predict more than one class?"
-    why = "Such a model has learned nothing but the largest class, or its threshold is beyond all it puts out."
+    why = "Such a model has learned nothing but the largest class, or its threshold is beyond all of its outputs."
     do = "Look at what explains it. If the ranking is good, move the threshold; if not, check scale, rate and labels."
     cures = ("balance", "learning_rate")
-    explains = (
-        *("majority_baseline", "recall_spread", "dummy", "baseline", "metric_unfit", "calibration"),
-        *("prediction_drift", "saturated"),
-    )
+    explains = (*after("majority_collapse"), "metric_unfit", "saturated")
     threshold = 0.995
     least_others = 0.02
 
-    def look(self, case: Case) -> Finding | str:
+    def look(self, seen: Observations) -> Finding | str:
         """Count predictions of the class predicted most."""
-        case.need_classes()
-        codes, predicted = (
-            (case.codes_test, case.predicted_test) if case.has_test else (case.codes_train, case.predicted_train)
-        )
-        most = np.bincount(predicted, minlength=len(case.classes)).argmax()
-        share = proportion(int((predicted == most).sum()), len(predicted))
-        others = proportion(int((codes != most).sum()), len(codes))
-        text = f"{share.value:.1%} of {share.n} rows are predicted to be of class {case.classes[most]}."
+        seen.need("classes")
+        codes = seen.test.codes if seen.has_test else seen.train.codes
+        predicted = seen.test.predicted if seen.has_test else seen.train.predicted
+        most = np.bincount(predicted, minlength=len(seen.classes)).argmax()
+        share = proportion(predicted == most)
+        others = proportion(codes != most)
+        text = f"{share.value:.1%} of {share.n} samples are predicted to be of class {seen.classes[most]}."
         if share.value < self.threshold or others.value < self.least_others or (codes != most).sum() < 3:
             return text
-        evidence = [
-            Evidence.of("share predicted to be of one class", share),
-            Evidence.of("share of rows that are of other classes", others),
-        ]
+        evidence = {"share predicted to be of one class": share, "share of samples that are of other classes": others}
         return self.finding(f"{text[:-1]}, but {1 - others.value:.1%} are of it.", evidence)
 
 
 class RecallSpread(Check):
     """A class that is recognised far worse than the rest.
 
-    Threshold: its recall is lower than that on all other rows by at least 0.2, for certain.
+    Threshold: its recall is significantly lower than that on all other samples, by more than 0.2.
     """
 
     code, cause, severity = "recall_spread", "imbalance", 2
     title = "One class is recognised far worse than the others"
     question = "Are all classes recognised about as well?"
-    why = "A mean over rows hides a class on which the model fails."
-    do = "Look at the rows of this class and at what they are taken for: labels, too few rows, or a class like it."
+    why = "A mean over samples hides a class on which the model fails."
+    do = "Look at the samples of this class and what they are taken for: labels, too few samples, or a class like it."
     cures = ("balance",)
     threshold = 0.2
 
-    def look(self, case: Case) -> Finding | str:
-        """Compare the class of lowest recall with all other rows."""
-        case.need_test()
-        case.need_classes()
-        present = [code for code in range(len(case.classes)) if _recall(case, code)[1]]
+    def look(self, seen: Observations) -> Finding | str:
+        """Compare the class of lowest recall with all other samples."""
+        seen.need("test", "classes")
+        present = [code for code in range(len(seen.classes)) if (seen.test.codes == code).any()]
         if len(present) < 2:
-            raise NotApplicable("the test rows are of one class")
-        recalls = {code: proportion(*_recall(case, code)) for code in present}
+            raise NotApplicable("the test samples are of one class")
+        recalls = {code: proportion(seen.test.right[seen.test.codes == code]) for code in present}
         worst = min(recalls, key=lambda code: recalls[code].high)
-        rest = case.codes_test != worst
-        behind = difference(proportion(int(case.right_test[rest].sum()), int(rest.sum())), recalls[worst])
-        label = case.classes[worst]
+        rest = seen.test.codes != worst
+        behind = difference(proportion(seen.test.right[rest]), recalls[worst])
+        label = seen.classes[worst]
         text = f"Class {label} has the lowest recall, {recalls[worst].value:.2f}; the others have {behind.value:+.2f}."
         if behind.low < self.threshold:
             return text
-        evidence = [
-            Evidence.of(f"recall of class {label}", recalls[worst]),
-            Evidence.of("recall on all other test rows, minus that", behind),
-        ]
-        return self.finding(text, evidence, chart=_recall_chart(case))
+        evidence = {f"recall of class {label}": recalls[worst], "recall on all other test samples, minus that": behind}
+        return self.finding(text, evidence, chart=_recall_chart(seen))
 
 
 class MajorityBaseline(Check):
     """An accuracy that looks good and is not better than naming the largest class.
 
-    Threshold: the largest class has 70% of the test rows, and the accuracy is not surely above its share. (Below 70%
-    such an accuracy does not look good.) A model that names the largest class less often than it occurs has chosen to.
+    Threshold: the largest class has 70% of the test samples, and the accuracy is not significantly above its share.
+    (Below 70% such an accuracy does not look good.) A model that names the largest class less often than it occurs has
+    chosen to.
     """
 
     code, cause, severity = "majority_baseline", "imbalance", 2
@@ -193,28 +154,27 @@ class MajorityBaseline(Check):
     explains = ("metric_unfit", "dummy")
     threshold = 0.7
 
-    def look(self, case: Case) -> Finding | str:
+    def look(self, seen: Observations) -> Finding | str:
         """Compare the accuracy with the share of the largest class."""
-        case.need_test()
-        case.need_classes()
-        shares = case.shares(case.codes_test)
+        seen.need("test", "classes")
+        shares = seen.shares(seen.test.codes)
         if shares.max() < self.threshold:
-            return f"The largest class has {shares.max():.0%} of the test rows."
-        accuracy, balanced = case.score_test, balanced_accuracy(case.codes_test, case.predicted_test)
-        names_it = case.shares(case.predicted_test)[shares.argmax()]
+            return f"The largest class has {shares.max():.0%} of the test samples."
+        accuracy, balanced = seen.test.score, balanced_accuracy(seen.test.codes, seen.test.predicted)
+        names_it = seen.shares(seen.test.predicted)[shares.argmax()]
         text = f"Accuracy is {accuracy.value:.3f}, naming the largest class has {shares.max():.3f}."
         if accuracy.low > shares.max() or names_it < shares.max():
             return text
-        evidence = [
-            Evidence.of("accuracy", accuracy),
-            Evidence.of("share of the largest class", proportion(round(shares.max() * accuracy.n), accuracy.n)),
-            Evidence.of("balanced accuracy", balanced),
-        ]
+        evidence = {
+            "accuracy": accuracy,
+            "share of the largest class": proportion(seen.test.codes == shares.argmax()),
+            "balanced accuracy": balanced,
+        }
         return self.finding(text, evidence)
 
 
 class MetricUnfit(Check):
-    """A search that chose by accuracy among skewed classes. Threshold: the largest class has 80% of the rows."""
+    """A search that chose by accuracy among skewed classes. Threshold: the largest class has 80% of the samples."""
 
     code, cause, severity = "metric_unfit", "imbalance", 2
     title = "Chosen by accuracy, though one class is large"
@@ -223,18 +183,17 @@ class MetricUnfit(Check):
     do = "Search with scoring='average_precision', 'balanced_accuracy' or a cost of your own."
     threshold = 0.8
 
-    def look(self, case: Case) -> Finding | str:
+    def look(self, seen: Observations) -> Finding | str:
         """Look at the score of the search."""
-        case.need_classes()
-        if case.parts.search is None:
-            raise NotApplicable("there is no search")
-        n, metric, share = len(case.y_train), case.refit_metric, float(case.shares(case.codes_train).max())
+        seen.need("classes", "search")
+        metric, of_largest = seen.refit_metric, seen.train.codes == seen.shares(seen.train.codes).argmax()
+        share = of_largest.mean()
         if metric is None:
             raise NotApplicable("the score of the search is a function of its own")
         if metric != "accuracy" or share < self.threshold:
-            return f"The search chose by {metric}; the largest class has {share:.0%} of the rows."
-        evidence = [Evidence.of("share of the largest class", proportion(round(share * n), n))]
-        return self.finding(f"The search chose by accuracy; one class has {share:.0%} of the rows.", evidence)
+            return f"The search chose by {metric}; the largest class has {share:.0%} of the samples."
+        evidence = {"share of the largest class": proportion(of_largest)}
+        return self.finding(f"The search chose by accuracy; one class has {share:.0%} of the samples.", evidence)
 
 
 class BalancedTwice(Check):
@@ -243,21 +202,18 @@ class BalancedTwice(Check):
     code, cause, severity = "balanced_twice", "imbalance", 2
     title = "Classes are balanced twice"
     question = "Is at most one cure for imbalance at work?"
-    why = (
-        "Weights on resampled rows favour the rare class twice, so that false alarms are cheap; 'balanced' weights on "
-        "rows that are balanced already are all 1 and do nothing."
-    )
+    why = "Weights on resampled data favour the rare class twice; 'balanced' ones are then all 1 and do nothing."
     do = "Keep one of them."
     cures = ("balance_once",)
     explains = ("recall_spread", "threshold", "prediction_drift", "calibration", "class_shares")
 
-    def look(self, case: Case) -> Finding | str:
+    def look(self, seen: Observations) -> Finding | str:
         """List what balances."""
-        case.need_classes()
-        if len(case.balancing) < 2:
-            return f"{case.balancing[0]} alone balances." if case.balancing else "Nothing balances the classes."
-        what = f"{' and '.join(case.balancing)} both balance the classes."
-        return self.finding(what, [Evidence("cures at work", len(case.balancing))], balancing=case.balancing)
+        seen.need("classes")
+        if len(seen.balancing) < 2:
+            return f"{seen.balancing[0]} alone balances." if seen.balancing else "Nothing balances the classes."
+        what = f"{' and '.join(seen.balancing)} both balance the classes."
+        return self.finding(what, {"cures at work": len(seen.balancing)}, balancing=seen.balancing)
 
 
 CHECKS = [BalancedTwice, ClassShares, MajorityCollapse, MajorityBaseline, RecallSpread, MetricUnfit]

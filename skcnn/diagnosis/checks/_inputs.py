@@ -1,31 +1,15 @@
-"""Checks of what happens to the rows before the network: scale, channels, and what was done outside the pipeline."""
+"""Checks of what happens to the samples before the network: scale, channels, and what was done outside the pipeline."""
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
 
-from skcnn.diagnosis._check import Check, Evidence, Finding, NotApplicable
+from skcnn._statistics import bootstrap, difference, proportion
+from skcnn.diagnosis._check import SYMPTOMS, Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._components import layers_of
-from skcnn.diagnosis._observations import Case
-from skcnn.diagnosis._statistics import Estimate, bootstrap, difference, proportion
+from skcnn.diagnosis._observations import Observations
 
-__all__ = [
-    "CHECKS",
-    "ConstantInputs",
-    "InputScale",
-    "NonFinite",
-    "ResampledValidation",
-    "SamplerBeforeSplit",
-    "ScalerOutside",
-    "TestScale",
-]
-
-MODEL_FAILS = (
-    *("dummy", "baseline", "underfit", "majority_collapse", "majority_baseline", "recall_spread", "gap", "few_rows"),
-    *("loss_blew_up", "loss_never_fell", "loss_falling", "val_turned", "parameters", "dead_units", "saturated"),
-    *("prediction_drift", "calibration", "threshold", "suspicious_labels"),
-)
+__all__ = ["CHECKS", "InputScale", "made_samples"]
 
 
 class NonFinite(Check):
@@ -35,134 +19,124 @@ class NonFinite(Check):
     title = "Values that are not finite"
     question = "Are all inputs finite?"
     why = "One such value makes a network's loss, and then all of its weights, not a number."
-    do = "Impute inside the pipeline (SimpleImputer, NDTransformer(SimpleImputer())), or remove the rows."
+    do = "Impute inside the pipeline (SimpleImputer, NDTransformer(SimpleImputer())), or remove the samples."
     cures = ("impute",)
-    explains = MODEL_FAILS
+    explains = SYMPTOMS
 
-    def look(self, case: Case) -> Finding | str:
-        """Count them, in training and test rows."""
-        parts = {"training": case.inputs_train, **({"test": case.inputs_test} if case.has_test else {})}
-        counts = {
-            name: int((~np.isfinite(X.reshape(len(X), -1).astype(np.float64))).any(axis=1).sum())
-            for name, X in parts.items()
-        }
+    def look(self, seen: Observations) -> Finding | str:
+        """Count them, in training and test samples."""
+        parts = {"training": seen.train.inputs, **({"test": seen.test.inputs} if seen.has_test else {})}
+        counts = {name: self._count(X) for name, X in parts.items()}
         if not any(counts.values()):
             return "All inputs are finite."
-        evidence = [
-            Evidence(f"{name} rows with such values", count, n=len(parts[name])) for name, count in counts.items()
-        ]
-        where = " and ".join(f"{count} {name} rows" for name, count in counts.items() if count)
-        return self.finding(f"{where} hold values that are not finite.", evidence)
+        where = " and ".join(f"{count} {name} samples" for name, count in counts.items() if count)
+        return self.finding(
+            f"{where} hold values that are not finite.",
+            [Evidence(f"{name} samples with such values", n, n=len(parts[name])) for name, n in counts.items()],
+        )
+
+    @staticmethod
+    def _count(X: np.ndarray) -> int:
+        return int((~np.isfinite(X.reshape(len(X), -1).astype(np.float64))).any(axis=1).sum())
 
 
 class ConstantInputs(Check):
     """Channels, or most columns, that never change in training.
 
-    Threshold: any channel of N-D rows; half of the columns of flat rows; or 5% of the columns if the test rows do
-    change there (a column without spread in training is then noise to the model).
+    Threshold: any channel of N-D samples; half of the columns of flat samples; or 5% of the columns if the test samples
+    do change there (a column without spread in training is then noise to the model).
     """
 
     code, cause, severity = "constant_inputs", "preprocessing", 2
     title = "Inputs that never change"
-    question = "Do all inputs vary over the training rows?"
-    why = "A constant input carries nothing; scaled, or different in the test rows, it is noise."
+    question = "Do all inputs vary over the training samples?"
+    why = "A constant input carries nothing; scaled, or different in the test samples, it is noise."
     do = "Find out why (an empty file, a broken sensor, a mask); drop it with VarianceThreshold, in the pipeline."
     threshold = 0.5
     changes_in_test = 0.05
 
-    def look(self, case: Case) -> Finding | str:
+    def look(self, seen: Observations) -> Finding | str:
         """Look for channels and columns without spread."""
-        X = case.inputs_train[case.rows_train]
+        X = seen.train.inputs[seen.train.chosen]
         if X.ndim > 2 and X.shape[-1] > 1:
             table = X.reshape(-1, X.shape[-1])
             constant = (table == table[0]).all(axis=0)
             text = f"{constant.sum()} of {len(constant)} channels are constant."
-            return (
-                self.finding(text, [Evidence("constant channels", int(constant.sum()), n=len(X))])
-                if constant.any()
-                else text
-            )
-        flat = case.flat_train
+            evidence = [Evidence("constant channels", int(constant.sum()), n=len(X))]
+            return self.finding(text, evidence) if constant.any() else text
+        flat = seen.train.flat
         constant = (flat == flat[0]).all(axis=0)
         share = float(constant.mean())
         text = f"{constant.sum()} of {len(constant)} columns are constant."
         evidence = [Evidence("share of columns that are constant", share, n=len(flat))]
-        if case.has_test and constant.any():
-            changed = constant & (case.flat_test != flat[0]).any(axis=0)
-            evidence.append(
-                Evidence("of these, share that changes in the test rows", float(changed.sum() / constant.sum()))
-            )
-            # A rare pixel may be set in one test row; a column that woke up is set in many.
-            awake = (case.flat_test != flat[0]).mean(axis=0)
+        if seen.has_test and constant.any():
+            # A rare pixel may be set in one test sample; a column that woke up is set in many.
+            awake = (seen.test.flat != flat[0]).mean(axis=0)
+            changed = float((awake[constant] > 0).mean())
+            evidence.append(Evidence("of these, share that changes in the test samples", changed))
             if (constant & (awake > 0.5)).mean() >= self.changes_in_test:
-                return self.finding(text + " The test rows do change there.", evidence, severity=3)
+                return self.finding(text + " The test samples do change there.", evidence, severity=3)
         return self.finding(text, evidence) if share >= self.threshold else text
 
 
 class InputScale(Check):
     """Inputs far from unit scale where the network meets them.
 
-    Threshold: a root mean square above 10 or below 0.03, or columns of flat rows whose scales differ by more than 100
-    times. Initial weights are made for inputs of unit variance (Glorot and Bengio 2010; LeCun et al. 1998, section 4.3,
-    https://doi.org/10.1007/978-3-642-35289-8_3); a factor of ten is a hundred in the gradient's curvature. Passed if
-    the network normalises within its first layers.
+    Threshold: a root mean square above 10 or below 0.03, or columns of flat samples whose scales differ by more than
+    100 times. Initial weights are made for inputs of unit variance (Glorot and Bengio 2010; LeCun et al. 1998, section
+    4.3, https://doi.org/10.1007/978-3-642-35289-8_3); a factor of ten is a hundred in the gradient's curvature. Passed
+    if the network normalises within its first layers.
     """
 
     code, cause, severity = "input_scale", "preprocessing", 3
     title = "Inputs far from unit scale"
     question = "Do the inputs have about unit scale where the network meets them?"
-    why = (
-        "Learning rate, penalties and initial weights are made for inputs of unit scale; otherwise training "
-        "crawls or blows up."
-    )
-    do = (
-        "Put a scaler before the network, inside the pipeline: StandardScaler, or "
-        "NDTransformer(StandardScaler(), per='channel')."
-    )
+    why = "Rates, penalties and initial weights are made for unit scale; otherwise training crawls or blows up."
+    do = "Scale inside the pipeline: StandardScaler, or NDTransformer(StandardScaler(), per='channel')."
     cures = ("scale",)
-    explains = (*MODEL_FAILS, "edge")
+    explains = (*SYMPTOMS, "edge")
     threshold = 10.0
     small = 0.03
     columns = 100.0
     NORMALISING = ("BatchNormalization", "LayerNormalization", "GroupNormalization", "Normalization", "Rescaling")
 
-    def look(self, case: Case) -> Finding | str:
+    def look(self, seen: Observations) -> Finding | str:
         """Measure root mean square and spread of scales."""
-        if not case.parts.is_network:
+        if not seen.components.is_network:
             raise NotApplicable("the final step is no network")
-        if case.parts.param("standardize"):
+        if seen.components.param("standardize"):
             return "The estimator standardises its inputs."
-        X = case.flat_train
+        X = seen.train.flat
         rms = float(np.sqrt(np.mean(X**2)))
         scales = X.std(axis=0)
         scales = scales[scales > 0]
-        flat_rows = len(case.row_shape) == 1
-        spread = float(np.quantile(scales, 0.95) / np.quantile(scales, 0.05)) if flat_rows and len(scales) > 1 else 1.0
+        is_table = len(seen.sample_shape) == 1
+        spread = float(np.quantile(scales, 0.95) / np.quantile(scales, 0.05)) if is_table and len(scales) > 1 else 1.0
         text = f"The root mean square of the inputs is {rms:.3g}."
         far = rms > self.threshold or rms < self.small
         if not far and spread <= self.columns:
             return text
-        if far and self._normalises(case):
+        if far and self._normalises(seen):
             return f"{text} The network normalises within its first layers."
         if spread > self.columns:
             text += f" The scales of its columns differ by {spread:.3g} times."
         squares = np.mean(X**2, axis=1)
         evidence = [
-            Evidence.of("root mean square", bootstrap(lambda rows: squares[rows].mean() ** 0.5, len(X), case.rng(12))),
+            Evidence.of("root mean square", bootstrap(lambda rows: squares[rows].mean() ** 0.5, len(X), seen.rng(12))),
             Evidence("largest scale of a column, times the smallest", spread, n=len(X)),
         ]
         return self.finding(text, evidence)
 
-    def _normalises(self, case: Case) -> bool:
+    def _normalises(self, seen: Observations) -> bool:
         try:
-            layers = layers_of(case.keras_model)
+            layers = layers_of(seen.keras_model)
         except NotApplicable:
             return False
         return any(layer.kind in self.NORMALISING for layer in layers[:4])
 
 
 class TestScale(Check):
-    """Test rows on another scale than the training rows: scaled by other numbers, or not at all.
+    """Test samples on another scale than the training samples: scaled by other numbers, or not at all.
 
     Threshold: over the columns that vary, the median ratio of standard deviations is beyond 1.5 times, or the median
     shift is beyond one standard deviation. A shift of the population moves some columns; another scale moves all.
@@ -170,30 +144,27 @@ class TestScale(Check):
 
     __test__ = False  # not a test of pytest's
     code, cause, severity = "test_scale", "preprocessing", 3
-    title = "Test rows are scaled differently"
-    question = "Are training and test rows on the same scale?"
+    title = "Test samples are scaled differently"
+    question = "Are training and test samples on the same scale?"
     why = "The model sees values that it was not trained on: the test score says nothing of the model."
-    do = (
-        "Put the scaler into the pipeline, so that it is fitted on the training rows and applied to both; "
-        "give raw rows."
-    )
-    explains = (*MODEL_FAILS, "covariate_shift", "constant_inputs", "scaler_outside", "near_duplicates")
+    do = "Put the scaler into the pipeline, which fits it on training samples and applies it to both."
+    explains = (*SYMPTOMS, "covariate_shift", "constant_inputs", "scaler_outside", "near_duplicates")
     threshold = 1.5
     shift = 1.0
-    least_rows = 20
+    least_samples = 20
     most_columns = 300
 
-    def look(self, case: Case) -> Finding | str:
+    def look(self, seen: Observations) -> Finding | str:
         """Compare means and standard deviations column by column."""
-        case.need_test()
-        train, test = case.flat_train, case.flat_test
-        if min(len(train), len(test)) < self.least_rows:
-            raise NotApplicable(f"fewer than {self.least_rows} rows on one side")
+        seen.need("test")
+        train, test = seen.train.flat, seen.test.flat
+        if min(len(train), len(test)) < self.least_samples:
+            raise NotApplicable(f"fewer than {self.least_samples} samples on one side")
         varies = np.flatnonzero(train.std(axis=0) > 1e-9)
         if not len(varies):
             raise NotApplicable("no column varies")
         if len(varies) > self.most_columns:
-            varies = case.rng(4).choice(varies, self.most_columns, replace=False)
+            varies = seen.rng(4).choice(varies, self.most_columns, replace=False)
         train, test = train[:, varies], test[:, varies]
         mean, scale = train.mean(axis=0), train.std(axis=0)
 
@@ -206,46 +177,43 @@ class TestScale(Check):
         everything = np.arange(len(test))
         ratio, shift = ratio_of(everything), shift_of(everything)
         text = (
-            f"Standard deviations in the test rows are {ratio:.3g} times those in the training rows (median over "
+            f"Standard deviations in the test samples are {ratio:.3g} times those in the training samples (median over "
             f"columns), means lie {shift:.2g} standard deviations apart."
         )
         if 1 / self.threshold < ratio < self.threshold and shift < self.shift:
             return text
-        evidence = [
-            Evidence.of("ratio of standard deviations, median over columns", self._interval(ratio_of, test, case)),
-            Evidence.of(
-                "distance of means in standard deviations, median over columns", self._interval(shift_of, test, case)
-            ),
-        ]
-        return self.finding(text, evidence)
-
-    @staticmethod
-    def _interval(statistic: Callable[[np.ndarray], float], test: np.ndarray, case: Case) -> Estimate:
-        return bootstrap(statistic, len(test), case.rng(13), n_resamples=50)
+        measured = {"ratio of standard deviations": ratio_of, "distance of means in standard deviations": shift_of}
+        return self.finding(
+            text,
+            [
+                Evidence.of(f"{name}, median over columns", bootstrap(statistic, len(test), seen.rng(13), 50))
+                for name, statistic in measured.items()
+            ],
+        )
 
 
 class ScalerOutside(Check):
-    """Rows that were scaled before they were split, which shows in the numbers.
+    """Samples that were scaled before they were split, which shows in the numbers.
 
-    Training and test rows together have mean 0 and standard deviation 1, or range from 0 to 1, in every column, to
-    rounding, and the training rows alone do not. No threshold but the rounding of float32.
+    Training and test samples together have mean 0 and standard deviation 1, or range from 0 to 1, in every column, to
+    rounding, and the training samples alone do not. No threshold but the rounding of float32.
     """
 
     code, cause, severity = "scaler_outside", "preprocessing", 2
     title = "Scaled before the split"
-    question = "Was the scaler fitted on training rows alone?"
-    why = "The test rows have had a say in the scale: a leak, small for a scaler, large for anything that looks at y."
-    do = "Give raw rows, and put the scaler into the pipeline."
+    question = "Was the scaler fitted on training samples alone?"
+    why = "Test samples have had a say in the scale: a leak, small for a scaler, large for anything that looks at y."
+    do = "Give raw samples, and put the scaler into the pipeline."
     cures = ("scale",)
     tolerance = 2e-3
     least_columns = 4
 
-    def look(self, case: Case) -> Finding | str:
-        """Look at the columns of the rows as they were given."""
-        case.need_test()
-        X_train, X_test = np.asarray(case.X_train), np.asarray(case.X_test)
+    def look(self, seen: Observations) -> Finding | str:
+        """Look at the columns of the samples as they were given."""
+        seen.need("test")
+        X_train, X_test = np.asarray(seen.train.X), np.asarray(seen.test.X)
         if X_train.dtype.kind != "f":
-            return "The rows are not scaled: they are integers."
+            return "The samples are not scaled: they are integers."
         train, test = (X.reshape(len(X), -1).astype(np.float64) for X in (X_train, X_test))
         whole = np.concatenate([train, test])
         varies = whole.std(axis=0) > 1e-6
@@ -254,9 +222,9 @@ class ScalerOutside(Check):
         train, whole = train[:, varies], whole[:, varies]
         for name, fits in (("mean 0 and standard deviation 1", self._standard), ("range 0 to 1", self._range)):
             if fits(whole) and not fits(train):
-                evidence = [Evidence(f"columns with {name} over all rows", int(varies.sum()), n=len(whole))]
-                return self.finding(f"Training and test rows together have {name} in every column.", evidence)
-        return "The rows show no sign of it."
+                evidence = [Evidence(f"columns with {name} over all samples", int(varies.sum()), n=len(whole))]
+                return self.finding(f"Training and test samples together have {name} in every column.", evidence)
+        return "The samples show no sign of it."
 
     def _standard(self, X: np.ndarray) -> bool:
         near = self.tolerance / np.sqrt(len(X))
@@ -266,11 +234,11 @@ class ScalerOutside(Check):
         return bool((np.abs(X.min(axis=0)) < 1e-6).all() and (np.abs(X.max(axis=0) - 1) < 1e-6).all())
 
 
-def made_rows(X: np.ndarray, codes: np.ndarray, n_neighbours: int = 20) -> np.ndarray:
-    """Whether each row is a copy of another of its class, or lies exactly between two of them, as SMOTE's rows do.
+def made_samples(X: np.ndarray, codes: np.ndarray, n_neighbours: int = 20) -> np.ndarray:
+    """Return which samples are copies of others of their class, or lie between two, as those that SMOTE makes.
 
-    A row lies on the segment between two others if the directions to them are opposite (their cosine is -1); in four or
-    more dimensions that does not happen by chance.
+    A sample lies on the segment between two others if the directions to them are opposite (their cosine is -1); in four
+    or more dimensions that does not happen by chance.
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -294,9 +262,9 @@ def made_rows(X: np.ndarray, codes: np.ndarray, n_neighbours: int = 20) -> np.nd
 
 
 def _made_class(made: np.ndarray, codes: np.ndarray, least: float) -> int | None:
-    """Return the class of which surely a share of `least` is made, more than of some other class."""
+    """Return the class of which a larger share is made than of some other, significantly by `least`."""
     present = np.unique(codes[codes >= 0])
-    shares = {code: proportion(int(made[codes == code].sum()), int((codes == code).sum())) for code in present}
+    shares = {code: proportion(made[codes == code]) for code in present}
     if len(shares) < 2:
         return None
     most = max(shares, key=lambda code: shares[code].low)
@@ -305,18 +273,19 @@ def _made_class(made: np.ndarray, codes: np.ndarray, least: float) -> int | None
 
 
 class SamplerBeforeSplit(Check):
-    """Test rows made by a sampler: copies of rows of their class, or rows exactly between two of them (SMOTE).
+    """Test samples made by a sampler: copies of samples of their class, or samples exactly between two of them (SMOTE).
 
-    Threshold: of some class surely 10 percentage points more of the test rows than of another class. See Demircioğlu
-    (2024, https://doi.org/10.1038/s41598-024-62585-z) for what it does to scores: up to 0.37 of balanced accuracy.
+    Threshold: of some class significantly more of the test samples than of another, by 10 percentage points. See
+    Demircioğlu (2024, https://doi.org/10.1038/s41598-024-62585-z) for what it does to scores: up to 0.37 of balanced
+    accuracy.
     """
 
     code, cause, severity = "sampler_before_split", "preprocessing", 3
     title = "Resampled before the split"
-    question = "Were the test rows drawn from the data, and not made by a sampler?"
+    question = "Were the test samples drawn from the data, and not made by a sampler?"
     why = (
-        "The made rows of the test set lie next to, or on, training rows, and the rare class is far more frequent than "
-        "it will be: the test score means nothing."
+        "Samples made for the test set lie next to, or on, training samples, and the rare class is far more frequent "
+        "than it will be: the test score means nothing."
     )
     do = "Split first. Put the sampler into imbalanced-learn's Pipeline, or give it to the estimator as sampler=."
     explains: ClassVar[tuple[str, ...]] = (
@@ -325,77 +294,68 @@ class SamplerBeforeSplit(Check):
     )
     threshold = 0.1
 
-    def look(self, case: Case) -> Finding | str:
-        """Look for rows between two others among all rows."""
-        case.need_test()
-        case.need_classes()
-        self._check_columns(case)
-        X = np.concatenate([case.flat_train, case.flat_test])
-        codes = np.concatenate([case.codes_train[case.rows_train], case.codes_test[case.rows_test]])
-        made = made_rows(X, codes)[len(case.flat_train) :]
-        codes = codes[len(case.flat_train) :]
+    def look(self, seen: Observations) -> Finding | str:
+        """Look for samples between two others among all samples."""
+        seen.need("test", "classes")
+        self._check_columns(seen)
+        X = np.concatenate([seen.train.flat, seen.test.flat])
+        codes = np.concatenate([seen.train.codes[seen.train.chosen], seen.test.codes[seen.test.chosen]])
+        made = made_samples(X, codes)[len(seen.train.flat) :]
+        codes = codes[len(seen.train.flat) :]
         found = _made_class(made, codes, self.threshold)
         if found is None:
-            return f"{made.sum()} of {len(made)} test rows look made by a sampler."
-        share = proportion(int(made[codes == found].sum()), int((codes == found).sum()))
-        label = case.classes[found]
-        what = f"{share.value:.0%} of the test rows of class {label} are copies of others, or lie exactly between two."
-        return self.finding(what, [Evidence.of(f"share of made rows in class {label}", share)])
+            return f"{made.sum()} of {len(made)} test samples look made by a sampler."
+        share = proportion(made[codes == found])
+        label = seen.classes[found]
+        what = (
+            f"{share.value:.0%} of the test samples of class {label} are copies of others, or lie exactly between two."
+        )
+        return self.finding(what, {f"share of made samples in class {label}": share})
 
     @staticmethod
-    def _check_columns(case: Case) -> None:
-        n_columns = int((case.flat_train.std(axis=0) > 0).sum())
+    def _check_columns(seen: Observations) -> None:
+        n_columns = int((seen.train.flat.std(axis=0) > 0).sum())
         if n_columns < 4:
             raise NotApplicable(f"{n_columns} columns vary; at least 4 are needed to tell")
 
 
 class ResampledValidation(SamplerBeforeSplit):
-    """Made rows among those that validate: a sampler before early stopping's inner split or outside a search.
+    """Made samples among those that validate: a sampler before early stopping's inner split or outside a search.
 
-    Threshold: as for test rows, if the training rows were resampled outside; none for a sampler in the pipeline.
+    Threshold: as for test samples, if the training samples were resampled outside; none for a sampler in the pipeline.
     """
 
     code, cause, severity = "resampled_validation", "preprocessing", 2
-    title = "Resampled rows in the validation split"
-    question = "Are the rows that early stopping or the search validates on free of made ones?"
-    why = "Validated on copies and mixtures of training rows, a network seems to get better when it only remembers."
-    do = (
-        "Give the sampler to the estimator (sampler=...), which applies it after its inner split, to the training part."
-    )
+    title = "Resampled data in the validation split"
+    question = "Are the samples that early stopping or the search validates on free of made ones?"
+    why = "Validated on copies and mixtures of training samples, a network seems to get better when it only remembers."
+    do = "Pass the sampler to the estimator (sampler=...), which applies it to the training part of its inner split."
     cures = ("sampler_inside",)
     explains = ()
 
-    def look(self, case: Case) -> Finding | str:
-        """Look for a sampler before an inner split, and for made rows in the training data."""
-        case.need_classes()
-        inner = any(name.startswith("val_") for name in case.parts.history)
-        if not inner and case.parts.search is None:
-            raise NotApplicable("nothing is validated within the training rows")
-        prefixed = [name for name, step in case.parts.steps if hasattr(step, "fit_resample")]
-        if inner and prefixed:
-            # Rows that are equal to the bit stay on one side of skcnn's inner split.
-            if all(
-                "RandomOver" in repr(step) or "RandomUnder" in repr(step)
-                for name, step in case.parts.steps
-                if name in prefixed
-            ) and hasattr(case.parts.final, "to_keras"):
-                return "The sampler before the network repeats rows, which the inner split keeps together."
-            evidence = [Evidence("samplers before the inner split", len(prefixed))]
-            return self.finding(
-                f"The step {prefixed[0]!r} makes rows before the network splits validation rows off.", evidence
-            )
-        self._check_columns(case)
-        codes = case.codes_train[case.rows_train]
-        found = _made_class(made_rows(case.flat_train, codes), codes, self.threshold)
+    def look(self, seen: Observations) -> Finding | str:
+        """Look for a sampler before an inner split, and for made samples in the training data."""
+        seen.need("classes")
+        inner = any(name.startswith("val_") for name in seen.components.history)
+        if not inner and seen.components.search is None:
+            raise NotApplicable("nothing is validated within the training samples")
+        samplers = {name: repr(step) for name, step in seen.components.steps if hasattr(step, "fit_resample")}
+        if inner and samplers:
+            # Samples that are equal to the bit stay on one side of skcnn's inner split.
+            repeats = all("RandomOver" in one or "RandomUnder" in one for one in samplers.values())
+            if repeats and hasattr(seen.components.final, "to_keras"):
+                return "The sampler before the network repeats samples, which the inner split keeps together."
+            what = f"The step {next(iter(samplers))!r} makes samples before the network splits validation samples off."
+            return self.finding(what, {"samplers before the inner split": len(samplers)})
+        self._check_columns(seen)
+        codes = seen.train.codes[seen.train.chosen]
+        found = _made_class(made_samples(seen.train.flat, codes), codes, self.threshold)
         if found is None:
-            return "No training row looks made by a sampler."
-        made = made_rows(case.flat_train[codes == found], codes[codes == found])
-        share = proportion(int(made.sum()), len(made))
-        label = case.classes[found]
-        what = (
-            f"{share.value:.0%} of the training rows of class {label} are copies of others, or lie between two of them."
-        )
-        return self.finding(what, [Evidence.of(f"share of made rows in class {label}", share)])
+            return "No training sample looks made by a sampler."
+        share = proportion(made_samples(seen.train.flat[codes == found], codes[codes == found]))
+        label = seen.classes[found]
+        what = f"{share.value:.0%} of the training samples of class {label} are copies of others, or lie between two."
+        return self.finding(what, {f"share of made samples in class {label}": share})
 
 
 CHECKS = [SamplerBeforeSplit, NonFinite, TestScale, InputScale, ConstantInputs, ScalerOutside, ResampledValidation]

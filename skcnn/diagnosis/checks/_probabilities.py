@@ -3,21 +3,21 @@
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
-from skcnn.diagnosis._observations import Case
-from skcnn.diagnosis._statistics import Estimate, bootstrap, paired_difference
+from skcnn._statistics import Estimate, bootstrap, paired_difference
+from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable, after
+from skcnn.diagnosis._observations import Observations
 
-__all__ = ["CHECKS", "Calibration", "Threshold", "calibration_error"]
+__all__ = ["CHECKS", "calibration_error"]
 
 
 def _bins(confidence: np.ndarray, n_bins: int) -> np.ndarray:
-    """Number bins of about equally many rows."""
+    """Number bins of about equally many samples."""
     edges = np.quantile(confidence, np.linspace(0, 1, n_bins + 1)[1:-1])
     return np.searchsorted(edges, confidence, side="right")
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray, n_bins: int = 10) -> float:
-    """Return the expected calibration error over bins of equally many rows.
+    """Return the expected calibration error over bins of equally many samples.
 
     ``sum(n_bin / n * abs(accuracy - mean confidence))`` (Naeini, Cooper and Hauskrecht 2015,
     https://doi.org/10.1609/aaai.v29i1.9602).
@@ -29,12 +29,12 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, n_bins: int = 1
 class Calibration(Check):
     """Probabilities that do not come true as often as they say.
 
-    The calibration error of a perfect model is not 0 on finitely many rows; labels drawn from the predicted
+    The calibration error of a perfect model is not 0 on finitely many samples; labels drawn from the predicted
     probabilities say what it is (consistency resampling, Bröcker and Smith 2007, https://doi.org/10.1175/WAF993.1).
     Also stated: Brier score of "the prediction is right" into reliability, resolution and uncertainty (Murphy 1973).
 
-    Threshold: surely 0.1 beyond the mean of a perfect model. Uncalibrated image networks mostly have 0.03 to 0.17 (Guo
-    et al. 2017, table 1, https://arxiv.org/abs/1706.04599).
+    Threshold: significantly more than 0.1 beyond the mean of a perfect model. Uncalibrated image networks mostly have
+    0.03 to 0.17 (Guo et al. 2017, table 1, https://arxiv.org/abs/1706.04599).
     """
 
     code, cause, severity = "calibration", "probabilities", 1
@@ -47,17 +47,16 @@ class Calibration(Check):
     n_bins = 10
     n_draws = 100
 
-    def look(self, case: Case) -> Finding | str:
+    def look(self, seen: Observations) -> Finding | str:
         """Measure the error of the probability of the predicted class."""
-        case.need_test()
-        case.need_probabilities()
-        confidence, right = case.proba_test.max(axis=1), case.right_test.astype(float)
-        rng = case.rng(8)
+        seen.need("test", "probabilities")
+        confidence, right = seen.test.proba.max(axis=1), seen.test.right.astype(float)
+        rng = seen.rng(8)
         error = bootstrap(lambda rows: calibration_error(confidence[rows], right[rows], self.n_bins), len(right), rng)
         drawn = rng.uniform(size=(self.n_draws, len(right))) < confidence
         perfect = float(np.mean([calibration_error(confidence, draw.astype(float), self.n_bins) for draw in drawn]))
         text = f"The expected calibration error is {error.value:.3f}; a perfect model would have {perfect:.3f}."
-        # The bootstrap repeats rows, which raises an absolute error: its spread is used around the value itself.
+        # The bootstrap repeats samples, which raises an absolute error: its spread is used around the value itself.
         if error.low - perfect < self.threshold:
             return text
         bins = _bins(confidence, self.n_bins)
@@ -85,48 +84,37 @@ class Calibration(Check):
 class Threshold(Check):
     """A decision threshold far from where both classes are recognised best.
 
-    The threshold is chosen on one half of the test rows and judged on the other, and the other way round, so that it
-    owes nothing to its choice. Threshold: surely 0.05 more balanced accuracy.
+    The threshold is chosen on one half of the test samples and judged on the other, and the other way round, so that it
+    owes nothing to its choice. Threshold: significantly more balanced accuracy, by 0.05.
     """
 
     code, cause, severity = "threshold", "probabilities", 2
     title = "The threshold is in the wrong place"
     question = "Is the decision threshold about where it should be?"
-    why = "The network ranks the rows better than its decisions show."
-    do = "priors=[0.5, 0.5] or TunedThresholdClassifierCV move the threshold without training anew; weights also do."
+    why = "The network ranks the samples better than its decisions show."
+    do = "priors=[0.5, 0.5] or TunedThresholdClassifierCV move the threshold without retraining; weights also do."
     cures = ("balance",)
-    explains = (
-        "majority_collapse",
-        "majority_baseline",
-        "recall_spread",
-        "dummy",
-        "prediction_drift",
-        "baseline",
-        "metric_unfit",
-        "gap",
-        "calibration",
-    )
+    explains = (*after("threshold"), "metric_unfit", "gap")
     threshold = 0.05
 
-    def look(self, case: Case) -> Finding | str:
+    def look(self, seen: Observations) -> Finding | str:
         """Cross-fit the threshold."""
-        case.need_test()
-        case.need_classes()
-        if case.kind != "binary":
+        seen.need("test", "classes")
+        if seen.kind != "binary":
             raise NotApplicable("there is one threshold for two classes only")
-        if hasattr(case.estimator, "decision_function"):
-            score = case.decision_test
+        if hasattr(seen.estimator, "decision_function"):
+            score = seen.test.decision
         else:
-            case.need_probabilities()
-            score = case.proba_test[:, 1]
-        known = case.codes_test >= 0
-        y, score, right = case.codes_test[known], score[known], case.right_test[known]
+            seen.need("probabilities")
+            score = seen.test.proba[:, 1]
+        known = seen.test.codes >= 0
+        y, score, right = seen.test.codes[known], score[known], seen.test.right[known]
         counts = np.bincount(y, minlength=2)
         if counts.min() < 10:
-            raise NotApplicable(f"one class has {counts.min()} test rows; at least 10 are needed")
+            raise NotApplicable(f"one class has {counts.min()} test samples; at least 10 are needed")
         side = np.zeros(len(y), dtype=int)
         for code in (0, 1):
-            rows = case.rng(9).permutation(np.flatnonzero(y == code))
+            rows = seen.rng(9).permutation(np.flatnonzero(y == code))
             side[rows[::2]] = 1
         moved = np.empty(len(y), dtype=int)
         for half in (0, 1):
@@ -140,7 +128,7 @@ class Threshold(Check):
         text = f"Another threshold would change balanced accuracy by {gain.value:+.3f}."
         if gain.low < self.threshold:
             return text
-        return self.finding(text, [Evidence.of("gain in balanced accuracy", gain)])
+        return self.finding(text, {"gain in balanced accuracy": gain})
 
 
 CHECKS = [Threshold, Calibration]

@@ -1,140 +1,114 @@
-"""Checks of shift: whether the test rows come from where the training rows come from."""
+"""Checks of shift: whether the test samples come from where the training samples come from."""
 
 import numpy as np
 from scipy.stats import chi2_contingency, ks_2samp, rankdata
 from sklearn.utils.extmath import randomized_svd
 
-from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
-from skcnn.diagnosis._observations import Case
-from skcnn.diagnosis._statistics import LEVEL, Estimate, auc
+from skcnn._statistics import ALPHA, Estimate, auc
+from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable, after
+from skcnn.diagnosis._observations import Observations
 
-__all__ = ["CHECKS", "CovariateShift", "LabelShift", "PredictionDrift", "domain_auc"]
+__all__ = ["CHECKS"]
 
 
 class LabelShift(Check):
-    """Class shares that differ between training and test rows.
+    """Class shares that differ between training and test samples.
 
     Threshold: chi-squared test at level 0.1% and 0.1 in total variation, which is how much accuracy the shift can cost.
     For a regression: Kolmogorov and Smirnov's test at that level, and a distance of 0.2.
     """
 
     code, cause, severity = "label_shift", "shift", 3
-    title = "Class shares differ between training and test rows"
-    question = "Do training and test rows have the same class shares?"
+    title = "Class shares differ between training and test samples"
+    question = "Do training and test samples have the same class shares?"
     why = "The model expects the shares that it was trained on; its threshold is wrong for others."
-    do = (
-        "Split with stratify=y if the split is yours; if the population has really changed, tell the model its shares "
-        "(priors=...), which needs no new training."
-    )
+    do = "Split with stratify=y; or, if the population has changed, pass its shares as priors=..., without refitting."
     cures = ("priors",)
-    explains = (
-        "prediction_drift",
-        "calibration",
-        "threshold",
-        "gap",
-        "covariate_shift",
-        "majority_baseline",
-        "recall_spread",
-        "class_shares",
-        "baseline",
-    )
+    explains = ("covariate_shift", "class_shares", "threshold", "gap", "majority_baseline", *after("dummy"))
     threshold = 0.1
     distance = 0.2
 
-    def look(self, case: Case) -> Finding | str:
+    def look(self, seen: Observations) -> Finding | str:
         """Compare shares."""
-        case.need_test()
-        if case.kind == "regression":
-            test = ks_2samp(np.ravel(case.y_train), np.ravel(case.y_test))
+        seen.need("test")
+        if seen.kind == "regression":
+            test = ks_2samp(np.ravel(seen.train.y), np.ravel(seen.test.y))
             text = (
                 f"The targets' distributions are {test.statistic:.2f} apart (Kolmogorov and Smirnov, p = "
                 f"{test.pvalue:.2g})."
             )
-            if test.pvalue > LEVEL or test.statistic < self.distance:
+            if test.pvalue > ALPHA or test.statistic < self.distance:
                 return text
-            distance = _between(float(test.statistic), np.size(case.y_train), np.size(case.y_test))
-            return self.finding(text, [Evidence.of("distance of the distributions", distance)], cures=())
-        case.need_classes()
-        known = case.codes_test[case.codes_test >= 0]
+            distance = _between(float(test.statistic), np.size(seen.train.y), np.size(seen.test.y))
+            return self.finding(text, {"distance of the distributions": distance}, cures=())
+        seen.need("classes")
+        known = seen.test.codes[seen.test.codes >= 0]
         if not len(known):
-            raise NotApplicable("no test row is of a class that the estimator knows")
-        counts = np.stack([np.bincount(codes, minlength=len(case.classes)) for codes in (case.codes_train, known)])
+            raise NotApplicable("no test sample is of a class that the estimator knows")
+        counts = np.stack([np.bincount(codes, minlength=len(seen.classes)) for codes in (seen.train.codes, known)])
         counts = counts[:, counts.sum(axis=0) > 0]
         shares = counts / counts.sum(axis=1, keepdims=True)
         p = float(chi2_contingency(counts).pvalue)
         apart = float(np.abs(shares[0] - shares[1]).sum() / 2)
-        text = f"Class shares of training and test rows are {apart:.3f} apart in total variation (p = {p:.2g})."
-        if p > LEVEL or apart < self.threshold:
+        text = f"Class shares of training and test samples are {apart:.3f} apart in total variation (p = {p:.2g})."
+        if p > ALPHA or apart < self.threshold:
             return text
         n_train, n_test = map(int, counts.sum(axis=1))
         evidence = [Evidence.of("total variation", _between(apart, n_train, n_test)), Evidence("p-value", p, n=n_test)]
-        present = case.classes[
-            np.bincount(case.codes_train, minlength=len(case.classes)) + np.bincount(known, minlength=len(case.classes))
+        present = seen.classes[
+            np.bincount(seen.train.codes, minlength=len(seen.classes)) + np.bincount(known, minlength=len(seen.classes))
             > 0
         ]
         series = {"training": shares[0].tolist(), "test": shares[1].tolist()}
         chart = Chart("bars", "Class shares", [str(label) for label in present], series, "class", "share")
-        return self.finding(text, evidence, chart=chart, shares=case.shares(case.codes_test))
+        return self.finding(text, evidence, chart=chart, shares=seen.shares(seen.test.codes))
 
 
 class CovariateShift(Check):
-    """Test rows that can be told from training rows without their labels.
+    """Test samples that can be told from training samples without their labels.
 
-    A ridge classifier on the first principal components and their squares is asked which rows are test rows, by
+    A ridge classifier on the first principal components and their squares is asked which samples are test samples, by
     leave-one-out, in closed form; the p-value comes from 199 permutations of the answer, refitted each time (Ojala and
     Garriga 2010, https://jmlr.org/papers/v11/ojala10a.html; for two-sample tests by classifiers Lopez-Paz and
     Oquab 2017, https://arxiv.org/abs/1610.06545).
 
     Of a network its own features are looked at, those before the output layer, because what it does not see cannot
     harm it; of any other estimator the inputs. What the output layer reads of the features is left out: there, and only
-    there, a network that knows its training rows by heart tells them from test rows without any shift.
+    there, a network that knows its training samples by heart tells them from test samples without any shift.
 
     Threshold: area under the ROC curve of 0.65, and 0.1 beyond the largest of the permutations
     (benchmarks/diagnosis.py).
     """
 
     code, cause, severity = "covariate_shift", "shift", 3
-    title = "Test rows come from elsewhere"
-    question = "Can test rows be told from training rows?"
-    why = "The model is asked about rows that it was not trained for; a score on them says little of it."
+    title = "Test samples come from elsewhere"
+    question = "Can test samples be told from training samples?"
+    why = "The model is asked about samples that it was not trained for; a score on them says little of it."
     do = (
         "Find out what differs (device, time, preprocessing). Split at random if both belong together; if not, train "
-        "on rows like those to predict for, or augment towards them."
+        "on samples like those to predict for, or augment towards them."
     )
     cures = ("regularise",)
-    explains = (
-        "constant_inputs",
-        "gap",
-        "calibration",
-        "prediction_drift",
-        "recall_spread",
-        "threshold",
-        "baseline",
-        "majority_collapse",
-        "class_shares",
-        "dummy",
-        "majority_baseline",
-        "saturated",
-    )
+    explains = ("constant_inputs", "class_shares", "gap", "saturated", *after("underfit"))
     threshold = 0.65
     beyond = 0.1
     n_permutations = 199
     n_permutations_fast = 49
-    least_rows = 20
+    least_samples = 20
 
-    def look(self, case: Case) -> Finding | str:
+    def look(self, seen: Observations) -> Finding | str:
         """Train the domain classifier."""
-        case.need_test()
-        if min(len(case.flat_train), len(case.flat_test)) < self.least_rows:
-            raise NotApplicable(f"fewer than {self.least_rows} rows on one side")
-        features = case.unread_features
-        seen = "inputs" if features is None else "network's features"
-        train, test = features or _standardised(case.flat_train, case.flat_test)
-        n_permutations = self.n_permutations_fast if case.fast else self.n_permutations
-        observed, permuted = domain_auc(train, test, case.rng(7), n_permutations)
+        seen.need("test")
+        if min(len(seen.train.flat), len(seen.test.flat)) < self.least_samples:
+            raise NotApplicable(f"fewer than {self.least_samples} samples on one side")
+        features = seen.unread_features
+        looked_at = "inputs" if features is None else "network's features"
+        train, test = features or _standardised(seen.train.flat, seen.test.flat)
+        n_permutations = self.n_permutations_fast if seen.fast else self.n_permutations
+        observed, permuted = domain_auc(train, test, seen.rng(7), n_permutations)
         p = (1 + np.sum(permuted >= observed.value)) / (1 + len(permuted))
         text = (
-            f"By the {seen}, a classifier tells test from training rows with an area under the ROC curve of "
+            f"By the {looked_at}, a classifier tells test from training samples with an area under the ROC curve of "
             f"{observed.value:.3f} (permutation p = {p:.2g})."
         )
         if observed.value < self.threshold or observed.value < permuted.max() + self.beyond:
@@ -156,12 +130,12 @@ def _standardised(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.n
 def domain_auc(
     train: np.ndarray, test: np.ndarray, rng: np.random.Generator, n_permutations: int
 ) -> tuple[Estimate, np.ndarray]:
-    """Return how well test rows are told from training rows, and the same after permutations of which is which.
+    """Return how well test samples are told from training samples, and the same after permutations of which is which.
 
     Parameters
     ----------
     train, test : ndarray of shape (n, n_columns)
-        Rows.
+        Samples.
     rng : Generator
         Of the principal components, which are found by random projection, and of the permutations.
     n_permutations : int
@@ -191,9 +165,9 @@ def domain_auc(
 
 
 class PredictionDrift(Check):
-    """Predictions on the test rows that are shared out otherwise than the test labels.
+    """Predictions on the test samples that are shared out otherwise than the test labels.
 
-    Threshold: 0.15 in total variation beyond what the errors on training rows explain.
+    Threshold: 0.15 in total variation beyond what the errors on training samples explain.
     """
 
     code, cause, severity = "prediction_drift", "shift", 1
@@ -204,19 +178,15 @@ class PredictionDrift(Check):
     cures = ("balance",)
     threshold = 0.15
 
-    def look(self, case: Case) -> Finding | str:
+    def look(self, seen: Observations) -> Finding | str:
         """Compare predicted with true shares on both sides."""
-        case.need_test()
-        case.need_classes()
-        test = _apart(case.shares(case.predicted_test), case.shares(case.codes_test), len(case.codes_test))
-        train = _apart(case.shares(case.predicted_train), case.shares(case.codes_train), len(case.codes_train))
-        text = f"Predicted and true class shares of the test rows are {test.value:.3f} apart in total variation."
+        seen.need("test", "classes")
+        test = _apart(seen.shares(seen.test.predicted), seen.shares(seen.test.codes), len(seen.test.codes))
+        train = _apart(seen.shares(seen.train.predicted), seen.shares(seen.train.codes), len(seen.train.codes))
+        text = f"Predicted and true class shares of the test samples are {test.value:.3f} apart in total variation."
         if test.low < self.threshold:
             return text
-        evidence = [
-            Evidence.of("total variation on test rows", test),
-            Evidence.of("total variation on training rows", train),
-        ]
+        evidence = {"total variation on test samples": test, "total variation on training samples": train}
         return self.finding(text, evidence)
 
 
@@ -226,12 +196,12 @@ def _apart(a: np.ndarray, b: np.ndarray, n: int) -> Estimate:
 
 
 def _between(distance: float, *n: int) -> Estimate:
-    """Return a distance of empirical distributions with McDiarmid's bound for rows from samples of sizes `n`.
+    """Return a distance of empirical distributions with McDiarmid's bound for samples of sizes `n`.
 
-    One row of n moves the total variation, and the distance of Kolmogorov and Smirnov, by 1 / n at most (McDiarmid
+    One sample of n moves the total variation, and the distance of Kolmogorov and Smirnov, by 1 / n at most (McDiarmid
     1989, https://doi.org/10.1017/CBO9781107359949.008).
     """
-    half = float(np.sqrt(np.log(2 / LEVEL) / 2 * sum(1 / one for one in n)))
+    half = float(np.sqrt(np.log(2 / ALPHA) / 2 * sum(1 / one for one in n)))
     return Estimate(distance, max(0.0, distance - half), min(1.0, distance + half), n[-1])
 
 

@@ -1,15 +1,15 @@
 """Checks of a search: whether the grid was wide enough, and whether its differences mean anything."""
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
-from skcnn.diagnosis._observations import Case
-from skcnn.diagnosis._statistics import resampled_difference
+from skcnn._statistics import resampled_difference
+from skcnn.diagnosis._check import Chart, Check, Finding, NotApplicable
+from skcnn.diagnosis._components import is_number
+from skcnn.diagnosis._observations import Observations
 
-__all__ = ["CHECKS", "Edge", "Noise"]
+__all__ = ["CHECKS"]
 
 
 def fold_scores(search: Any) -> np.ndarray:
@@ -20,10 +20,9 @@ def fold_scores(search: Any) -> np.ndarray:
     return np.column_stack(columns)
 
 
-def _need_search(case: Case) -> Any:
-    search = case.parts.search
-    if search is None:
-        raise NotApplicable("there is no search")
+def _need_search(seen: Observations) -> Any:
+    seen.need("search")
+    search = seen.components.search
     if getattr(search, "n_splits_", 0) < 2 or not hasattr(search, "best_index_"):
         raise NotApplicable("the search has one fold, or did not choose")
     return search
@@ -43,59 +42,44 @@ class Edge(Check):
     do = "Search on beyond the edge."
     cures = ("beyond",)
 
-    def look(self, case: Case) -> Finding | str:
+    def look(self, seen: Observations) -> Finding | str:
         """Compare the edge with its neighbour, for each parameter."""
-        search = _need_search(case)
-        scores, candidates = fold_scores(search), search.cv_results_["params"]
-        ratio = 1 / (search.n_splits_ - 1)
+        search = _need_search(seen)
+        candidates = search.cv_results_["params"]
         looked = []
         for name, best in search.best_params_.items():
-            values = sorted(
-                {
-                    candidate.get(name)
-                    for candidate in candidates
-                    if isinstance(candidate.get(name), Real) and not isinstance(candidate.get(name), bool)
-                }
-            )
+            values = sorted({one.get(name) for one in candidates if is_number(one.get(name))})
             if len(values) < 3 or best not in values:
                 continue
             looked.append(name)
-            if best not in (values[0], values[-1]) or best == 0:
-                continue
-            beside = values[1] if best == values[0] else values[-2]
-            means = {
-                value: np.mean(
-                    [row for row, candidate in zip(scores, candidates, strict=True) if candidate.get(name) == value],
-                    axis=0,
-                )
-                for value in values
-            }
-            rise = resampled_difference(means[best] - means[beside], ratio)
-            if rise.low <= 0:
-                continue
-            further = best * best / beside if beside and best > 0 else best + (best - beside)
-            further = round(further) if all(isinstance(value, int) for value in values) else float(f"{further:.3g}")
-            chart = Chart(
-                "lines",
-                f"Score over {name}",
-                values,
-                {"mean score": [float(means[value].mean()) for value in values]},
-                name,
-                "score",
-            )
-            return self.finding(
-                f"{name}={best} is the {'lowest' if best == values[0] else 'highest'} value of the grid; "
-                "the next has a "
-                f"score lower by {rise.value:.3g}.",
-                [Evidence("edge minus the value beside it", rise.value, rise.low, rise.high, rise.n)],
-                chart=chart,
-                parameter=name,
-                best=best,
-                further=further,
-            )
+            found = self._rising(search, name, best, values) if best in (values[0], values[-1]) and best != 0 else None
+            if found is not None:
+                return found
         if not looked:
             raise NotApplicable("no parameter of the grid has three numbers")
         return f"The best values of {', '.join(looked)} are not at an edge where scores still rise."
+
+    def _rising(self, search: Any, name: str, best: Any, values: list[Any]) -> Finding | None:
+        """Return the finding if the score still rises at the edge `best` of one parameter's values."""
+        of = np.array([candidate.get(name) for candidate in search.cv_results_["params"]], dtype=object)
+        scores = fold_scores(search)
+        means = {value: scores[of == value].mean(axis=0) for value in values}
+        beside = values[1] if best == values[0] else values[-2]
+        rise = resampled_difference(means[best] - means[beside], 1 / (search.n_splits_ - 1))
+        if rise.low <= 0:
+            return None
+        further = best * best / beside if beside and best > 0 else best + (best - beside)
+        further = round(further) if all(isinstance(value, int) for value in values) else float(f"{further:.3g}")
+        series = {"mean score": [float(means[value].mean()) for value in values]}
+        end = "lowest" if best == values[0] else "highest"
+        return self.finding(
+            f"{name}={best} is the {end} value of the grid; the next has a score lower by {rise.value:.3g}.",
+            {"edge minus the value beside it": rise},
+            chart=Chart("lines", f"Score over {name}", values, series, name, "score"),
+            parameter=name,
+            best=best,
+            further=further,
+        )
 
 
 class Noise(Check):
@@ -111,9 +95,9 @@ class Noise(Check):
     do = "Take the simplest candidate; use more folds or RepeatedStratifiedKFold, and a coarser grid."
     least_candidates = 3
 
-    def look(self, case: Case) -> Finding | str:
+    def look(self, seen: Observations) -> Finding | str:
         """Compare the best candidate with the middle of the others."""
-        search = _need_search(case)
+        search = _need_search(seen)
         scores = fold_scores(search)
         if len(scores) < self.least_candidates:
             raise NotApplicable(f"{len(scores)} candidates")
@@ -122,9 +106,7 @@ class Noise(Check):
         text = f"The best candidate is {ahead.value:.3g} ahead of the median of {len(others)} others."
         if ahead.low > 0 or np.isnan(ahead.value):
             return text
-        evidence = [
-            Evidence("best minus median of the others (95% interval)", ahead.value, ahead.low, ahead.high, ahead.n)
-        ]
+        evidence = {"best minus median of the others (95% interval)": ahead}
         return self.finding(text, evidence)
 
 
