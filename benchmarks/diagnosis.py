@@ -41,7 +41,7 @@ from imblearn.over_sampling import SMOTE, RandomOverSampler
 from imblearn.pipeline import Pipeline
 from joblib import Memory
 from report import markdown_table, parse_quick, write_section
-from scipy.stats import binomtest, wilcoxon
+from scipy.stats import wilcoxon
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_sample_images
 from sklearn.metrics import balanced_accuracy_score
@@ -50,6 +50,7 @@ from sklearn.preprocessing import StandardScaler
 
 import skcnn
 from skcnn import CNNClassifier, diagnose
+from skcnn._statistics import wilson_interval
 from skcnn.networks import Plain
 
 QUESTION = "Does the diagnosis name the cause that was planted, nothing on clean data, and does its grid cure?"
@@ -451,8 +452,8 @@ def sources() -> str:
 def share(k: int, n: int) -> str:
     if not n:
         return "none"
-    interval = binomtest(int(k), int(n)).proportion_ci(method="wilson")
-    return f"{k / n:.0%} [{interval.low:.0%}, {interval.high:.0%}]"
+    low, high = wilson_interval(k, n)
+    return f"{k / n:.0%} [{low:.0%}, {high:.0%}]"
 
 
 def judged(frame: pd.DataFrame) -> pd.DataFrame:

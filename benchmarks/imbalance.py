@@ -37,7 +37,6 @@ from imblearn.over_sampling import SMOTE
 from joblib import Parallel, delayed
 from report import markdown_table, parse_quick, write_section
 from scipy import special
-from scipy.stats import t as student
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_sample_images
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss
@@ -46,6 +45,7 @@ from sklearn.preprocessing import StandardScaler
 
 import skcnn
 from skcnn import CNNClassifier
+from skcnn._statistics import resampled_difference
 from skcnn.networks import Plain
 
 QUESTION = "What do the cures for class imbalance really buy, on real data that ships with scikit-learn?"
@@ -279,9 +279,8 @@ def interval(values: pd.Series, ratio: float) -> tuple[float, float]:
     ratio : float
         Rows of a test part per row of a training part.
     """
-    n = len(values)
-    spread = np.sqrt((1 / n + ratio) * values.var(ddof=1))
-    return values.mean(), student.ppf((1 + CONFIDENCE) / 2, n - 1) * spread
+    found = resampled_difference(values.to_numpy(), ratio, CONFIDENCE)
+    return found.value, found.high - found.value
 
 
 def wide(frame: pd.DataFrame, data: str, column: str) -> pd.DataFrame:

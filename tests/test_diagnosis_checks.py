@@ -9,7 +9,7 @@ from imblearn.pipeline import make_pipeline as make_resampling_pipeline
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import brier_score_loss, roc_auc_score
+from sklearn.metrics import brier_score_loss
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -20,7 +20,6 @@ from skcnn import CNNClassifier
 from skcnn.diagnosis import CHECKS, LearningCurve, Memorises, diagnose
 from skcnn.diagnosis._check import Finding, NotApplicable
 from skcnn.diagnosis._observations import Case
-from skcnn.diagnosis._statistics import auc, balanced_accuracy, difference, proportion
 from skcnn.diagnosis.checks._inputs import made_rows
 from skcnn.diagnosis.checks._labels import confident_errors
 from skcnn.diagnosis.checks._probabilities import calibration_error
@@ -582,28 +581,7 @@ def _with(search, fitted):
     return search
 
 
-# Statistics -------------------------------------------------------------------------------------------------------
-
-
-def test_estimates_agree_with_independent_computations(rng):
-    y, score = rng.integers(0, 2, 200), rng.normal(size=200).round(1)
-    assert auc(y == 1, score).value == pytest.approx(roc_auc_score(y, score))
-    draws = [roc_auc_score(y[rows], score[rows]) for rows in rng.integers(0, 200, (500, 200))]
-    found = auc(y == 1, score)
-    assert (found.high - found.low) / 2 / 3.29 == pytest.approx(np.std(draws), rel=0.12)
-    # Newcombe (1998), table II, example (a): 56/70 - 48/80 is 0.2 [0.0524, 0.3339] at 95%.
-    from skcnn.diagnosis import statistics
-
-    level, statistics.LEVEL = statistics.LEVEL, 0.05
-    try:
-        a, b = proportion(56, 70), proportion(48, 80)
-        assert difference(a, b)[:3] == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
-    finally:
-        statistics.LEVEL = level
-    predicted = rng.integers(0, 2, 200)
-    from sklearn.metrics import balanced_accuracy_score
-
-    assert balanced_accuracy(y, predicted).value == pytest.approx(balanced_accuracy_score(y, predicted))
+# Probabilities ----------------------------------------------------------------------------------------------------
 
 
 def test_calibration_error_by_hand():

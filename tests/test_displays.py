@@ -18,7 +18,6 @@ from sklearn.svm import SVC
 
 from skcnn import CNNClassifier
 from skcnn.displays import ClassScoresDisplay, ErrorsDisplay, HistoryDisplay, ReliabilityDisplay, SearchDisplay
-from skcnn.displays._intervals import wilson_interval
 from skcnn.networks import Plain
 
 
@@ -52,22 +51,6 @@ def grid(flat):
     X, y = flat
     params = {"C": [1.0, 0.01], "class_weight": [None, "balanced"], "fit_intercept": [True, False]}
     return GridSearchCV(LogisticRegression(), params, cv=3).fit(X[:150], y[:150] == 8)
-
-
-# Intervals ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("level", [0.8, 0.95])
-@pytest.mark.parametrize(("successes", "n"), [(0, 5), (5, 5), (1, 1), (3, 10), (999, 1000)])
-def test_wilson_interval_is_scipys(successes, n, level):
-    expected = binomtest(successes, n).proportion_ci(level, method="wilson")
-    assert np.allclose(wilson_interval(successes, n, level), (expected.low, expected.high), atol=1e-12)
-
-
-def test_wilson_interval_of_nothing_is_unknown():
-    assert np.isnan(wilson_interval([0], [0])).all()
-    with pytest.raises(ValueError, match="level=95; expected a share between 0 and 1"):
-        wilson_interval(1, 2, level=95)
 
 
 # History ------------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ MODULES = [
     "skcnn.diagnosis._diagnose",
     "skcnn.displays._errors",
     "skcnn.displays._history",
-    "skcnn.displays._intervals",
+    "skcnn._statistics",
     "skcnn.displays._reliability",
     "skcnn.displays._class_scores",
     "skcnn.displays._search",

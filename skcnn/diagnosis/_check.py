@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from skcnn.diagnosis._statistics import Estimate
+from skcnn._statistics import Estimate
 
 __all__ = ["Chart", "Check", "Evidence", "Finding", "NotApplicable", "Outcome", "State", "run_check"]
 

@@ -11,11 +11,11 @@ from sklearn.utils.multiclass import type_of_target
 from skcnn._fit.batches import row_digests
 from skcnn._sklearn.checks import is_frame, naming
 from skcnn._sklearn.internals import safe_indexing
+from skcnn._statistics import Estimate, balanced_accuracy, bootstrap, proportion
 from skcnn.diagnosis._arguments import check_data, check_labels, check_predicts, seed_of
 from skcnn.diagnosis._check import NotApplicable
 from skcnn.diagnosis._components import KerasModel, Parts, is_keras_model, take_apart, unread_features
 from skcnn.diagnosis._reference import Reference
-from skcnn.diagnosis._statistics import Estimate, balanced_accuracy, bootstrap, proportion
 
 __all__ = ["Case"]
 
@@ -232,7 +232,7 @@ class Case:
         if self.kind == "regression":
             return self.r2(np.asarray(y, dtype=np.float64), predicted)
         right = (predicted == y).all(axis=1) if self.kind == "multilabel" else predicted == self.codes(y)
-        return proportion(int(right.sum()), len(right))
+        return proportion(right)
 
     def r2(self, y: np.ndarray, predicted: np.ndarray) -> Estimate:
         """R² against the mean of the training targets, with a bootstrap interval."""

@@ -5,9 +5,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, get_args
 
+from skcnn._statistics import Estimate
 from skcnn.diagnosis._check import Finding, Outcome, State
 from skcnn.diagnosis._observations import Case
-from skcnn.diagnosis._statistics import Estimate
 from skcnn.diagnosis._suggestions import Suggestion, suggest
 
 __all__ = ["Diagnosis"]

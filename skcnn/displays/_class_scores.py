@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.metrics import multilabel_confusion_matrix
 from sklearn.utils.multiclass import unique_labels
 
+from skcnn._statistics import wilson_interval
 from skcnn.displays._drawing import ink, label_of, panels
-from skcnn.displays._intervals import wilson_interval
 
 __all__ = ["ClassScoresDisplay"]
 

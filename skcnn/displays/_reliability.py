@@ -5,8 +5,8 @@ from typing import Any, Literal, Self
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
+from skcnn._statistics import wilson_interval
 from skcnn.displays._drawing import ink, label_of, panels
-from skcnn.displays._intervals import wilson_interval
 
 __all__ = ["ReliabilityDisplay"]
 

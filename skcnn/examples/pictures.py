@@ -11,10 +11,10 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_validate, train_test_split
 
 from skcnn import CNNClassifier
+from skcnn._statistics import wilson_interval
 from skcnn.augmentation import AUGMENTATIONS, augment
 from skcnn.datasets import load_rare_digit
 from skcnn.displays import ClassScoresDisplay, ErrorsDisplay, HistoryDisplay, ReliabilityDisplay, SearchDisplay
-from skcnn.displays._intervals import wilson_interval
 from skcnn.inspection import SaliencyDisplay
 from skcnn.networks import Plain
 

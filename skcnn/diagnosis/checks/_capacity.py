@@ -1,9 +1,9 @@
 """Checks of capacity: the size of the network against rows and inputs, and units that do nothing."""
 
+from skcnn._statistics import difference, proportion
 from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._components import layer_outputs, layers_of
 from skcnn.diagnosis._observations import Case
-from skcnn.diagnosis._statistics import difference, proportion
 from skcnn.diagnosis.checks._learning import Underfit, refitted_on_noise
 from skcnn.networks._summary import receptive_field
 
@@ -143,7 +143,7 @@ class Saturated(Check):
         case.need_test()
         case.need_probabilities()
         wrong = (case.proba_test.max(axis=1) >= self.certain) & ~case.right_test
-        share = proportion(int(wrong.sum()), len(wrong))
+        share = proportion(wrong)
         text = (
             f"{wrong.sum()} of {len(wrong)} test rows are predicted wrong with a probability of {self.certain} or more."
         )

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from skcnn._statistics import balanced_accuracy, difference, proportion
 from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._observations import Case
-from skcnn.diagnosis._statistics import balanced_accuracy, difference, proportion
 
 __all__ = [
     "CHECKS",
@@ -25,14 +25,9 @@ ABOUT_CURES = (
 )
 
 
-def _recall(case: Case, code: int) -> tuple[int, int]:
-    of_class = case.codes_test == code
-    return int(case.right_test[of_class].sum()), int(of_class.sum())
-
-
 def _recall_chart(case: Case) -> Chart:
     present = [code for code in range(len(case.classes)) if (case.codes_test == code).any()]
-    recalls = [k / n for k, n in (_recall(case, code) for code in present)]
+    recalls = [float(case.right_test[case.codes_test == code].mean()) for code in present]
     shares = case.shares(case.codes_train)[present].tolist()
     labels = [str(label) for label in case.classes[present]]
     series = {"recall on the test rows": recalls, "share of the training rows": shares}
@@ -78,12 +73,11 @@ class ClassShares(Check):
         if ratio < self.threshold:
             return text
         case.need_test()
-        k, n = _recall(case, rarest)
-        if not n:
+        of_rarest = case.codes_test == rarest
+        if not of_rarest.any():
             raise NotApplicable(f"no test row is of the rarest class, {label}")
-        others = case.codes_test != rarest
-        rest = proportion(int(case.right_test[others].sum()), int(others.sum()))
-        recall = proportion(k, n)
+        rest = proportion(case.right_test[~of_rarest])
+        recall = proportion(case.right_test[of_rarest])
         behind = difference(rest, recall)
         if behind.low < self.least_difference:
             return f"{text} Its recall, {recall.value:.2f}, is not surely lower than that of the others."
@@ -129,8 +123,8 @@ class MajorityCollapse(Check):
             (case.codes_test, case.predicted_test) if case.has_test else (case.codes_train, case.predicted_train)
         )
         most = np.bincount(predicted, minlength=len(case.classes)).argmax()
-        share = proportion(int((predicted == most).sum()), len(predicted))
-        others = proportion(int((codes != most).sum()), len(codes))
+        share = proportion(predicted == most)
+        others = proportion(codes != most)
         text = f"{share.value:.1%} of {share.n} rows are predicted to be of class {case.classes[most]}."
         if share.value < self.threshold or others.value < self.least_others or (codes != most).sum() < 3:
             return text
@@ -159,13 +153,13 @@ class RecallSpread(Check):
         """Compare the class of lowest recall with all other rows."""
         case.need_test()
         case.need_classes()
-        present = [code for code in range(len(case.classes)) if _recall(case, code)[1]]
+        present = [code for code in range(len(case.classes)) if (case.codes_test == code).any()]
         if len(present) < 2:
             raise NotApplicable("the test rows are of one class")
-        recalls = {code: proportion(*_recall(case, code)) for code in present}
+        recalls = {code: proportion(case.right_test[case.codes_test == code]) for code in present}
         worst = min(recalls, key=lambda code: recalls[code].high)
         rest = case.codes_test != worst
-        behind = difference(proportion(int(case.right_test[rest].sum()), int(rest.sum())), recalls[worst])
+        behind = difference(proportion(case.right_test[rest]), recalls[worst])
         label = case.classes[worst]
         text = f"Class {label} has the lowest recall, {recalls[worst].value:.2f}; the others have {behind.value:+.2f}."
         if behind.low < self.threshold:
@@ -207,7 +201,7 @@ class MajorityBaseline(Check):
             return text
         evidence = [
             Evidence.of("accuracy", accuracy),
-            Evidence.of("share of the largest class", proportion(round(shares.max() * accuracy.n), accuracy.n)),
+            Evidence.of("share of the largest class", proportion(case.codes_test == shares.argmax())),
             Evidence.of("balanced accuracy", balanced),
         ]
         return self.finding(text, evidence)
@@ -228,12 +222,13 @@ class MetricUnfit(Check):
         case.need_classes()
         if case.parts.search is None:
             raise NotApplicable("there is no search")
-        n, metric, share = len(case.y_train), case.refit_metric, float(case.shares(case.codes_train).max())
+        metric, of_largest = case.refit_metric, case.codes_train == case.shares(case.codes_train).argmax()
+        share = of_largest.mean()
         if metric is None:
             raise NotApplicable("the score of the search is a function of its own")
         if metric != "accuracy" or share < self.threshold:
             return f"The search chose by {metric}; the largest class has {share:.0%} of the rows."
-        evidence = [Evidence.of("share of the largest class", proportion(round(share * n), n))]
+        evidence = [Evidence.of("share of the largest class", proportion(of_largest))]
         return self.finding(f"The search chose by accuracy; one class has {share:.0%} of the rows.", evidence)
 
 

@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from skcnn._statistics import Estimate, bootstrap, difference, proportion
 from skcnn.diagnosis._check import Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._components import layers_of
 from skcnn.diagnosis._observations import Case
-from skcnn.diagnosis._statistics import Estimate, bootstrap, difference, proportion
 
 __all__ = [
     "CHECKS",
@@ -296,7 +296,7 @@ def made_rows(X: np.ndarray, codes: np.ndarray, n_neighbours: int = 20) -> np.nd
 def _made_class(made: np.ndarray, codes: np.ndarray, least: float) -> int | None:
     """Return the class of which surely a share of `least` is made, more than of some other class."""
     present = np.unique(codes[codes >= 0])
-    shares = {code: proportion(int(made[codes == code].sum()), int((codes == code).sum())) for code in present}
+    shares = {code: proportion(made[codes == code]) for code in present}
     if len(shares) < 2:
         return None
     most = max(shares, key=lambda code: shares[code].low)
@@ -337,7 +337,7 @@ class SamplerBeforeSplit(Check):
         found = _made_class(made, codes, self.threshold)
         if found is None:
             return f"{made.sum()} of {len(made)} test rows look made by a sampler."
-        share = proportion(int(made[codes == found].sum()), int((codes == found).sum()))
+        share = proportion(made[codes == found])
         label = case.classes[found]
         what = f"{share.value:.0%} of the test rows of class {label} are copies of others, or lie exactly between two."
         return self.finding(what, [Evidence.of(f"share of made rows in class {label}", share)])
@@ -390,7 +390,7 @@ class ResampledValidation(SamplerBeforeSplit):
         if found is None:
             return "No training row looks made by a sampler."
         made = made_rows(case.flat_train[codes == found], codes[codes == found])
-        share = proportion(int(made.sum()), len(made))
+        share = proportion(made)
         label = case.classes[found]
         what = (
             f"{share.value:.0%} of the training rows of class {label} are copies of others, or lie between two of them."

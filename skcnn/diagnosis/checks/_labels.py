@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from skcnn._statistics import auc, balanced_accuracy, proportion
 from skcnn.diagnosis._check import Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._components import KerasModel
 from skcnn.diagnosis._observations import Case
-from skcnn.diagnosis._statistics import auc, balanced_accuracy, proportion
 from skcnn.diagnosis.checks._inputs import MODEL_FAILS
 
 __all__ = ["CHECKS", "LossMismatch", "NoSignal", "SquashedTwice", "SuspiciousLabels", "confident_errors"]
@@ -127,7 +127,7 @@ class SuspiciousLabels(Check):
         codes, out = _out_of_fold(case, self.least_rows)
         own = out[np.arange(len(codes)), codes]
         wrong = confident_errors(codes, out) & (out.max(axis=1) > self.times * own)
-        share = proportion(int(wrong.sum()), len(wrong))
+        share = proportion(wrong)
         text = f"{wrong.sum()} of {len(wrong)} training labels contradict the other rows."
         if share.low < self.threshold:
             return text

@@ -4,9 +4,7 @@ import numpy as np
 from scipy.stats import spearmanr, theilslopes
 from sklearn.base import clone
 
-from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
-from skcnn.diagnosis._observations import Case
-from skcnn.diagnosis._statistics import (
+from skcnn._statistics import (
     Estimate,
     auc,
     balanced_accuracy,
@@ -14,6 +12,8 @@ from skcnn.diagnosis._statistics import (
     paired_difference,
     proportion,
 )
+from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
+from skcnn.diagnosis._observations import Case
 
 __all__ = [
     "CHECKS",
@@ -503,7 +503,7 @@ def refitted_on_noise(case: Case) -> Estimate:
     model = getattr(case.parts.search, "best_estimator_", case.estimator)
     shuffled = case.rng(6).permutation(case.y_train)
     right = np.asarray(clone(model).fit(case.X_train, shuffled).predict(case.X_train)) == shuffled
-    return proportion(int(right.sum()), len(right))
+    return proportion(right)
 
 
 CHECKS = [LossBlewUp, LossNeverFell, LossFalling, FewRows, ValidationTurned, Dummy, Gap, Baseline]

@@ -3,9 +3,9 @@
 import numpy as np
 from sklearn.metrics import roc_curve
 
+from skcnn._statistics import Estimate, bootstrap, paired_difference
 from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._observations import Case
-from skcnn.diagnosis._statistics import Estimate, bootstrap, paired_difference
 
 __all__ = ["CHECKS", "Calibration", "Threshold", "calibration_error"]
 

@@ -4,9 +4,9 @@ import numpy as np
 from scipy.stats import chi2_contingency, ks_2samp, rankdata
 from sklearn.utils.extmath import randomized_svd
 
+from skcnn._statistics import ALPHA, Estimate, auc
 from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._observations import Case
-from skcnn.diagnosis._statistics import LEVEL, Estimate, auc
 
 __all__ = ["CHECKS", "CovariateShift", "LabelShift", "PredictionDrift", "domain_auc"]
 
@@ -50,7 +50,7 @@ class LabelShift(Check):
                 f"The targets' distributions are {test.statistic:.2f} apart (Kolmogorov and Smirnov, p = "
                 f"{test.pvalue:.2g})."
             )
-            if test.pvalue > LEVEL or test.statistic < self.distance:
+            if test.pvalue > ALPHA or test.statistic < self.distance:
                 return text
             distance = _between(float(test.statistic), np.size(case.y_train), np.size(case.y_test))
             return self.finding(text, [Evidence.of("distance of the distributions", distance)], cures=())
@@ -64,7 +64,7 @@ class LabelShift(Check):
         p = float(chi2_contingency(counts).pvalue)
         apart = float(np.abs(shares[0] - shares[1]).sum() / 2)
         text = f"Class shares of training and test rows are {apart:.3f} apart in total variation (p = {p:.2g})."
-        if p > LEVEL or apart < self.threshold:
+        if p > ALPHA or apart < self.threshold:
             return text
         n_train, n_test = map(int, counts.sum(axis=1))
         evidence = [Evidence.of("total variation", _between(apart, n_train, n_test)), Evidence("p-value", p, n=n_test)]
@@ -231,7 +231,7 @@ def _between(distance: float, *n: int) -> Estimate:
     One row of n moves the total variation, and the distance of Kolmogorov and Smirnov, by 1 / n at most (McDiarmid
     1989, https://doi.org/10.1017/CBO9781107359949.008).
     """
-    half = float(np.sqrt(np.log(2 / LEVEL) / 2 * sum(1 / one for one in n)))
+    half = float(np.sqrt(np.log(2 / ALPHA) / 2 * sum(1 / one for one in n)))
     return Estimate(distance, max(0.0, distance - half), min(1.0, distance + half), n[-1])
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 from scipy.stats import binomtest
 
+from skcnn._statistics import ALPHA, difference, proportion
 from skcnn.diagnosis._check import Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._observations import Case
-from skcnn.diagnosis._statistics import LEVEL, difference, proportion
 
 __all__ = [
     "CHECKS",
@@ -46,7 +46,7 @@ class Duplicates(Check):
         case.need_test()
         train, test = case.digests
         again = np.isin(test, train)
-        share = proportion(int(again.sum()), len(again))
+        share = proportion(again)
         if share.value < self.threshold or again.sum() < self.least_rows:
             return f"{again.sum()} of {len(again)} test rows are equal to a training row."
         evidence = [Evidence.of("share of test rows that are training rows", share)]
@@ -60,11 +60,7 @@ def _by_kind(case: Case, again: np.ndarray) -> list[Evidence]:
     if case.kind not in ("binary", "multiclass"):
         return []
     parts = {"accuracy on these rows": again, "accuracy on the other test rows": ~again}
-    return [
-        Evidence.of(name, proportion(int(case.right_test[rows].sum()), int(rows.sum())))
-        for name, rows in parts.items()
-        if rows.any()
-    ]
+    return [Evidence.of(name, proportion(case.right_test[rows])) for name, rows in parts.items() if rows.any()]
 
 
 class NearDuplicates(Check):
@@ -111,10 +107,10 @@ class NearDuplicates(Check):
         test, _ = case.neighbours.kneighbors(case.flat_test, n_neighbors=self.neighbour)
         exact = np.isin(case.digests[1][case.rows_test], case.digests[0])
         near = (test[:, 0] < self.ratio * test[:, -1]) & ~exact
-        share = proportion(int(near.sum()), int((~exact).sum()))
+        share = proportion(near[~exact])
         text = f"{near.sum()} of {share.n} test rows lie on top of a training row ({by_chance:.2g} of them by chance)."
-        surely = share.n and binomtest(int(near.sum()), share.n, by_chance, alternative="greater").pvalue < LEVEL
-        among = proportion(int((train[distinct, 0] < self.ratio * train[distinct, -1]).sum()), int(distinct.sum()))
+        surely = share.n and binomtest(int(near.sum()), share.n, by_chance, alternative="greater").pvalue < ALPHA
+        among = proportion(train[distinct, 0] < self.ratio * train[distinct, -1])
         own = difference(share, among).low <= 0 and share.value < self.many
         if share.value < self.threshold or not surely or own:
             return text
@@ -161,7 +157,7 @@ class ConflictingLabels(Check):
         text = f"{torn.sum()} of {len(rows)} rows have an equal row with another label."
         if torn.sum() < max(self.least_rows, self.threshold * len(rows)):
             return text
-        share = proportion(int(torn.sum()), len(rows))
+        share = proportion(torn)
         return self.finding(text, [Evidence.of("share of rows with an equal row of another label", share)])
 
 
@@ -182,7 +178,7 @@ class Groups(Check):
         if case.groups_train is None or case.groups_test is None:
             raise NotApplicable("no groups were given (groups_train, groups_test)")
         again = np.isin(case.groups_test, case.groups_train)
-        share = proportion(int(again.sum()), len(again))
+        share = proportion(again)
         text = f"{again.sum()} of {len(again)} test rows belong to a group with training rows."
         if share.value < self.threshold:
             return text
@@ -207,7 +203,7 @@ class Times(Check):
         if case.times_train is None or case.times_test is None:
             raise NotApplicable("no times were given (times_train, times_test)")
         late = case.times_train > case.times_test.min()
-        share = proportion(int(late.sum()), len(late))
+        share = proportion(late)
         text = f"{late.sum()} of {len(late)} training rows are later than the first test row."
         if share.value < self.threshold:
             return text
@@ -235,7 +231,7 @@ class MissingClasses(Check):
         if not missing.any():
             return f"All {len(np.unique(case.y_test))} classes of the test rows have training rows."
         labels = np.unique(case.y_test[missing]).tolist() if case.y_test is not None else []
-        share = proportion(int(missing.sum()), len(missing))
+        share = proportion(missing)
         what = f"No training row has the label{'s' if len(labels) > 1 else ''} {', '.join(map(str, labels))}."
         return self.finding(what, [Evidence.of("share of test rows of such a class", share)])
 

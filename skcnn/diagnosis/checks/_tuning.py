@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from skcnn._statistics import resampled_difference
 from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._observations import Case
-from skcnn.diagnosis._statistics import resampled_difference
 
 __all__ = ["CHECKS", "Edge", "Noise"]
 
@@ -87,7 +87,7 @@ class Edge(Check):
                 f"{name}={best} is the {'lowest' if best == values[0] else 'highest'} value of the grid; "
                 "the next has a "
                 f"score lower by {rise.value:.3g}.",
-                [Evidence("edge minus the value beside it", rise.value, rise.low, rise.high, rise.n)],
+                [Evidence.of("edge minus the value beside it", rise)],
                 chart=chart,
                 parameter=name,
                 best=best,
@@ -122,9 +122,7 @@ class Noise(Check):
         text = f"The best candidate is {ahead.value:.3g} ahead of the median of {len(others)} others."
         if ahead.low > 0 or np.isnan(ahead.value):
             return text
-        evidence = [
-            Evidence("best minus median of the others (95% interval)", ahead.value, ahead.low, ahead.high, ahead.n)
-        ]
+        evidence = [Evidence.of("best minus median of the others (95% interval)", ahead)]
         return self.finding(text, evidence)
 
 
