@@ -1,4 +1,4 @@
-"""``python -m skcnn``: the problem of the project on real data, or a search on the user's own data."""
+"""``python -m skcnn``: a search without and with cures, on scikit-learn's digits or on the user's data."""
 
 import argparse
 import os
@@ -17,13 +17,11 @@ MOST_JOBS = 1024
 LARGEST_SEED = 2**32 - 1  # as in NumPy
 
 DESCRIPTION = """\
-Without DATA: finds a rare digit among scikit-learn's digits with a convolutional network, the way that goes
-wrong and the right way, and compares both on images that neither has seen. Takes about half a minute.
-
-With DATA: the same on your own data. Some rows are held out. On the others a first search finds the size of
-network, without any cure; a second one tries cures for imbalance (class weights, oversampling, SMOTE) and for
-overfitting (L2, dropout), all inside the folds of a cross-validation. The held-out rows say what the cures
-bought, and a diagnosis what is left to mend.
+Some samples are held out. On the others a first search finds the size of network, without any cure; a second
+one tries cures for imbalance (class weights, oversampling, SMOTE) and for overfitting (L2, dropout), all inside
+the folds of a cross-validation. The held-out samples say what the cures bought, and a diagnosis what is left to
+mend. Without DATA the task is to find a rare digit among scikit-learn's digits, and the diagnosis says why the
+first search goes wrong; takes about half a minute.
 
 DATA is one of
   cells.npz      arrays X and y, as numpy.savez("cells.npz", X=X, y=y) writes them; X is (n, features),
@@ -108,13 +106,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--test",
         metavar="SHARE|DATA",
         type=_share_or_path,
-        help="share of the rows to hold out (default: 0.25), or data of the same kind to test on",
+        help="share of the samples to hold out (default: 0.25), or data of the same kind to test on",
     )
     own.add_argument(
         "--shape",
         metavar="HxWxC",
         type=_shape,
-        help="shape of a row, channels last: 28x28x1 for images in flat rows, 64x64 to bring image files to one size",
+        help="shape of a sample, channels last: 28x28x1 for flat images, 64x64 to bring image files to one size",
     )
     own.add_argument(
         "--regression", action="store_true", help="the target is a quantity, even if all are whole numbers"
@@ -127,7 +125,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     own.add_argument("--grid", metavar="JSON", help="another grid of cures, or a file that holds it; see below")
     own.add_argument(
-        "--epochs", metavar="N", type=_positive, help="passes over the rows (default: 60, fewer from 1,000 rows on)"
+        "--epochs",
+        metavar="N",
+        type=_positive,
+        help="passes over the samples (default: 60, fewer from 1,000 samples on)",
     )
     n_cores = os.cpu_count() or 1
     parser.add_argument(
