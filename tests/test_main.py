@@ -281,8 +281,8 @@ def test_progress_without_rich_is_a_log_on_a_terminal_too(monkeypatch):
             tick()
     title, *lines = sys.stdout.getvalue().strip("\n").split("\n")
     assert title == "Title"
-    assert [line.split(",")[0].strip() for line in lines] == [f"fit {i} of 3" for i in (2, 3)]
-    assert ["left" in line for line in lines] == [True, False]
+    assert [line.split(",")[0].strip() for line in lines] == [f"fit {i} of 3" for i in (1, 2, 3)]
+    assert ["left" in line for line in lines] == [True, True, False]
 
 
 def test_progress_is_a_sparse_log_elsewhere(monkeypatch):
