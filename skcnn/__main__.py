@@ -1,4 +1,4 @@
-"""``python -m skcnn``: the problem of the project on real data, or a search on the user's own data."""
+"""``python -m skcnn``: a search without and with cures, on scikit-learn's digits or on the user's data."""
 
 import argparse
 import os
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from skcnn._command.console import DataError, paragraph
+from skcnn._command.console import DataError
 from skcnn._engine.greetings import quiet_start
 
 __all__ = ["main"]
@@ -15,16 +15,13 @@ USAGE_ERROR, INTERRUPTED = 2, 130
 MAX_JOBS = 4  # by default; each keeps its own compiled network
 MOST_JOBS = 1024
 LARGEST_SEED = 2**32 - 1  # as in NumPy
-TEST_SHARE = 0.25
 
 DESCRIPTION = """\
-Without DATA: finds a rare digit among scikit-learn's digits with a convolutional network, the way that goes
-wrong and the right way, and compares both on images that neither has seen. Takes about half a minute.
-
-With DATA: the same on your own data. Some rows are held out. On the others a first search finds the size of
-network, without any cure; a second one tries cures for imbalance (class weights, oversampling, SMOTE) and for
-overfitting (L2, dropout), all inside the folds of a cross-validation. The held-out rows say what the cures
-bought, and a diagnosis what is left to mend.
+Some samples are held out. On the others a first search finds the size of network, without any cure; a second
+one tries cures for imbalance (class weights, oversampling, SMOTE) and for overfitting (L2, dropout), all inside
+the folds of a cross-validation. The held-out samples say what the cures bought, and a diagnosis what is left to
+mend. Without DATA the task is to find a rare digit among scikit-learn's digits, and the diagnosis says why the
+first search goes wrong; takes about half a minute.
 
 DATA is one of
   cells.npz      arrays X and y, as numpy.savez("cells.npz", X=X, y=y) writes them; X is (n, features),
@@ -78,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         _check_out(options.out)
-        return _own(options) if options.data is not None else _digits(options)
+        return _run(options)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
@@ -109,13 +106,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--test",
         metavar="SHARE|DATA",
         type=_share_or_path,
-        help=f"share of the rows to hold out (default: {TEST_SHARE}), or data of the same kind to test on",
+        help="share of the samples to hold out (default: 0.25), or data of the same kind to test on",
     )
     own.add_argument(
         "--shape",
         metavar="HxWxC",
         type=_shape,
-        help="shape of a row, channels last: 28x28x1 for images in flat rows, 64x64 to bring image files to one size",
+        help="shape of a sample, channels last: 28x28x1 for flat images, 64x64 to bring image files to one size",
     )
     own.add_argument(
         "--regression", action="store_true", help="the target is a quantity, even if all are whole numbers"
@@ -128,7 +125,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     own.add_argument("--grid", metavar="JSON", help="another grid of cures, or a file that holds it; see below")
     own.add_argument(
-        "--epochs", metavar="N", type=_positive, help="passes over the rows (default: 60, fewer from 1,000 rows on)"
+        "--epochs",
+        metavar="N",
+        type=_positive,
+        help="passes over the samples (default: 60, fewer from 1,000 samples on)",
     )
     n_cores = os.cpu_count() or 1
     parser.add_argument(
@@ -205,46 +205,16 @@ def _start() -> None:
         skcnn.set_threads(1)  # several networks side by side, one thread each
 
 
-def _digits(options: argparse.Namespace) -> int:
-    for name in ("target", "groups", "test", "shape", "regression", "scoring", "grid", "epochs"):
-        if getattr(options, name):
-            raise DataError(f"--{name} needs DATA: python -m skcnn DATA --{name} ... (--help explains)")
-    from skcnn._command import digits
-
-    problem = digits.introduce(options.seed)
-    _start()
-    return digits.run(problem, options.seed, options.jobs, options.out)
-
-
-def _own(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> int:
     """Read and check everything, and only then start TensorFlow."""
-    from skcnn._command import dataset
-    from skcnn._command.reading import read
-    from skcnn._command.scores import scorers_of
-    from skcnn._command.searching import Grid, Record, cures, make_search, n_epochs, of_size, plain_sizes, read_grid
-    from skcnn._command.tasks import make_task
+    for name in ("target", "groups", "test", "shape", "regression", "scoring", "grid", "epochs"):
+        if options.data is None and getattr(options, name):
+            raise DataError(f"--{name} needs DATA: python -m skcnn DATA --{name} ... (--help explains)")
+    from skcnn._command import workflow
 
-    names = {"target": options.target, "shape": options.shape}
-    data = read(options.data, groups=options.groups, **names)
-    test = options.test or TEST_SHARE
-    if isinstance(test, str):
-        groups = None if os.path.isdir(test) else options.groups
-        test = read(test, groups=groups, like=data, **names)
-    task = make_task(data, test, options.regression, options.seed)
-    scorers = scorers_of(options.scoring, task)
-    own_grid = None if options.grid is None else read_grid(options.grid, task, options.seed)
-    sizes = plain_sizes(task.X_train.shape[1:])
-    epochs = options.epochs or n_epochs(len(task.X_train))
-
-    def grid_for(filters: tuple[int, ...]) -> Grid:
-        return cures(task, filters, options.seed) if own_grid is None else of_size(own_grid, filters)
-
-    make_search(task, Record(grid_for(sizes[0]), scorers), epochs, options.seed)  # checks the grid
-    paragraph(dataset.describe(options.data, data, task))
+    job = workflow.prepare(options)
     _start()
-    return dataset.run(
-        task, sizes, grid_for, scorers, epochs=epochs, jobs=options.jobs, seed=options.seed, out=options.out
-    )
+    return workflow.run(job)
 
 
 if __name__ == "__main__":

@@ -69,8 +69,8 @@ def load_image_folder(
     -------
     Bunch
         ``images``: ndarray of uint8 of shape (n, height, width, channels), upright as the camera noted;
-        ``data``: the same as flat rows, without a copy; ``target``: ndarray of shape (n,), the place of each class in
-        ``target_names``: ndarray of str, sorted; ``filenames``: ndarray of str, in the order of the rows.
+        ``data``: the same as flat samples, no copy; ``target``: ndarray of shape (n,), the place of each class in
+        ``target_names``: ndarray of str, sorted; ``filenames``: ndarray of str, in the order of the samples.
 
     Raises
     ------
@@ -216,7 +216,7 @@ def load_rare_digit(digit: int = 8, *, share: float = 0.05, random_state: int = 
     digit : int, default=8
         The digit to find. Eights are among the hardest: they resemble ones, threes and nines.
     share : float, default=0.05
-        Share of this digit in the rows that are kept, in (0, 0.1).
+        Share of this digit in the samples that are kept, in (0, 0.1).
     random_state : int, default=0
         Seed of the thinning.
     return_X_y : bool, default=False
@@ -225,7 +225,7 @@ def load_rare_digit(digit: int = 8, *, share: float = 0.05, random_state: int = 
     Returns
     -------
     Bunch
-        ``images``: ndarray of shape (n, 8, 8, 1), grey values from 0 to 16; ``data``: the same as flat rows;
+        ``images``: ndarray of shape (n, 8, 8, 1), grey values from 0 to 16; ``data``: the same as flat samples;
         ``target``: ndarray of shape (n,), 1 for the rare digit, else 0; ``target_names``: ndarray of str;
         ``digits``: ndarray of shape (n,), which digit each image shows.
 
@@ -250,9 +250,9 @@ def load_rare_digit(digit: int = 8, *, share: float = 0.05, random_state: int = 
             f"digit={digit!r}, share={share!r}; expected a digit from 0 to 9 and a share above 0, at most {most:.3f}."
         )
     kept = np.random.default_rng(random_state).choice(rare, n_rare, replace=False)
-    rows = np.sort(np.concatenate([kept, rest]))
-    target, images = (digits[rows] == digit).astype(int), X[rows].reshape(-1, 8, 8, 1)
+    X, digits = (array[np.sort(np.concatenate([kept, rest]))] for array in (X, digits))
+    target, images = (digits == digit).astype(int), X.reshape(-1, 8, 8, 1)
     if return_X_y:
         return images, target
     names = np.array([f"not {digit}", str(digit)])
-    return Bunch(data=X[rows], target=target, target_names=names, images=images, digits=digits[rows])
+    return Bunch(data=X, target=target, target_names=names, images=images, digits=digits)

@@ -5,14 +5,15 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
-__all__ = ["WIDTH", "DataError", "Progress", "duration", "number", "paragraph"]
+__all__ = ["DataError", "Progress", "duration", "number", "paragraph"]
 
 WIDTH = 100
 
 
 class DataError(ValueError):
-    """What is wrong with data or options; each argument is a line to show, instead of a traceback."""
+    """What is wrong with data or options; each argument is a line to show instead of a traceback."""
 
 
 def paragraph(text: str) -> None:
@@ -21,7 +22,7 @@ def paragraph(text: str) -> None:
 
 
 class Progress:
-    """Counts fits: on one line that is written anew on a terminal, elsewhere on a line per quarter.
+    """Count fits: with rich's bar on a terminal, elsewhere or without rich with a line per quarter.
 
     Parameters
     ----------
@@ -41,13 +42,14 @@ class Progress:
 
     def __enter__(self) -> Callable[[], None]:
         print(f"\n{self.title}", flush=True)
+        self._bar = _rich_bar(self.total) if sys.stdout.isatty() else None
         return self._tick
 
     def __exit__(self, *exception: object) -> None:
         with self._lock:
             self._over = True  # after an interrupt threads may still end a fit
-        if sys.stdout.isatty():
-            print()
+        if self._bar is not None:
+            self._bar.stop()
 
     def _tick(self) -> None:
         with self._lock:
@@ -55,14 +57,26 @@ class Progress:
                 return
             quarter = 4 * self._done // self.total
             self._done += 1
-            took = time.perf_counter() - self._start
-            line = f"  fit {self._done} of {self.total}, {duration(took)}"
-            if self._done < self.total:
-                line += f", about {duration(took / self._done * (self.total - self._done))} left"
-            if sys.stdout.isatty():
-                print(f"\r{line:60}", end="", flush=True)
+            if self._bar is not None:
+                self._bar.advance(self._bar.task_ids[0])
             elif 4 * self._done // self.total > quarter:
-                print(line, flush=True)
+                took = time.perf_counter() - self._start
+                left = took / self._done * (self.total - self._done)
+                rest = f", about {duration(left)} left" if self._done < self.total else ""
+                print(f"  fit {self._done} of {self.total}, {duration(took)}{rest}", flush=True)
+
+
+def _rich_bar(total: int) -> Any:
+    """Return a running progress bar, or None if rich is not installed."""
+    try:
+        from rich import progress
+    except ImportError:
+        return None
+    columns = progress.BarColumn(), progress.TimeElapsedColumn(), progress.TimeRemainingColumn()
+    bar = progress.Progress("  fit {task.completed} of {task.total}", *columns)
+    bar.add_task("", total=total)
+    bar.start()
+    return bar
 
 
 def number(value: float, sign: str = "") -> str:

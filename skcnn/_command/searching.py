@@ -1,4 +1,4 @@
-"""The two searches on the user's own data: pipelines, grids and the record of their scores."""
+"""The two searches: pipelines, grids and the record of their scores."""
 
 import json
 import re
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from imblearn import over_sampling, under_sampling
 from imblearn.pipeline import Pipeline
+from sklearn.metrics import check_scoring
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -52,9 +53,9 @@ Grid = list[dict[str, list[Any]]]
 # Estimators and grids ---------------------------------------------------------------------------------------------
 
 
-def plain_sizes(row_shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Return three sizes of network: a block for each halving of a row down to about 4 positions, two to five."""
-    side = max(row_shape[:-1]) if len(row_shape) > 1 else row_shape[0]
+def plain_sizes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return three sizes of network: a block for each halving of a sample down to about 4 positions, two to five."""
+    side = max(shape[:-1]) if len(shape) > 1 else shape[0]
     n_blocks = min(5, max(2, ceil(log2(max(side, 2) / 4))))
     return [tuple(min(128, width * 2**block) for block in range(n_blocks)) for width in (4, 8, 16)]
 
@@ -78,13 +79,17 @@ def make_pipeline(task: Task, epochs: int, seed: int) -> Pipeline:
     return Pipeline([*steps, *balance, ("cnn", cnn)])
 
 
-def n_epochs(n_rows: int) -> int:
-    """Return fewer epochs for more rows, so that a fit takes about as many steps."""
-    return min(60, max(10, 60_000 // n_rows))
+def n_epochs(n_samples: int) -> int:
+    """Return fewer epochs for more samples, so that a fit takes about as many steps."""
+    return min(60, max(10, 60_000 // n_samples))
 
 
-def cures(task: Task, filters: Sequence[int], seed: int) -> Grid:
-    """Return the grid of cures: for imbalance, where there is any, and for overfitting."""
+def cures(task: Task, filters: Sequence[int], seed: int, *, always_balanced: bool = False) -> Grid:
+    """Return the grid of cures: for imbalance, where there is any, and for overfitting.
+
+    No candidate has weights after a sampler: they would favour the rare class twice or, computed on the resampled
+    samples, do nothing.
+    """
     common: dict[str, list[Any]] = {"cnn__network__filters": [tuple(filters)], **REGULARISATION}
     if task.kind == "regression":
         return [common]
@@ -96,7 +101,7 @@ def cures(task: Task, filters: Sequence[int], seed: int) -> Grid:
     if rarest * (N_FOLDS - 1) // N_FOLDS > 3:
         samplers.append(over_sampling.SMOTE(k_neighbors=3, random_state=seed))
     return [
-        {"balance": ["passthrough"], "cnn__class_weight": [None, "balanced"], **common},
+        {"balance": ["passthrough"], "cnn__class_weight": [None, "balanced"][always_balanced:], **common},
         {"balance": [NDSampler(sampler) for sampler in samplers], **common},
     ]
 
@@ -167,8 +172,8 @@ class Record:
         Scores that a candidate has in the end.
     candidates : list of dict
         All candidates of the grid.
-    scores : list of list of float
-        For each candidate its scores so far, one per fold.
+    scores : list of list of dict
+        For each candidate its scores so far by name, one dict per fold.
     """
 
     n_folds = N_FOLDS
@@ -176,22 +181,22 @@ class Record:
     def __init__(self, grid: Grid, scorers: Mapping[str, Any]) -> None:
         self.grid = grid
         self.candidates = list(ParameterGrid(grid))
-        self.scorers = scorers
-        self.scores: list[list[float]] = [[] for _ in self.candidates]
+        self.scorers = dict(scorers)
+        self.scores: list[list[dict[str, float]]] = [[] for _ in self.candidates]
         self.tick: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
 
     @property
     def n_fits(self) -> int:
-        """Fits of the search, the final one on all rows included."""
+        """Fits of the search, the final one on all samples included."""
         return self.n_folds * len(self.candidates) + 1
 
     def __call__(self, estimator: Any, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
         """Score a fitted candidate, as the ``scoring`` of a search."""
-        found = {name: float(scorer(estimator, X, y)) for name, scorer in self.scorers.items()}
+        found = check_scoring(estimator, scoring=self.scorers)(estimator, X, y)  # predicts once for all scorers
         params = estimator.get_params()
         with self._lock:
-            self.scores[self._place(params)].append(next(iter(found.values())))
+            self.scores[self._place(params)].append(found)
         self.tick()
         return found
 

@@ -1,4 +1,4 @@
-"""Your own Keras network in a grid, and its features for other models. ``python -m skcnn.examples.own_network``."""
+"""A custom Keras network in a grid, and its features for other models. ``python -m skcnn.examples.own_network``."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ class Separable(Network):
         self.depth = depth
 
     def features(self, x: Any) -> Any:
-        """Lay the layers up to the features; the output layer (and the estimator's dropout) follow by themselves."""
+        """Add the layers up to the features; the output layer (and the estimator's dropout) are added to them."""
         for _ in range(self.depth):
             x = keras.layers.SeparableConv2D(self.filters, 3, padding="same", activation="relu")(x)
         return keras.layers.GlobalMaxPooling2D(name="features")(x)

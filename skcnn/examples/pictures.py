@@ -1,13 +1,13 @@
-"""The pictures of the README, drawn anew: ``python -m skcnn.examples.pictures FOLDER``; needs matplotlib."""
+"""Draw the pictures of the README: ``python -m skcnn.examples.pictures FOLDER``; needs matplotlib."""
 
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from sklearn.base import clone
 from sklearn.datasets import load_digits
-from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_validate, train_test_split
 
 from skcnn import CNNClassifier
@@ -18,87 +18,61 @@ from skcnn.displays import ClassScoresDisplay, ErrorsDisplay, HistoryDisplay, Re
 from skcnn.inspection import SaliencyDisplay
 from skcnn.networks import Plain
 
-EPOCHS = 60
-
 
 def main(folder: str | Path = ".") -> list[Path]:
     """Draw all pictures into a folder and return their files."""
     files = []
-    pictures = [("cures.png", draw_cures), ("augmentation.png", draw_augmentation), ("displays.png", draw_displays)]
-    for name, draw in pictures:
-        files.append(Path(folder) / name)
+    for draw in (draw_cures, draw_augmentation, draw_displays):
+        files.append(Path(folder) / f"{draw.__name__.removeprefix('draw_')}.png")
         draw().savefig(files[-1], dpi=110, bbox_inches="tight")
         print(files[-1])
     return files
 
 
-def draw_cures() -> Any:
-    """Draw a network that fits the training rows alone, one with cures, and what both find on other images."""
-    from matplotlib.figure import Figure
-
+def draw_cures() -> Figure:
+    """Draw a network that fits the training samples alone, one with cures, and what both find on other images."""
     X, y = load_rare_digit(return_X_y=True)
     X_train, X_rest, y_train, y_rest = train_test_split(X, y, train_size=300, stratify=y, random_state=0)
-    # Validation rows choose the epoch, test rows only judge.
+    # Validation samples choose the epoch, test samples only judge.
     X_val, X_test, y_val, y_test = train_test_split(X_rest, y_rest, train_size=400, stratify=y_rest, random_state=0)
-    common: dict[str, Any] = {"epochs": EPOCHS, "n_iter_no_change": EPOCHS, "schedule": "cosine", "random_state": 0}
-    ways = {
-        "as it comes": CNNClassifier(Plain(filters=(16, 32)), **common),
-        "with cures": CNNClassifier(
-            Plain(filters=(16, 32)),
-            **common,
-            class_weight="balanced",
-            l2=0.003,
-            dropout=0.3,
-            standardize="channel",
-            augmentation=["translation", "rotation", "zoom"],
-        ),
-    }
+    plain = CNNClassifier(Plain((16, 32)), epochs=60, n_iter_no_change=60, schedule="cosine", random_state=0)
+    cures: dict[str, Any] = {"class_weight": "balanced", "l2": 0.003, "dropout": 0.3, "standardize": "channel"}
+    cured = clone(plain).set_params(**cures, augmentation=["translation", "rotation", "zoom"])
+    ways = {"as it comes": plain, "with cures": cured}
     figure = Figure(figsize=(12, 3.4), layout="constrained")
-    axes = figure.subplots(1, 3, width_ratios=[2, 2, 1.3])
-    recalls = {}
-    for (name, cnn), ax in zip(ways.items(), axes, strict=False):
+    *curves, bars = figure.subplots(1, 3, width_ratios=[2, 2, 1.3])
+    for i, (name, cnn) in enumerate(ways.items()):
         cnn.fit(X_train, y_train, X_val=X_val, y_val=y_val)
-        HistoryDisplay.from_estimator(cnn, ax=ax)
-        recalls[name] = (cnn.predict(X_test) == 1)[y_test == 1]
-        print(f"{name}: balanced accuracy {balanced_accuracy_score(y_test, cnn.predict(X_test)):.3f}")
-        ax.set_title(name)
-    _bars(axes[2], recalls)
+        HistoryDisplay.from_estimator(cnn, ax=curves[i])
+        curves[i].set_title(name)
+        hits = cnn.predict(X_test)[y_test == 1]
+        low, high = wilson_interval(hits.sum(), len(hits))
+        bars.bar(i, hits.mean(), color=f"C{i}", width=0.6)
+        bars.errorbar(i, hits.mean(), [[hits.mean() - low], [high - hits.mean()]], color="black", capsize=4)
+        bars.text(i, 0.03, f"{hits.sum()} of {len(hits)}", ha="center", color="white")
+    bars.set(xticks=range(len(ways)), xticklabels=list(ways), ylim=(0, 1.05), title="eights found in the test set")
     return figure
 
 
-def _bars(ax: Any, found: dict[str, np.ndarray]) -> None:
-    """Draw shares with their 95% intervals."""
-    for i, hits in enumerate(found.values()):
-        share = hits.mean()
-        low, high = wilson_interval(hits.sum(), len(hits))
-        ax.bar(i, share, color=f"C{i}", width=0.6)
-        ax.errorbar(i, share, [[share - low], [high - share]], color="black", capsize=4)
-        ax.text(i, 0.03, f"{hits.sum()} of {len(hits)}", ha="center", color="white")
-    ax.set(xticks=range(len(found)), xticklabels=list(found), ylim=(0, 1.05), title="eights found in the test set")
-
-
-def draw_augmentation() -> Any:
-    """Draw what each augmentation of images does to a digit, each column one, each row another draw."""
-    from matplotlib.figure import Figure
-
+def draw_augmentation() -> Figure:
+    """Draw what each augmentation of images does to a digit: a column each, three draws below each other."""
     names = [name for name, rank in AUGMENTATIONS.items() if rank in (None, 2) and name not in ("jitter", "scaling")]
-    ways: list[Any] = [None, *names, ["translation", "rotation", "zoom", "noise"]]
+    four = ["translation", "rotation", "zoom", "noise"]
+    ways: dict[str, Any] = {"as it is": None, **{name: name for name in names}, "four at once": four}
     image = load_digits().images[5:6, ..., None] / 16
     figure = Figure(figsize=(12, 4), layout="constrained")
     axes = figure.subplots(3, len(ways))
-    for column, way in zip(axes.T, ways, strict=True):
+    for column, (title, way) in zip(axes.T, ways.items(), strict=True):
         drawn = augment(np.repeat(image, 12, axis=0), way, random_state=1)
-        column[0].set_title({None: "as it is"}.get(way, way) if not isinstance(way, list) else "four at once", size=9)
+        column[0].set_title(title, size=9)
         for ax, one in zip(column, drawn[:: len(drawn) // 3], strict=True):
             ax.imshow(one[..., 0], cmap="gray_r", vmin=0, vmax=1)
             ax.set_axis_off()
     return figure
 
 
-def draw_displays() -> Any:
+def draw_displays() -> Figure:
     """Draw a gallery of the displays, on the ten digits."""
-    from matplotlib.figure import Figure
-
     digits = load_digits()
     images = (15 * digits.images[..., None]).astype("uint8")
     X_train, X_test, y_train, y_test = train_test_split(

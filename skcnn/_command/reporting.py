@@ -1,0 +1,170 @@
+"""What is printed: the data, grids with their scores, the comparison on held-out samples and the diagnosis."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from skcnn._command.console import number
+from skcnn._command.reading import Data
+from skcnn._command.scores import Comparison, Effect
+from skcnn._command.searching import Record
+from skcnn._command.tasks import Task
+from skcnn._statistics import Estimate
+
+__all__ = ["describe", "print_diagnosis", "print_grid", "print_scores", "settings_of", "verdict"]
+
+MAX_NAMED = 8  # classes
+
+
+def describe(name: str, data: Data, task: Task) -> str:
+    """Say what was read: samples, their shape, classes and parts."""
+    n_test = len(task.X_test)
+    text = f"{name}: {len(task.X_train):,} {_samples(task.X_train.shape[1:])} to learn from, {n_test:,} held out"
+    if task.groups_train is not None and task.groups_test is not None:
+        text += f", in {len(np.unique(task.groups_train))} and {len(np.unique(task.groups_test))} groups"
+    if task.kind == "regression":
+        return f"{text}. Targets from {data.y.min():.4g} to {data.y.max():.4g}."
+    counts = Counter(data.y.tolist()).most_common()
+    named = ", ".join(f"{label} {n / len(data.y):.1%}" for label, n in counts[:MAX_NAMED])
+    more = f" and {len(counts) - MAX_NAMED} more" if len(counts) > MAX_NAMED else ""
+    text += f". {len(counts)} classes: {named}{more}."
+    if task.kind == "binary":
+        label = "1" if task.to_find is None else f"{task.to_find}, called 1 below"
+        text += f" The one to find is {label}: {task.y_train.sum()} to learn from, {task.y_test.sum()} held out."
+    return text
+
+
+def _samples(shape: tuple[int, ...]) -> str:
+    if len(shape) == 1:
+        side = round(shape[0] ** 0.5)
+        flat = f" (if these are images: --shape {side}x{side}x1)" if side * side == shape[0] and side >= 8 else ""
+        return f"samples of {shape[0]} features{flat}"
+    if len(shape) == 2:
+        image = f" (if these are images: --shape {shape[0]}x{shape[1]}x1)" if min(shape) >= 8 else ""
+        return f"series of {shape[0]} steps, {shape[1]} channels{image}"
+    return f"{'images' if len(shape) == 3 else 'volumes'} of {'x'.join(map(str, shape))}"
+
+
+# Grids ------------------------------------------------------------------------------------------------------------
+
+
+def print_grid(record: Record, search: Any = None) -> None:
+    """Print the candidates with a score, best first; those that lack folds are marked."""
+    settings = [settings_of(params) for params in record.candidates]
+    every = list(dict.fromkeys(name for one in settings for name in one))
+    names = [name for name in every if len({one.get(name) for one in settings}) > 1] or every
+    width = {name: 2 + max(len(name), *(len(one.get(name, "")) for one in settings)) for name in names}
+    first, *others = record.scorers
+    print(
+        "\n  " + "".join(f"{name:{width[name]}}" for name in names) + f"{first:>20}" + "".join(f"  {o}" for o in others)
+    )
+    rows = [
+        ([[found[name] for found in scores] for name in record.scorers], i) for i, scores in enumerate(record.scores)
+    ]
+    for values, i in sorted((row for row in rows if row[0][0]), key=lambda row: -float(np.mean(row[0][0]))):
+        chosen = search is not None and i == search.best_index_
+        cells = "".join(f"{settings[i].get(name, ''):{width[name]}}" for name in names)
+        mean, *means = (number(float(np.mean(one))) for one in values)
+        further = "".join(f"{one:>{len(name) + 2}}" for one, name in zip(means, others, strict=True))
+        folds = "" if len(values[0]) == record.n_folds else f"  {len(values[0])} of {record.n_folds} folds"
+        print(f"{'*' if chosen else ' '} {cells}{mean:>12} ± {number(float(np.std(values[0])))}{further}{folds}")
+    print(f"\n  {'* chosen; ' if search is not None else ''}± is the standard deviation over the folds")
+
+
+def settings_of(params: Mapping[str, Any]) -> dict[str, str]:
+    """Name what a candidate does, briefly; class weights that stand for a sampler are named in its place."""
+    found = {name.removeprefix("cnn__").removeprefix("network__"): _named(value) for name, value in params.items()}
+    if found.get("balance") == "none" and found.get("class_weight") == "balanced":
+        found["balance"] = "class weights"
+        del found["class_weight"]
+    return found
+
+
+def _named(value: Any) -> str:
+    if hasattr(value, "sampler"):
+        return type(value.sampler).__name__
+    if value is None or value == "passthrough":
+        return "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+# Held-out samples -------------------------------------------------------------------------------------------------
+
+
+def print_scores(comparisons: Mapping[str, Comparison], titles: Sequence[str]) -> None:
+    """Print the scores of both searches on the held-out samples, and their difference."""
+    rows = [["", *titles, "difference"]]
+    for name, (plain, cured, difference) in comparisons.items():
+        rows.append([name, interval(plain), interval(cured), interval(difference, "+")])
+    first, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
+    print()
+    for name, *cells in rows:
+        print(f"  {name:{first}}" + "".join(f"{cell:>{width + 4}}" for cell, width in zip(cells, widths, strict=True)))
+
+
+def interval(estimate: Estimate, sign: str = "") -> str:
+    """Return an estimate with its bounds."""
+    return f"{number(estimate.value, sign)} [{number(estimate.low, sign)}, {number(estimate.high, sign)}]"
+
+
+def verdict(task: Task, score: str, comparisons: Mapping[str, Comparison], found: Sequence[Effect]) -> str:
+    """Say in a paragraph what held-out samples and grid show, and no more than they show.
+
+    Parameters
+    ----------
+    task : Task
+        What was learnt.
+    score : str
+        The score that both searches chose by.
+    comparisons : dict of str to Comparison
+        What `scores.compare` returned.
+    found : list of Effect
+        What `scores.effects` returned.
+    """
+    difference = comparisons[score].difference
+    says = {1: "The cures help", 0: "That the cures help, or harm, is not shown", -1: "The cures harm"}
+    sentences = [f"{says[difference.sign]}: {score} differs by {interval(difference, '+')}."]
+    if task.kind == "binary":
+        recall, accuracy = comparisons["recall"], comparisons["accuracy"]
+        more = {1: "more", 0: "neither more nor fewer, as far as can be shown,", -1: "fewer"}[recall.difference.sign]
+        sentences += [
+            f"They find {more} of the {task.y_test.sum()} samples to find: recall {number(recall.cured.value)} against "
+            f"{number(recall.plain.value)}, a difference of {interval(recall.difference, '+')}.",
+            _cause(recall.difference, comparisons["recall_at_equal_alarms"].difference),
+            f"Accuracy is {number(accuracy.cured.value)} against {number(accuracy.plain.value)}; finding none would "
+            f"have {number(1 - task.y_test.mean())}.",
+        ]
+    if found:
+        largest = max(found, key=lambda effect: abs(effect.difference.value))
+        luck = "" if largest.difference.sign else ", which may be the luck of the folds"
+        sentences.append(
+            f"Of the settings in the grid, {largest.setting} instead of {largest.instead_of} changed the "
+            f"cross-validated {score} most, by {interval(largest.difference, '+')}{luck}."
+        )
+    sentences.append(
+        "The intervals of held-out scores are for the choice of these samples alone; --seed N splits and trains again, "
+        "which differs more."
+    )
+    return " ".join(sentences)
+
+
+def _cause(recall: Estimate, equal_alarms: Estimate) -> str:
+    """Divide a difference in recall into what the threshold and what the ranking of the samples does."""
+    text = f"At thresholds with equally many alarms the difference in recall is {interval(equal_alarms, '+')}"
+    if not recall.sign:
+        return f"{text}."
+    kind = "gain" if recall.sign > 0 else "loss"
+    by_ranking, by_threshold = equal_alarms.value, recall.value - equal_alarms.value
+    if by_threshold * recall.sign >= by_ranking * recall.sign:
+        return f"{text}: most of the {kind}, {number(by_threshold, '+')}, is the threshold, which balancing moves."
+    return f"{text}: most of the {kind} is the ranking, not the threshold."
+
+
+def print_diagnosis(diagnosis: Any, out: str) -> None:
+    """Print a diagnosis, and write its page."""
+    print(f"\n{diagnosis}")
+    diagnosis.to_html(out)
+    print(f"\nThe same as a page, with charts (--out chooses another file):\n{os.path.abspath(out)}")
