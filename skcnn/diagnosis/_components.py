@@ -10,8 +10,6 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.utils.multiclass import type_of_target
 
-from skcnn._sklearn.steps import unwrap
-
 __all__ = [
     "SQUASHING",
     "Components",
