@@ -141,12 +141,14 @@ def test_losses_of_outputs_train_as_in_keras(problem, loss):
 )
 @pytest.mark.parametrize("normalization", [None, "batch"])
 def test_adaptive_steps_equal_keras_from_the_same_state(problem, name, optimizer, normalization):
-    X, codes, w = problem
-    program = Program(topology(Plain(filters=(4, 6), normalization=normalization), optimizer=name))
+    """In float64, since rounding in float32 differs by more than the bound on some processors."""
+    X, codes, w = (part.astype("float64") if part.dtype == "float32" else part for part in problem)
+    network = Plain(filters=(4, 6), normalization=normalization)
+    program = Program(topology(network, optimizer=name, dtype="float64"))
     program.reset(1)
     progress = Progress()
     model = keras_twin(program)
-    model.compile(optimizer(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.compile(optimizer(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True, dtype="float64"))
     model.optimizer.build(model.trainable_variables)
     slots_of = _keras_slots(model)
     for step in range(5):
@@ -159,7 +161,7 @@ def test_adaptive_steps_equal_keras_from_the_same_state(problem, name, optimizer
         data = Data(X[rows], codes[rows], w[rows], lambda epoch: np.arange(8))
         before = program.weights()
         train(program, data, plan({}, epochs=step + 1, learning_rate=0.01, batch_size=8), progress)
-        assert largest_difference(program, model) < 1e-6
+        assert largest_difference(program, model) < 1e-7  # Keras itself rounds 0.999 to float32
         assert max(np.abs(new - old).max() for new, old in zip(program.weights(), before, strict=True)) > 1e-3
 
 
@@ -440,7 +442,7 @@ def test_a_row_is_predicted_alike_in_any_company(dims, pooling, rng):
     X = rng.normal(size=(700, *dims)).astype("float32")
     whole = program.predict(X)
     traces = trace_count()
-    for rows in (1, 2, 7, 8, 9, 64, 65, 255, 256, 257):
+    for rows in (1, 2, 7, 12, 13, 72, 73, 255, 288, 289):
         np.testing.assert_array_equal(program.predict(X[300 : 300 + rows]), whole[300 : 300 + rows])
     assert trace_count() == traces
     np.testing.assert_allclose(whole, program.blueprint.model(X, training=False), rtol=1e-5, atol=1e-5)

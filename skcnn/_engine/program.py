@@ -11,9 +11,10 @@ from skcnn._engine.threads import start_tensorflow
 
 __all__ = ["Program"]
 
-# Samples per call of the prediction graph. A sample's result depends on the shape of its batch alone, and TensorFlow's
-# kernels agree to the bit from 2 samples upwards, so batches are padded to the smallest size that holds them.
-CHUNKS = (8, 64, 256)
+# Samples per call of the prediction graph; fewer are padded to the smallest size that holds them. A sample's result
+# depends on the block of rows that a matrix kernel computes it in. Those of AVX2 take 6 rows at a time and compute a
+# remainder otherwise, those of AVX-512 agree from 2 rows upwards; in multiples of 12 all samples agree to the bit.
+CHUNKS = (12, 72, 288)
 CHUNK_BYTES = 256 * 2**20  # bound on the largest activation of one chunk
 BLOCK_BYTES = 64 * 2**20  # bound on the input handed to TensorFlow at once while predicting
 
