@@ -1,12 +1,11 @@
 """`CNNClassifier` and `CNNRegressor`: a Keras network as a scikit-learn estimator."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from os import PathLike
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
-from joblib import Memory
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 from skcnn._fit.balancing import Balancing
@@ -16,11 +15,11 @@ from skcnn._fit.weights import check_priors
 from skcnn._sklearn.checks import naming
 from skcnn._sklearn.internals import HasMethods, StrOptions, check_partial_fit_first_call, fit_context
 from skcnn.exceptions import DoubleBalancingWarning, warn
-from skcnn.networks import Network
 
 __all__ = ["CNNClassifier", "CNNRegressor"]
 
 
+@dataclass(eq=False, repr=False)
 class CNNClassifier(ClassifierMixin, BaseCNN):
     """Convolutional network classifier.
 
@@ -181,7 +180,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     (1, 10)
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    _parameter_constraints = {
         **BaseCNN._parameter_constraints,
         "label_smoothing": [RATE],
         "loss": [StrOptions({"auto", "log_loss", "focal"})],
@@ -193,96 +192,15 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         "priors": [StrOptions({"train"}), "array-like", None],
     }
 
-    def __init__(
-        self,
-        network: str | Network | Callable[..., Any] = "plain",
-        *,
-        input_shape: Sequence[int] | None = None,
-        l1: float = 0.0,
-        l2: float = 0.0,
-        dropout: float = 0.0,
-        spatial_dropout: float = 0.0,
-        stochastic_depth: float = 0.0,
-        weight_decay: float = 0.0,
-        label_smoothing: float = 0.0,
-        mixup: float = 0.0,
-        cutmix: float = 0.0,
-        augmentation: Any = None,
-        augmentation_strength: float = 1.0,
-        loss: Literal["auto", "log_loss", "focal"] = "auto",
-        focal_gamma: float = 2.0,
-        class_weight: Mapping[Any, float] | list[Mapping[int, float]] | Literal["balanced"] | None = None,
-        sampler: Any = None,
-        resample: Literal["once", "epoch"] = "once",
-        balanced_batches: bool = False,
-        priors: Literal["train"] | Sequence[float] | None = None,
-        optimizer: Literal["adam", "sgd", "rmsprop"] = "adam",
-        learning_rate: float = 0.003,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        schedule: Literal["constant", "cosine", "one_cycle", "plateau"] = "constant",
-        warmup_epochs: float = 0.0,
-        clipnorm: float | None = None,
-        ema_momentum: float = 0.0,
-        batch_size: int = 32,
-        epochs: int = 30,
-        early_stopping: bool | Literal["auto"] = "auto",
-        scoring: str | Callable[..., float] = "loss",
-        validation_fraction: float = 0.1,
-        refit_full: bool = False,
-        n_iter_no_change: int = 10,
-        tol: float = 1e-4,
-        warm_start: bool = False,
-        standardize: Literal["channel", "position"] | None = None,
-        dtype: Literal["float32", "float64"] = "float32",
-        memory: str | PathLike[str] | Memory | None = None,
-        callbacks: Sequence[Any] | None = None,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self.network = network
-        self.input_shape = input_shape
-        self.l1 = l1
-        self.l2 = l2
-        self.dropout = dropout
-        self.spatial_dropout = spatial_dropout
-        self.stochastic_depth = stochastic_depth
-        self.weight_decay = weight_decay
-        self.label_smoothing = label_smoothing
-        self.mixup = mixup
-        self.cutmix = cutmix
-        self.augmentation = augmentation
-        self.augmentation_strength = augmentation_strength
-        self.loss = loss
-        self.focal_gamma = focal_gamma
-        self.class_weight = class_weight
-        self.sampler = sampler
-        self.resample = resample
-        self.balanced_batches = balanced_batches
-        self.priors = priors
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.schedule = schedule
-        self.warmup_epochs = warmup_epochs
-        self.clipnorm = clipnorm
-        self.ema_momentum = ema_momentum
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.early_stopping = early_stopping
-        self.scoring = scoring
-        self.validation_fraction = validation_fraction
-        self.refit_full = refit_full
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.warm_start = warm_start
-        self.standardize = standardize
-        self.dtype = dtype
-        self.memory = memory
-        self.callbacks = callbacks
-        self.random_state = random_state
-        self.verbose = verbose
+    _: KW_ONLY
+    label_smoothing: float = 0.0
+    loss: Literal["auto", "log_loss", "focal"] = "auto"
+    focal_gamma: float = 2.0
+    class_weight: Mapping[Any, float] | list[Mapping[int, float]] | Literal["balanced"] | None = None
+    sampler: Any = None
+    resample: Literal["once", "epoch"] = "once"
+    balanced_batches: bool = False
+    priors: Literal["train"] | Sequence[float] | None = None
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
@@ -429,6 +347,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         return tags
 
 
+@dataclass(eq=False, repr=False)
 class CNNRegressor(RegressorMixin, BaseCNN):
     """Convolutional network regressor.
 
@@ -570,87 +489,13 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     """
 
     _numeric_target = True
-    _parameter_constraints: dict[str, list[Any]] = {
+    _parameter_constraints = {
         **BaseCNN._parameter_constraints,
         "loss": [StrOptions({"auto", "squared_error", "absolute_error", "huber"})],
     }
 
-    def __init__(
-        self,
-        network: str | Network | Callable[..., Any] = "plain",
-        *,
-        input_shape: Sequence[int] | None = None,
-        l1: float = 0.0,
-        l2: float = 0.0,
-        dropout: float = 0.0,
-        spatial_dropout: float = 0.0,
-        stochastic_depth: float = 0.0,
-        weight_decay: float = 0.0,
-        mixup: float = 0.0,
-        cutmix: float = 0.0,
-        augmentation: Any = None,
-        augmentation_strength: float = 1.0,
-        loss: Literal["auto", "squared_error", "absolute_error", "huber"] = "auto",
-        optimizer: Literal["adam", "sgd", "rmsprop"] = "adam",
-        learning_rate: float = 0.003,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        schedule: Literal["constant", "cosine", "one_cycle", "plateau"] = "constant",
-        warmup_epochs: float = 0.0,
-        clipnorm: float | None = None,
-        ema_momentum: float = 0.0,
-        batch_size: int = 32,
-        epochs: int = 30,
-        early_stopping: bool | Literal["auto"] = "auto",
-        scoring: str | Callable[..., float] = "loss",
-        validation_fraction: float = 0.1,
-        refit_full: bool = False,
-        n_iter_no_change: int = 10,
-        tol: float = 1e-4,
-        warm_start: bool = False,
-        standardize: Literal["channel", "position"] | None = None,
-        dtype: Literal["float32", "float64"] = "float32",
-        memory: str | PathLike[str] | Memory | None = None,
-        callbacks: Sequence[Any] | None = None,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self.network = network
-        self.input_shape = input_shape
-        self.l1 = l1
-        self.l2 = l2
-        self.dropout = dropout
-        self.spatial_dropout = spatial_dropout
-        self.stochastic_depth = stochastic_depth
-        self.weight_decay = weight_decay
-        self.mixup = mixup
-        self.cutmix = cutmix
-        self.augmentation = augmentation
-        self.augmentation_strength = augmentation_strength
-        self.loss = loss
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.schedule = schedule
-        self.warmup_epochs = warmup_epochs
-        self.clipnorm = clipnorm
-        self.ema_momentum = ema_momentum
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.early_stopping = early_stopping
-        self.scoring = scoring
-        self.validation_fraction = validation_fraction
-        self.refit_full = refit_full
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.warm_start = warm_start
-        self.standardize = standardize
-        self.dtype = dtype
-        self.memory = memory
-        self.callbacks = callbacks
-        self.random_state = random_state
-        self.verbose = verbose
+    _: KW_ONLY
+    loss: Literal["auto", "squared_error", "absolute_error", "huber"] = "auto"
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:

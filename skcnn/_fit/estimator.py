@@ -2,14 +2,15 @@
 
 import copy
 import math
-import os
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Integral, Real
-from typing import Any, Self
+from os import PathLike
+from typing import Any, Literal, Self
 
-import joblib
 import numpy as np
+from joblib import Memory
 from sklearn.base import BaseEstimator
 from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state
@@ -54,6 +55,7 @@ PENALTY = Interval(Real, 0, None, closed="left")
 COUNT = Interval(Integral, 1, None, closed="left")
 
 
+@dataclass(eq=False, repr=False)
 class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, BaseEstimator):
     """What classifier and regressor share: checks, the fit, and the outputs of the network."""
 
@@ -65,7 +67,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
     DROPOUT_ON = 0.5
     DROPOUTS = ("dropout", "spatial_dropout", "stochastic_depth")
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    _parameter_constraints = {
         "network": [StrOptions(set(NETWORKS)), Network, callable],
         "input_shape": ["array-like", None],
         "l1": [PENALTY],
@@ -97,11 +99,49 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         "tol": [PENALTY],
         "warm_start": ["boolean"],
         "dtype": [StrOptions({"float32", "float64"})],
-        "memory": [str, os.PathLike, joblib.Memory, None],
+        "memory": [str, PathLike, Memory, None],
         "callbacks": [list, tuple, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
+
+    # Parameters of both estimators; a dataclass writes the __init__ that only assigns.
+    network: str | Network | Callable[..., Any] = "plain"
+    _: KW_ONLY
+    input_shape: Sequence[int] | None = None
+    l1: float = 0.0
+    l2: float = 0.0
+    dropout: float = 0.0
+    spatial_dropout: float = 0.0
+    stochastic_depth: float = 0.0
+    weight_decay: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    augmentation: Any = None
+    augmentation_strength: float = 1.0
+    optimizer: Literal["adam", "sgd", "rmsprop"] = "adam"
+    learning_rate: float = 0.003
+    momentum: float = 0.9
+    nesterovs_momentum: bool = True
+    schedule: Literal["constant", "cosine", "one_cycle", "plateau"] = "constant"
+    warmup_epochs: float = 0.0
+    clipnorm: float | None = None
+    ema_momentum: float = 0.0
+    batch_size: int = 32
+    epochs: int = 30
+    early_stopping: bool | Literal["auto"] = "auto"
+    scoring: str | Callable[..., float] = "loss"
+    validation_fraction: float = 0.1
+    refit_full: bool = False
+    n_iter_no_change: int = 10
+    tol: float = 1e-4
+    warm_start: bool = False
+    standardize: Literal["channel", "position"] | None = None
+    dtype: Literal["float32", "float64"] = "float32"
+    memory: str | PathLike[str] | Memory | None = None
+    callbacks: Sequence[Any] | None = None
+    random_state: int | np.random.RandomState | None = None
+    verbose: int = 0
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, also those of the network (``network__filters=...``), and return the estimator.
@@ -364,7 +404,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         input_shape = layout.input_shape
         network = self.network
         network = resolve_network(copy.deepcopy(network) if isinstance(network, Network) else network)
-        optimizer = self.optimizer
+        optimizer: str = self.optimizer
         if "momentum" in strengths:
             optimizer = "nesterov" if self.nesterovs_momentum else "momentum"
         transformations = check_augmentation(self.augmentation, input_shape)
