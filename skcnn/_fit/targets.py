@@ -15,8 +15,47 @@ __all__ = ["ClassTarget", "RegressionTarget", "Target"]
 QUANTILES = 10  # bins of a regression target, fewer if a bin would not reach into the validation part
 
 
+class Target:
+    """What both kinds of target answer, and the answers of one that leaves targets and outputs as they are."""
+
+    #: Whether the strata of a split are classes, each of which keeps a training sample.
+    has_classes: ClassVar[bool] = True
+
+    def encode(self, y: np.ndarray, name: str = "y") -> np.ndarray:
+        """Return codes, indicators or columns for checked targets; raise if they do not fit."""
+        raise NotImplementedError
+
+    def strata(self, encoded: np.ndarray, fraction: float) -> np.ndarray:
+        """Return what to hold in equal shares where this fraction is split off, as a 0/1 matrix."""
+        raise NotImplementedError
+
+    def settled(self, encoded: np.ndarray, weight: np.ndarray | None = None) -> Self:
+        """Return the target with what it takes from the training samples alone."""
+        return self
+
+    def scaled(self, encoded: np.ndarray) -> np.ndarray:
+        """Return what the network is trained on."""
+        return encoded
+
+    def class_shares(self, encoded: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+        """Return each class's share of the total weight; without classes the whole, from which no shift follows."""
+        return np.ones(1)
+
+    def output_units(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return scale and offset from outputs of the network to the unit of y."""
+        return np.ones(1), np.zeros(1)
+
+    def attributes(self) -> dict[str, Any]:
+        """Return what a fitted estimator shows of it."""
+        return {}
+
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        """Return predictions in the form of y for outputs of the network."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class ClassTarget:
+class ClassTarget(Target):
     """Labels of a classification.
 
     Attributes
@@ -26,9 +65,6 @@ class ClassTarget:
     classes : ndarray of shape (n_classes,)
         Sorted labels; for multilabel the numbers of the labels.
     """
-
-    #: Whether strata of the inner split are classes, each of which keeps a training sample.
-    has_classes: ClassVar[bool] = True
 
     kind: str
     classes: np.ndarray
@@ -90,14 +126,6 @@ class ClassTarget:
             )
         return codes.astype(np.int32) if self.kind == "multiclass" else codes[:, None].astype(np.float64)
 
-    def settled(self, encoded: np.ndarray, weight: np.ndarray | None) -> Self:
-        """Return the target with what it takes from the training samples alone: nothing."""
-        return self
-
-    def scaled(self, encoded: np.ndarray) -> np.ndarray:
-        """Return what the network is trained on: codes and indicators as they are."""
-        return encoded
-
     def codes(self, encoded: np.ndarray) -> np.ndarray:
         """Return the class codes of encoded labels of one kind, (n,)."""
         return encoded if encoded.ndim == 1 else encoded[:, 0].astype(np.int32)
@@ -130,12 +158,8 @@ class ClassTarget:
         counts = np.bincount(self.codes(encoded), weights=weights[:, 0], minlength=len(self.classes))
         return counts / counts.sum()
 
-    def output_units(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return scale and offset of the outputs: logits stay as they are."""
-        return np.ones(self.n_outputs), np.zeros(self.n_outputs)
-
     def attributes(self) -> dict[str, Any]:
-        """Return what a fitted estimator shows of it."""
+        """Return the class labels."""
         return {"classes_": self.classes}
 
     def decision(self, z: np.ndarray) -> np.ndarray:
@@ -163,7 +187,7 @@ class ClassTarget:
 
 
 @dataclass(frozen=True)
-class RegressionTarget:
+class RegressionTarget(Target):
     """Targets of a regression, standardised for training.
 
     The network is trained on targets of mean 0 and variance 1 over the (weighted) training rows, so that learning rate
@@ -178,6 +202,7 @@ class RegressionTarget:
     """
 
     has_classes: ClassVar[bool] = False
+    kind: ClassVar[str] = "regression"
 
     mean: np.ndarray
     scale: np.ndarray
@@ -231,22 +256,11 @@ class RegressionTarget:
         codes = np.searchsorted(inner, encoded[:, 0])
         return codes[:, None] == np.unique(codes)
 
-    def class_shares(self, encoded: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-        """Return the whole as the share of one class, from which no prior shift follows."""
-        return np.ones(1)
-
     def output_units(self) -> tuple[np.ndarray, np.ndarray]:
         """Return scale and offset from outputs of the network to the unit of y."""
         return self.scale, self.mean
-
-    def attributes(self) -> dict[str, Any]:
-        """Return what a fitted estimator shows of it."""
-        return {}
 
     def decode(self, z: np.ndarray) -> np.ndarray:
         """Predictions in the unit and shape of y."""
         prediction = z * self.scale + self.mean
         return prediction[:, 0] if self.flat else prediction
-
-
-Target = ClassTarget | RegressionTarget
