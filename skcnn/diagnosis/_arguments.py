@@ -32,24 +32,21 @@ def check_data(X_train: Any, y_train: Any, X_test: Any, y_test: Any, beside: Map
     if (X_test is None) != (y_test is None):
         missing, given = ("y_test", "X_test") if y_test is None else ("X_test", "y_test")
         raise ValueError(f"{given} is given without {missing}; give both, or none of them.")
-    shapes = []
-    for side, X, y, least in (("train", X_train, y_train, 2), ("test", X_test, y_test, 1)):
-        if X is None and side == "test":
-            continue
-        if X is None or y is None:
-            raise ValueError(f"{'X' if X is None else 'y'}_{side} is None; expected the samples of its training.")
-        rows = _array(X, f"X_{side}")
-        if len(rows) < least:
-            raise ValueError(f"X_{side} has {len(rows)} samples; expected {least} at least.")
-        shapes.append(rows.shape[1:])
-        others = {"y": y, **{name.removesuffix(f"_{side}"): values for name, values in beside.items() if side in name}}
-        for name, values in others.items():
-            if values is not None and (n := len(_array(values, f"{name}_{side}"))) != len(rows):
-                raise ValueError(f"X_{side} has {len(rows)} samples, but {name}_{side} has {n}; expected as many.")
-    if len(set(shapes)) > 1:
+    arrays = {"X_train": _array(X_train, "X_train"), "y_train": _array(y_train, "y_train")}
+    others = {"X_test": X_test, "y_test": y_test, **beside}
+    arrays |= {name: _array(values, name) for name, values in others.items() if values is not None}
+    for name, array in arrays.items():
+        samples = f"X_{name.rpartition('_')[2]}"
+        n, least = len(arrays.get(samples, array)), 2 if samples == "X_train" else 1
+        if n < least:
+            raise ValueError(f"{samples} has {n} samples; expected {least} at least.")
+        if len(array) != n:
+            raise ValueError(f"{samples} has {n} samples, but {name} has {len(array)}; expected as many.")
+    train, test = (arrays.get(name, arrays["X_train"]).shape[1:] for name in ("X_train", "X_test"))
+    if train != test:
         raise ValueError(
-            f"Samples of X_train have shape {shapes[0]}, those of X_test {shapes[1]}; expected both as the estimator's "
-            "fit took them."
+            f"Samples of X_train have shape {train}, those of X_test {test}; expected both as the estimator's fit took "
+            "them."
         )
 
 
@@ -119,9 +116,10 @@ def check_predicts(estimator: Any, X_train: Any) -> None:
     """
     name = type(estimator).__name__
     table = np.asarray(X_train)
-    rows = np.arange(min(2, len(table)))
+    usable = np.ones(len(table), dtype=bool)
     if table.dtype.kind == "f":
-        rows = np.flatnonzero(np.isfinite(table.reshape(len(table), -1)).all(axis=1))[:2]
+        usable = np.isfinite(table.reshape(len(table), -1)).all(axis=1)
+    rows = np.flatnonzero(usable)[:2]
     try:
         if len(rows):
             estimator.predict(safe_indexing(X_train, rows))

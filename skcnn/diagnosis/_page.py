@@ -32,10 +32,9 @@ STYLE = """
 .skcnn td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .skcnn svg { max-width: 34rem; width: 100%; height: auto; margin: .4rem 0; }
 .skcnn svg text { fill: var(--ink); font: 11px system-ui, sans-serif; } .skcnn svg .title { font-weight: 600; }
-.skcnn svg .grid { stroke: var(--line); } .skcnn polyline { fill: none; stroke-width: 2; }
-.skcnn svg .s0 { fill: var(--c0); } .skcnn svg .s1 { fill: var(--c1); } .skcnn svg .s2 { fill: var(--c2); }
-.skcnn svg .s3 { fill: var(--c3); } .skcnn .l0 { stroke: var(--c0); } .skcnn .l1 { stroke: var(--c1); }
-.skcnn .l2 { stroke: var(--c2); } .skcnn .l3 { stroke: var(--c3); }
+.skcnn svg .grid { stroke: var(--line); } .skcnn polyline { fill: none; stroke: currentColor; stroke-width: 2; }
+.skcnn rect { fill: currentColor; } .skcnn .s0 { color: var(--c0); } .skcnn .s1 { color: var(--c1); }
+.skcnn .s2 { color: var(--c2); } .skcnn .s3 { color: var(--c3); }
 .skcnn pre { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: .6rem .8rem;
   overflow-x: auto; color: inherit; } .skcnn summary { cursor: pointer; }
 """

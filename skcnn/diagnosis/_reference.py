@@ -101,34 +101,34 @@ class Reference:
         out[:, fitted.classes_] = fitted.predict_proba(X)
         return out
 
+    def labels(self, predicted: np.ndarray) -> np.ndarray:
+        """Return the most probable class codes, or the predictions of a regression as they are."""
+        return predicted.argmax(axis=1) if self.n_classes else predicted
+
     @cached_property
-    def chosen(self) -> tuple[str, np.ndarray]:
-        """Name and out-of-fold predictions of the better model."""
-        found = {name: self.out_of_fold(model) for name, model in self.models.items()}
-        best = max(found, key=lambda name: self._skill(found[name]))
-        return best, found[best]
-
-    def _skill(self, predicted: np.ndarray) -> float:
-        if self.n_classes:
-            return float(np.mean(predicted.argmax(axis=1) == self.y))
-        return -float(np.mean((predicted - self.y) ** 2))
-
-    @property
     def name(self) -> str:
-        """Which model was better."""
-        return self.chosen[0]
+        """Which model is best."""
+
+        def skill(name: str) -> float:
+            predicted = self.labels(self._out_of_fold[name])
+            return float(np.mean(predicted == self.y) if self.n_classes else -np.mean((predicted - self.y) ** 2))
+
+        return max(self._out_of_fold, key=skill)
+
+    @cached_property
+    def _out_of_fold(self) -> dict[str, np.ndarray]:
+        return {name: self.out_of_fold(model) for name, model in self.models.items()}
 
     @property
     def oof(self) -> np.ndarray:
-        """Its out-of-fold predictions."""
-        return self.chosen[1]
-
-    @cached_property
-    def fitted(self) -> Any:
-        """It, fitted on all training samples."""
-        return clone(self.models[self.name]).fit(self.X, self.y)
+        """Out-of-fold predictions of the best model."""
+        return self._out_of_fold[self.name]
 
     @cached_property
     def half_oof(self) -> np.ndarray:
         """Out-of-fold predictions of its like trained on half of the samples."""
         return self.out_of_fold(self.models[self.name], share=0.5)
+
+    def predicted_for(self, X: np.ndarray) -> np.ndarray:
+        """Return class codes, or targets, that the best model predicts after a fit on all training samples."""
+        return self.labels(self.predict(clone(self.models[self.name]).fit(self.X, self.y), X))

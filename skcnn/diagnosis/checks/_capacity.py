@@ -2,7 +2,7 @@
 
 from skcnn._statistics import difference, proportion
 from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
-from skcnn.diagnosis._components import layer_outputs, layers_of
+from skcnn.diagnosis._components import layers_of, values_of
 from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis.checks._learning import Underfit, refitted_on_noise
 from skcnn.networks._summary import receptive_field
@@ -47,7 +47,7 @@ class Parameters(Check):
         coefficients = getattr(seen.components.final, "coefs_", None)
         if isinstance(coefficients, list):  # scikit-learn's multilayer perceptron
             return sum(array.size for array in [*coefficients, *seen.components.final.intercepts_])
-        return int(seen.keras_model.count_params())
+        return int(seen.need_keras_model().count_params())
 
 
 class ReceptiveField(Check):
@@ -67,7 +67,7 @@ class ReceptiveField(Check):
 
     def look(self, seen: Observations) -> Finding | str:
         """Add up kernels and strides."""
-        model = seen.keras_model
+        model = seen.need_keras_model()
         if not any("Conv" in layer.kind for layer in layers_of(model)):
             raise NotApplicable("the network has no convolution")
         found = receptive_field(model)
@@ -104,11 +104,13 @@ class DeadUnits(Check):
 
     def look(self, seen: Observations) -> Finding | str:
         """Run training samples through the layers."""
-        layers = [layer for layer in layers_of(seen.keras_model) if layer.activation in self.KINDS]
+        model = seen.need_keras_model()
+        layers = [layer for layer in layers_of(model) if layer.activation in self.KINDS]
         if not layers:
             raise NotApplicable("no layer has a ReLU")
         rows = seen.rng(10).permutation(seen.train.chosen)[: self.rows]
-        outputs = layer_outputs(seen.keras_model, seen.train.inputs[rows].astype("float32"), layers)
+        tensors, X = [layer.layer.output for layer in layers], seen.train.inputs[rows].astype("float32")
+        outputs = values_of(tensors, model, layers[0].owner, X)
         dead = {
             f"ReLU {number}": float((out.reshape(-1, out.shape[-1]) <= 0).all(axis=0).mean())
             for number, out in enumerate(outputs, 1)  # Keras' own names count on from model to model
