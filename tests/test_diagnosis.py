@@ -197,9 +197,9 @@ def test_what_cannot_be_diagnosed_is_refused_before_any_check(cancer):
         diagnose(model, X, y[:3])
     with pytest.raises(ValueError, match="but groups_test has 1"):
         diagnose(model, X, y, X_test, y_test, groups_test=[0])
-    with pytest.raises(ValueError, match="X_test has 0 samples"):
+    with pytest.raises(ValueError, match=r"X_test: Found array with 0 sample\(s\)"):
         diagnose(model, X, y, X_test[:0], y_test[:0])
-    with pytest.raises(ValueError, match="y_test holds 1 values that are not finite"):
+    with pytest.raises(ValueError, match="y_test contains NaN"):
         diagnose(model, X, y, X_test, np.where(np.arange(len(y_test)) == 0, np.nan, y_test))
     with pytest.raises(ValueError, match="expected labels of one kind"):
         diagnose(model, X, y, X_test, names[y_test])

@@ -144,7 +144,21 @@ class Finding:
 
 @dataclass
 class Outcome:
-    """How a check ended: in exactly one state, with its reason in words."""
+    """How a check ended: in exactly one state, with its reason in words.
+
+    Attributes
+    ----------
+    check : Check
+        The check that was run.
+    state : {"finding", "passed", "not applicable", "ignored", "could not run"}
+        How it ended.
+    text : str
+        What was found or seen, why it does not apply, or the error that it raised.
+    seconds : float
+        How long it took.
+    finding : Finding or None
+        What was found, where the state is "finding".
+    """
 
     check: "Check"
     state: State

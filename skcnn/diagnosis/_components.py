@@ -260,6 +260,7 @@ def unread_features(model: Any, X: np.ndarray) -> np.ndarray | None:
 def values_of(tensors: list[Any], model: Any, owner: Any, X: np.ndarray) -> list[np.ndarray]:
     """Return values, for samples X, of tensors of `owner`, which is `model` or a model within it."""
     probe = sys.modules["keras"].Model(owner.inputs[0], tensors)  # a model exists, so Keras is loaded already
+    # The graph of a model within another starts at its own inputs.
     before = []  # what stands before the owner, such as the scaling of the inputs
     if model is not owner:
         before = [layer for layer in model.layers[: model.layers.index(owner)] if type(layer).__name__ != "InputLayer"]

@@ -145,6 +145,7 @@ class Observations:
     ) -> None:
         check_data(X_train, y_train, X_test, y_test, beside)
         self.one_hot = is_keras_model(estimator) and np.ndim(y_train) == 2 and np.shape(y_train)[1] > 1
+        # The salts draw the samples of each side independently of each other.
         self.train = Side(self, X_train, _labels(y_train, self.one_hot), 2)
         self.test: Any = None if X_test is None else Side(self, X_test, _labels(y_test, self.one_hot), 3)
         self.sides: dict[str, Side] = {"training": self.train, **({} if self.test is None else {"test": self.test})}
@@ -231,7 +232,7 @@ class Observations:
 
     def codes(self, y: np.ndarray) -> np.ndarray:
         """Return the place of each label in `classes`, -1 for one that is not there."""
-        order = np.argsort(self.classes, kind="stable")
+        order = np.argsort(self.classes, kind="stable")  # estimators of other libraries may keep classes unsorted
         place = np.clip(np.searchsorted(self.classes, y, sorter=order), 0, len(order) - 1)
         found = order[place]
         return np.where(self.classes[found] == y, found, -1)
@@ -259,7 +260,7 @@ class Observations:
         """R² against the mean of the training targets, with a bootstrap interval."""
         from_mean = ((y - np.mean(self.train.y, axis=0)) ** 2).reshape(len(y), -1).mean(axis=1)
         errors = ((y - predicted) ** 2).reshape(len(y), -1).mean(axis=1)
-        floor = np.finfo(np.float64).tiny
+        floor = np.finfo(np.float64).tiny  # a resample may hold one target only, the mean itself
         return bootstrap(lambda rows: 1 - errors[rows].sum() / max(from_mean[rows].sum(), floor), len(y), self.rng(1))
 
     # Samples as they arrive at the network ---------------------------------------------------------------------------
@@ -274,7 +275,7 @@ class Observations:
     def digests(self) -> tuple[np.ndarray, np.ndarray]:
         """A digest of each training sample and of each test sample; samples are equal to the bit if theirs are."""
         raw = [np.asarray(side.X) for side in self.sides.values()]
-        if any(X.dtype.kind not in "biuf" for X in raw):
+        if any(X.dtype.kind not in "biuf" for X in raw):  # objects have no bits to compare; what they become has
             raw = [side.inputs for side in self.sides.values()]
         common = np.result_type(*raw)
         digests = [sample_digests(X.astype(common, copy=False)) for X in raw]

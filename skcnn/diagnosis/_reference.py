@@ -43,11 +43,9 @@ class Reference:
         self.n_classes = n_classes
         self.fast = fast
         self.rng = np.random.default_rng([seed, 11])
-        self.settings: dict[str, Any] = {
-            "n_estimators": self.FAST_TREES if fast else self.TREES,
-            "random_state": seed,
-            "n_jobs": n_jobs,
-        }
+        forest = ExtraTreesClassifier if n_classes else ExtraTreesRegressor
+        n_trees = self.FAST_TREES if fast else self.TREES
+        self.forest = forest(n_trees, min_samples_leaf=2, random_state=seed, n_jobs=n_jobs)
 
     @cached_property
     def folds(self) -> np.ndarray:
@@ -59,22 +57,16 @@ class Reference:
             fold[self.rng.permutation(rows)] = (np.arange(len(rows)) + self.rng.integers(self.FOLDS)) % self.FOLDS
         return fold
 
-    @property
-    def forest(self) -> Any:
-        """An unfitted forest of this seed."""
-        kind = ExtraTreesClassifier if self.n_classes else ExtraTreesRegressor
-        return kind(min_samples_leaf=2, **self.settings)
-
     @cached_property
     def models(self) -> dict[str, Any]:
         """Unfitted models by name."""
-        nearest = KNeighborsClassifier(10) if self.n_classes else KNeighborsRegressor(10)
-        simple = {"a forest": self.forest, "10 nearest neighbours": make_pipeline(StandardScaler(), nearest)}
-        if self.fast or len(self.y) < 30:
-            return {"a forest": self.forest} if len(self.y) < 30 else simple
-        linear = LogisticRegression(max_iter=300) if self.n_classes else RidgeCV(np.logspace(-3, 3, 7))
-        name = "logistic regression" if self.n_classes else "ridge regression"
-        return {name: make_pipeline(StandardScaler(), linear), **simple}
+        if len(self.y) < 30:
+            return {"a forest": self.forest}
+        nearest, linear, name = KNeighborsRegressor(10), RidgeCV(np.logspace(-3, 3, 7)), "ridge regression"
+        if self.n_classes:
+            nearest, linear, name = KNeighborsClassifier(10), LogisticRegression(max_iter=300), "logistic regression"
+        models = {} if self.fast else {name: make_pipeline(StandardScaler(), linear)}
+        return {**models, "a forest": self.forest, "10 nearest neighbours": make_pipeline(StandardScaler(), nearest)}
 
     def out_of_fold(self, model: Any, share: float = 1.0) -> np.ndarray:
         """Predict each sample by a model that has not seen it, trained on a share of the other folds.

@@ -18,6 +18,13 @@ __all__ = ["Diagnosis"]
 class Diagnosis:
     """What `diagnose` found.
 
+    Parameters
+    ----------
+    seen : skcnn.diagnosis._observations.Observations
+        Estimator, data and predictions, which the next grid is made for.
+    outcomes : list of Outcome
+        How each check ended.
+
     Attributes
     ----------
     findings : list of Finding
@@ -27,7 +34,10 @@ class Diagnosis:
     outcomes : list of Outcome
         How each check ended: its state and why.
     scores : dict of str to Estimate
-        Accuracy or R² on training and, if there are any, test samples, with 99.9% intervals.
+        Accuracy or R² on training and, if there are any, test samples, with 99.9% intervals; empty if the estimator
+        cannot predict one of them.
+    subject, summary, verdict, counts : str
+        What was diagnosed; causes and scores; the number of causes; how many checks ended in which state.
 
     Examples
     --------

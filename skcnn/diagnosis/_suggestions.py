@@ -128,6 +128,7 @@ def _augmentation(params: Mapping[str, Any], seen: Observations) -> Grid:
 
 def slower(params: Mapping[str, Any], facts: Mapping[str, Any], seen: Observations) -> Grid:
     """Factors of ten down, without the present value, which is the fault."""
+    # A step of ten may still be too long where the loss blew up, so that two more are tried.
     return {name: values[1:] for name, values in _rates(params, 0.1, 0.01, 0.001).items()}
 
 
@@ -279,9 +280,10 @@ def _with_steps(model: Any, steps: list[Step], prefix: str) -> tuple[Any, str]:
     """Put steps before a model, or into it before its samplers and final step if it is a pipeline."""
     if not steps:
         return model, prefix
-    if hasattr(model, "steps") and hasattr(model, "named_steps"):
+    if isinstance(model, Pipeline):  # imbalanced-learn's, too
         taken = {name for name, _ in model.steps}
         named = [(step.name if step.name not in taken else f"{step.name}_2", step.transformer) for step in steps]
+        # Before samplers: those that interpolate need finite values of one scale.
         at = next((i for i, (_, old) in enumerate(model.steps) if hasattr(old, "fit_resample")), len(model.steps) - 1)
         model.steps = [*model.steps[:at], *named, *model.steps[at:]]
         return model, prefix

@@ -161,7 +161,6 @@ class TestScale(Check):
             varies = seen.rng(4).choice(varies, self.most_columns, replace=False)
         train, test = train[:, varies], test[:, varies]
         mean, scale = train.mean(axis=0), train.std(axis=0)
-
         statistics: dict[str, Callable[[np.ndarray], float]] = {
             "ratio of standard deviations": lambda rows: np.median(test[rows].std(axis=0) / scale),
             "distance of means in standard deviations": lambda rows: np.median(
@@ -239,7 +238,7 @@ def made_samples(X: np.ndarray, codes: np.ndarray, n_neighbours: int = 20) -> np
         distance, near = index.kneighbors()
         scale = max(np.median(distance), 1e-12)
         copied = distance[:, 0] <= 1e-6 * scale
-        for start in range(0, len(rows), 256):
+        for start in range(0, len(rows), 256):  # in blocks: directions take n_neighbours times the memory of X
             part = slice(start, start + 256)
             towards = X[rows][near[part]] - X[rows][part][:, None, :]
             length = np.linalg.norm(towards, axis=2, keepdims=True)

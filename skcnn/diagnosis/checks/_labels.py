@@ -194,6 +194,7 @@ class SquashedTwice(Check):
         final = seen.components.final
         if not hasattr(final, "to_keras"):
             raise NotApplicable("the final step does not show its logits")
+        # A few hundred samples show the range of the outputs.
         rows, model = seen.train.chosen[:500], seen.need_keras_model()
         if len(rows) < self.least_samples:
             raise NotApplicable(f"{len(rows)} samples are too few")

@@ -35,7 +35,7 @@ class LabelShift(Check):
         if seen.kind == "regression":
             test = ks_2samp(np.ravel(seen.train.y), np.ravel(seen.test.y))
             distance = _between(float(test.statistic), np.size(seen.train.y), np.size(seen.test.y))
-            text = f"The targets are {distance.value:.2f} apart (Kolmogorov and Smirnov, p = {test.pvalue:.2g})."
+            text = f"The distributions of y are {distance.value:.2f} apart (Kolmogorov and Smirnov, p = {test.pvalue:.2g})."
             if test.pvalue > ALPHA or distance.value < self.distance:
                 return text
             return self.finding(text, {"distance of the distributions": distance}, cures=())
@@ -143,11 +143,12 @@ def domain_auc(
     """
     X = np.concatenate([train, test])
     X = X - X.mean(axis=0)
-    n_components = int(min(20, X.shape[1], len(X) // 10))
+    n_components = int(min(20, X.shape[1], len(X) // 10))  # ten samples for each, or the classifier overfits
     left, values, _ = randomized_svd(X, n_components, random_state=int(rng.integers(2**31)))
     Z = np.clip(np.sqrt(len(X)) * left[:, values > 1e-9 * values[0]], -5, 5)  # components of unit variance
     Z = np.hstack([Z, Z**2])
     Z -= Z.mean(axis=0)
+    # The leave-one-out prediction of ridge regression follows from its hat matrix, so that nothing is fitted again.
     hat = Z @ np.linalg.solve(Z.T @ Z + 0.01 * len(Z) * np.eye(Z.shape[1]), Z.T)
     own = np.diag(hat) + 1 / len(Z)
     labels = np.repeat([-1.0, 1.0], [len(train), len(test)])

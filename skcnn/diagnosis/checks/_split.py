@@ -92,6 +92,7 @@ class NearDuplicates(Check):
         dimension = np.log(2) / max(spread, 1e-9)
         by_chance = float(1 - (1 - min(1.0, self.ratio**dimension)) ** (self.neighbour - 1))
         test, _ = neighbours.kneighbors(seen.test.flat)
+        # Those that are equal to the bit are the question of another check.
         exact = np.isin(seen.digests[1][seen.test.chosen], seen.digests[0])
         near = (test[:, 0] < self.ratio * test[:, -1]) & ~exact
         share = proportion(near[~exact])
