@@ -1,10 +1,12 @@
 """Checks of capacity: the size of the network against samples and inputs, and units that do nothing."""
 
+import numpy as np
+
 from skcnn._statistics import difference, proportion
 from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._components import layers_of, values_of
 from skcnn.diagnosis._observations import Observations
-from skcnn.diagnosis.checks._learning import Underfit, refitted_on_noise
+from skcnn.diagnosis.checks._learning import Underfit
 from skcnn.networks._summary import receptive_field
 
 __all__ = ["CHECKS", "Memorises"]
@@ -170,7 +172,9 @@ class Memorises(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Refit on shuffled labels."""
         seen.need("test", "classes")
-        learned = refitted_on_noise(seen)
+        shuffled = seen.rng(6).permutation(seen.train.y)
+        refitted = seen.unfitted().fit(seen.train.X, shuffled)
+        learned = proportion(np.asarray(refitted.predict(seen.train.X)) == shuffled)
         text = f"Of shuffled labels it learns {learned.value:.0%}."
         gap = difference(seen.train.score, seen.test.score)
         if learned.value < self.threshold or gap.low < self.gap:

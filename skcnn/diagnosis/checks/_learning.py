@@ -4,11 +4,11 @@ import numpy as np
 from scipy.stats import entropy, spearmanr, theilslopes
 
 from skcnn._sklearn.internals import safe_indexing
-from skcnn._statistics import Estimate, auc, difference, paired_difference, proportion
+from skcnn._statistics import Estimate, auc, difference, paired_difference
 from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable, after
 from skcnn.diagnosis._observations import Observations, Side
 
-__all__ = ["CHECKS", "LearningCurve", "Underfit", "refitted_on_noise"]
+__all__ = ["CHECKS", "LearningCurve", "Underfit"]
 
 
 def history_chart(seen: Observations) -> Chart | None:
@@ -410,12 +410,6 @@ class LearningCurve(Check):
             return text
         chart = Chart("lines", "Learning curve", sizes, {"test accuracy": scores}, "training samples", "accuracy")
         return self.finding(text, {"gain by twice the samples": gain}, chart=chart)
-
-
-def refitted_on_noise(seen: Observations) -> Estimate:
-    """Return the training accuracy of the model refitted on shuffled labels."""
-    shuffled = seen.rng(6).permutation(seen.train.y)
-    return proportion(np.asarray(seen.unfitted().fit(seen.train.X, shuffled).predict(seen.train.X)) == shuffled)
 
 
 CHECKS = [LossBlewUp, LossNeverFell, LossFalling, FewRows, ValidationTurned, Dummy, Gap, Baseline]

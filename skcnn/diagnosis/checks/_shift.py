@@ -35,7 +35,7 @@ class LabelShift(Check):
         if seen.kind == "regression":
             test = ks_2samp(np.ravel(seen.train.y), np.ravel(seen.test.y))
             distance = _between(float(test.statistic), np.size(seen.train.y), np.size(seen.test.y))
-            text = f"The distributions of y are {distance.value:.2f} apart (Kolmogorov and Smirnov, p = {test.pvalue:.2g})."
+            text = f"Distributions of y are {distance.value:.2f} apart (Kolmogorov and Smirnov, p = {test.pvalue:.2g})."
             if test.pvalue > ALPHA or distance.value < self.distance:
                 return text
             return self.finding(text, {"distance of the distributions": distance}, cures=())
