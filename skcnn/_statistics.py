@@ -116,7 +116,7 @@ def difference(a: Estimate, b: Estimate) -> Estimate:
     return Estimate(value, float(low), float(high), None if a.n is None or b.n is None else min(a.n, b.n))
 
 
-def paired_difference(a: np.ndarray, b: np.ndarray, level: float = STRICT) -> Estimate:
+def paired_difference(a: np.ndarray, b: np.ndarray) -> Estimate:
     """Return the difference of two proportions on the same samples (Agresti and Min 2005).
 
     Wald's interval after half a sample is added to each of the four cells, https://doi.org/10.1002/sim.1781.
@@ -124,20 +124,18 @@ def paired_difference(a: np.ndarray, b: np.ndarray, level: float = STRICT) -> Es
     n = len(a)
     only_a, only_b = int(np.sum(a & ~b)) + 0.5, int(np.sum(b & ~a)) + 0.5
     middle = (only_a - only_b) / (n + 2)
-    half = _z(level) * np.sqrt(only_a + only_b - (only_a - only_b) ** 2 / (n + 2)) / (n + 2)
+    half = _z(STRICT) * np.sqrt(only_a + only_b - (only_a - only_b) ** 2 / (n + 2)) / (n + 2)
     return Estimate(float(a.mean() - b.mean()), float(middle - half), float(middle + half), n)
 
 
-def balanced_accuracy(codes: np.ndarray, predicted: np.ndarray, level: float = STRICT) -> Estimate:
+def balanced_accuracy(codes: np.ndarray, predicted: np.ndarray) -> Estimate:
     """Return the mean recall over the classes that occur, its interval from those of the recalls."""
-    recalls = [proportion(predicted[codes == k] == k, level) for k in np.unique(codes)]
-    below = np.sqrt(sum((recall.value - recall.low) ** 2 for recall in recalls)) / len(recalls)
-    above = np.sqrt(sum((recall.high - recall.value) ** 2 for recall in recalls)) / len(recalls)
-    value = float(np.mean([recall.value for recall in recalls]))
-    return Estimate(value, float(value - below), float(value + above), len(codes))
+    value, low, high = np.transpose([proportion(predicted[codes == k] == k)[:3] for k in np.unique(codes)])
+    below, above = (np.sqrt(np.square(side).sum()) / len(value) for side in (value - low, high - value))
+    return Estimate(float(value.mean()), float(value.mean() - below), float(value.mean() + above), len(codes))
 
 
-def auc(positive: np.ndarray, score: np.ndarray, level: float = STRICT) -> Estimate:
+def auc(positive: np.ndarray, score: np.ndarray) -> Estimate:
     """Return the area under the ROC curve with DeLong's interval (https://doi.org/10.2307/2531595)."""
     positive = np.asarray(positive, dtype=bool)
     m, n = int(positive.sum()), int((~positive).sum())
@@ -148,7 +146,7 @@ def auc(positive: np.ndarray, score: np.ndarray, level: float = STRICT) -> Estim
     # The variance of a separable sample is 0; half a pair on the wrong side keeps an interval.
     floor = 0.25 / (m * n)
     variance = of_positive.var(ddof=1) / m + of_negative.var(ddof=1) / n if min(m, n) > 1 else 0.25
-    half = _z(level) * np.sqrt(max(variance, floor))
+    half = _z(STRICT) * np.sqrt(max(variance, floor))
     return Estimate(value, max(0.0, value - half), min(1.0, value + half), m + n)
 
 

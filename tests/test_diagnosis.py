@@ -15,6 +15,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV, train_test_split
+from sklearn.neighbors import NearestNeighbors
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -24,7 +25,7 @@ from skcnn import CNNClassifier, CNNRegressor, diagnose
 from skcnn.diagnosis import Check, NotApplicable
 from skcnn.diagnosis._components import take_apart
 from skcnn.diagnosis._observations import Observations
-from skcnn.diagnosis._suggestions import regularise, scale
+from skcnn.diagnosis._suggestions import CURES, regularise, scale
 from skcnn.diagnosis.checks._inputs import InputScale
 from skcnn.networks import Plain
 from skcnn.preprocessing import NDTransformer
@@ -114,12 +115,20 @@ def test_the_same_seed_gives_the_same_diagnosis(rare, diagnosis):
     assert [one.text for one in again.outcomes] == [one.text for one in diagnosis.outcomes]
 
 
-def test_jobs_do_not_change_the_diagnosis_and_reach_the_simple_models(cancer):
+def test_jobs_do_not_change_the_diagnosis_and_reach_the_simple_models(cancer, monkeypatch):
     X, X_test, y, y_test = cancer
+    used = []
+
+    def neighbours(**settings):
+        used.append(settings["n_jobs"])
+        return NearestNeighbors(**settings)
+
+    monkeypatch.setattr("skcnn.diagnosis.checks._split.NearestNeighbors", neighbours)
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
     alone, both = (diagnose(model, X, y, X_test, y_test, fast=True, n_jobs=n_jobs) for n_jobs in (None, 2))
     assert [one.text for one in alone.outcomes] == [one.text for one in both.outcomes]
-    assert both._seen.reference.forest.n_jobs == both._seen.neighbours.n_jobs == 2
+    assert both._seen.reference.forest.n_jobs == 2
+    assert used == [None, 2]
 
 
 def test_parts_are_found_however_they_are_nested(cancer):
@@ -188,9 +197,9 @@ def test_what_cannot_be_diagnosed_is_refused_before_any_check(cancer):
         diagnose(model, X, y[:3])
     with pytest.raises(ValueError, match="but groups_test has 1"):
         diagnose(model, X, y, X_test, y_test, groups_test=[0])
-    with pytest.raises(ValueError, match="X_test has 0 samples"):
+    with pytest.raises(ValueError, match=r"X_test: Found array with 0 sample\(s\)"):
         diagnose(model, X, y, X_test[:0], y_test[:0])
-    with pytest.raises(ValueError, match="y_test holds 1 values that are not finite"):
+    with pytest.raises(ValueError, match="y_test contains NaN"):
         diagnose(model, X, y, X_test, np.where(np.arange(len(y_test)) == 0, np.nan, y_test))
     with pytest.raises(ValueError, match="expected labels of one kind"):
         diagnose(model, X, y, X_test, names[y_test])
@@ -383,6 +392,16 @@ def test_columns_of_a_table_are_not_taken_for_steps_of_a_series(rng):
     uneven = X * np.geomspace(0.01, 10, 16)
     finding = InputScale().look(Observations(cases["table"][0].fit(uneven, y), uneven, y, fast=True))
     assert "scales of its columns differ" in finding.what
+
+
+def test_whole_numbers_stay_whole_only_where_no_fraction_is_meant():
+    """Rounded, a rate of 1 would become 0."""
+    assert CURES["learning_rate"]({"learning_rate": 1}, {}, None) == {"learning_rate": [1, 0.1, 10]}
+    assert CURES["slower"]({"learning_rate": 1}, {}, None) == {"learning_rate": [0.1, 0.01, 0.001]}
+    assert CURES["regularise"]({"C": 1}, {}, None) == {"C": [1, 0.1, 0.01]}
+    (epochs,) = CURES["longer"]({"epochs": 12_345}, {}, None).values()
+    assert epochs == [12_345, 61_725]
+    assert all(type(n) is int for n in epochs)
 
 
 def test_nothing_is_suggested_without_findings(cancer):

@@ -46,6 +46,7 @@ MODULES = [
     "skcnn._engine.threads",
 ]
 PUBLIC = [
+    "skcnn.diagnosis",
     "skcnn.estimators",
     "skcnn.displays",
     "skcnn.exceptions",
@@ -88,7 +89,7 @@ def section(doc, title):
 
 
 def public_classes():
-    """Public classes with a constructor of their own, but for the results of `diagnose`."""
+    """Public classes with a constructor of their own."""
     found = set()
     for name in PUBLIC:
         module = importlib.import_module(name)

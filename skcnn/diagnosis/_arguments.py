@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 
 from skcnn._sklearn.checks import naming, plain_array
 from skcnn._sklearn.internals import safe_indexing
@@ -32,37 +31,36 @@ def check_data(X_train: Any, y_train: Any, X_test: Any, y_test: Any, beside: Map
     if (X_test is None) != (y_test is None):
         missing, given = ("y_test", "X_test") if y_test is None else ("X_test", "y_test")
         raise ValueError(f"{given} is given without {missing}; give both, or none of them.")
-    shapes = []
-    for side, X, y, least in (("train", X_train, y_train, 2), ("test", X_test, y_test, 1)):
-        if X is None and side == "test":
-            continue
-        if X is None or y is None:
-            raise ValueError(f"{'X' if X is None else 'y'}_{side} is None; expected the samples of its training.")
-        rows = _array(X, f"X_{side}")
-        if len(rows) < least:
-            raise ValueError(f"X_{side} has {len(rows)} samples; expected {least} at least.")
-        shapes.append(rows.shape[1:])
-        others = {"y": y, **{name.removesuffix(f"_{side}"): values for name, values in beside.items() if side in name}}
-        for name, values in others.items():
-            if values is not None and (n := len(_array(values, f"{name}_{side}"))) != len(rows):
-                raise ValueError(f"X_{side} has {len(rows)} samples, but {name}_{side} has {n}; expected as many.")
-    if len(set(shapes)) > 1:
+    every = {"X_train": X_train, "y_train": y_train, "X_test": X_test, "y_test": y_test, **beside}
+    arrays = {
+        name: _array(values, name)
+        for name, values in every.items()
+        if values is not None or name in ("X_train", "y_train")
+    }
+    for name, array in arrays.items():
+        samples = f"X_{name.rpartition('_')[2]}"
+        if samples in arrays and (n := len(arrays[samples])) != len(array):
+            raise ValueError(f"{samples} has {n} samples, but {name} has {len(array)}; expected as many.")
+    train, test = (arrays.get(name, arrays["X_train"]).shape[1:] for name in ("X_train", "X_test"))
+    if train != test:
         raise ValueError(
-            f"Samples of X_train have shape {shapes[0]}, those of X_test {shapes[1]}; expected both as the estimator's "
-            "fit took them."
+            f"Samples of X_train have shape {train}, those of X_test {test}; expected both as the estimator's fit took "
+            "them."
         )
 
 
 def _array(values: Any, name: str) -> np.ndarray:
-    """Return values as an array with an entry for each sample."""
+    """Return values as an array with an entry for each sample; samples may have missing values, targets not."""
     with naming(name):
-        if issparse(values):
-            raise TypeError(f"{name} is sparse; expected dense values, such as {name}.toarray().")
-        array = np.asarray(plain_array(values, name))
-        if not array.ndim:
-            raise TypeError(
-                f"{name} is {type(values).__name__}; expected an array with a value, or a row, for each sample."
-            )
+        array: np.ndarray = check_array(
+            plain_array(values, name),
+            dtype=None,
+            ensure_2d=False,
+            allow_nd=True,
+            ensure_all_finite=name.startswith("y_"),
+            ensure_min_samples=2 if name == "X_train" else 1,
+            input_name=name,
+        )
     return array
 
 
@@ -84,9 +82,7 @@ def check_labels(y_train: np.ndarray, y_test: np.ndarray | None, classes: np.nda
     for name, y in (("y_train", y_train), ("y_test", y_test)):
         if y is None:
             continue
-        if y.dtype.kind == "f" and not np.isfinite(y).all():
-            raise ValueError(f"{name} holds {np.sum(~np.isfinite(y))} values that are not finite; remove them.")
-        if y.dtype.kind in "cSV":
+        if y.dtype.kind in "SV":
             raise TypeError(f"{name} holds {y.dtype}; expected real numbers, or labels that are numbers or texts.")
         with naming(name):
             np.unique(y)  # refuses what has no order, such as texts and numbers, or values that are missing
@@ -119,9 +115,10 @@ def check_predicts(estimator: Any, X_train: Any) -> None:
     """
     name = type(estimator).__name__
     table = np.asarray(X_train)
-    rows = np.arange(min(2, len(table)))
+    usable = np.ones(len(table), dtype=bool)
     if table.dtype.kind == "f":
-        rows = np.flatnonzero(np.isfinite(table.reshape(len(table), -1)).all(axis=1))[:2]
+        usable = np.isfinite(table.reshape(len(table), -1)).all(axis=1)
+    rows = np.flatnonzero(usable)[:2]
     try:
         if len(rows):
             estimator.predict(safe_indexing(X_train, rows))

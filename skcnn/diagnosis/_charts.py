@@ -1,11 +1,12 @@
 """Charts of findings: as SVG, whose colours come from the page around it, and with matplotlib."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
 import numpy as np
 
+from skcnn._sklearn.internals import check_matplotlib_support
 from skcnn.diagnosis._check import Chart
 
 __all__ = ["draw", "svg"]
@@ -25,18 +26,23 @@ def svg(chart: Chart) -> str:
     """
     values = [value for series in chart.series.values() for value in series if np.isfinite(value)]
     ticks = _ticks(*_range(values, from_zero=chart.kind == "bars"))
-    low, high = ticks[0], ticks[-1]
+
+    def height(value: float) -> float:
+        return float(np.interp(value, ticks[[0, -1]], (HEIGHT - BOTTOM, TOP)))
+
     parts = [f'<text class="title" x="{LEFT}" y="14">{escape(chart.title)}</text>', *_legend(chart)]
     for tick in ticks:
-        y = _y(tick, low, high)
+        y = height(tick)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:.3g}</text>')
-    parts += _bars(chart, low, high) if chart.kind == "bars" else _lines(chart, low, high)
-    if chart.x_label:
-        middle = (LEFT + WIDTH - RIGHT) / 2
-        parts.append(f'<text x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(chart.x_label)}</text>')
+        parts.append(_text(LEFT - 6, y + 4, f"{tick:.3g}", "end"))
+    parts += (_bars if chart.kind == "bars" else _lines)(chart, height)
+    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, chart.x_label))
     label = escape(chart.title, quote=True)
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+
+
+def _text(x: float, y: float, text: str, anchor: str = "middle") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 def _range(values: Sequence[float], from_zero: bool) -> tuple[float, float]:
@@ -58,10 +64,6 @@ def _ticks(low: float, high: float, whole: bool = False) -> np.ndarray:
     return step * np.arange(first, last + 1)
 
 
-def _y(value: float, low: float, high: float) -> float:
-    return HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
-
-
 def _legend(chart: Chart) -> list[str]:
     parts, x = [], float(LEFT)
     if len(chart.series) == 1:  # the title says it
@@ -73,41 +75,31 @@ def _legend(chart: Chart) -> list[str]:
     return parts
 
 
-def _bars(chart: Chart, low: float, high: float) -> list[str]:
-    labels = list(chart.x)[:MOST_BARS]
+def _bars(chart: Chart, height: Callable[[float], float]) -> list[str]:
+    labels = [str(label) for label in chart.x][:MOST_BARS]
     slot = (WIDTH - LEFT - RIGHT) / max(1, len(labels))
     width = 0.8 * slot / len(chart.series)
     parts = []
     for i, values in enumerate(chart.series.values()):
         for j, value in enumerate(list(values)[:MOST_BARS]):
-            x, y = LEFT + j * slot + 0.1 * slot + i * width, _y(value, low, high)
-            height = HEIGHT - BOTTOM - y
-            parts.append(f'<rect class="s{i % 4}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"/>')
-    for j, label in enumerate(labels):
-        text = str(label) if len(str(label)) <= 12 else str(label)[:11] + "…"
-        x = LEFT + (j + 0.5) * slot
-        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 14}" text-anchor="middle">{escape(text)}</text>')
-    return parts
+            x, y = LEFT + (j + 0.1) * slot + i * width, height(value)
+            size = f'width="{width:.1f}" height="{HEIGHT - BOTTOM - y:.1f}"'
+            parts.append(f'<rect class="s{i % 4}" x="{x:.1f}" y="{y:.1f}" {size}/>')
+    shown = [label if len(label) <= 12 else f"{label[:11]}…" for label in labels]
+    return parts + [_text(LEFT + (j + 0.5) * slot, HEIGHT - BOTTOM + 14, label) for j, label in enumerate(shown)]
 
 
-def _lines(chart: Chart, low: float, high: float) -> list[str]:
+def _lines(chart: Chart, height: Callable[[float], float]) -> list[str]:
     x = np.asarray(chart.x, dtype=np.float64)
-    span = max(float(np.ptp(x)), 1e-12)
-    places = LEFT + (x - x.min()) / span * (WIDTH - LEFT - RIGHT)
+    ends, borders = (x.min(), max(x.max(), x.min() + 1e-12)), (LEFT, WIDTH - RIGHT)
     parts = []
     for i, values in enumerate(chart.series.values()):
-        points = " ".join(
-            f"{place:.1f},{_y(value, low, high):.1f}"
-            for place, value in zip(places, values, strict=True)
-            if np.isfinite(value)
-        )
-        parts.append(f'<polyline class="l{i % 4}" points="{points}"/>')
-    whole = bool(np.array_equal(x, x.round()))
-    for value in _ticks(float(x.min()), float(x.min()) + span, whole):
-        if not x.min() <= value <= x.max():
-            continue
-        place = LEFT + (value - x.min()) / span * (WIDTH - LEFT - RIGHT)
-        parts.append(f'<text x="{place:.1f}" y="{HEIGHT - BOTTOM + 14}" text-anchor="middle">{value:.3g}</text>')
+        pairs = zip(np.interp(x, ends, borders), values, strict=True)
+        points = " ".join(f"{place:.1f},{height(value):.1f}" for place, value in pairs if np.isfinite(value))
+        parts.append(f'<polyline class="s{i % 4}" points="{points}"/>')
+    ticks = _ticks(*ends, whole=np.array_equal(x, x.round()))
+    for tick in ticks[(ticks >= x.min()) & (ticks <= x.max())]:
+        parts.append(_text(float(np.interp(tick, ends, borders)), HEIGHT - BOTTOM + 14, f"{tick:.3g}"))
     return parts
 
 
@@ -119,24 +111,22 @@ def draw(charts: Sequence[Chart]) -> Any:
     charts : sequence of Chart
         What to draw.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("Diagnosis.plot needs matplotlib: pip install skcnn[plot].") from error
+    check_matplotlib_support("Diagnosis.plot")
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(6.4, 2.8 * max(1, len(charts))), layout="constrained")
     if not charts:
         figure.text(0.5, 0.5, "No finding has a chart.", ha="center", va="center")
         return figure
     for chart, axes in zip(charts, figure.subplots(len(charts), squeeze=False)[:, 0], strict=True):
-        places = np.arange(len(chart.x)) if chart.kind == "bars" else np.asarray(chart.x)
+        bars, width = chart.kind == "bars", 0.8 / len(chart.series)
         for i, (name, values) in enumerate(chart.series.items()):
-            if chart.kind == "bars":
-                width = 0.8 / len(chart.series)
-                axes.bar(places + (i - (len(chart.series) - 1) / 2) * width, values, width, label=name)
+            if bars:
+                axes.bar(np.arange(len(values)) + (i - (len(chart.series) - 1) / 2) * width, values, width, label=name)
             else:
-                axes.plot(places, values, marker=".", label=name)
-        if chart.kind == "bars":
-            axes.set_xticks(places, [str(label) for label in chart.x])
+                axes.plot(chart.x, values, marker=".", label=name)
+        if bars:
+            axes.set_xticks(range(len(chart.x)), [str(label) for label in chart.x])
         axes.set(title=chart.title, xlabel=chart.x_label, ylabel=chart.y_label)
         if len(chart.series) > 1:
             axes.legend()

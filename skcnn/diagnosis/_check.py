@@ -144,7 +144,21 @@ class Finding:
 
 @dataclass
 class Outcome:
-    """How a check ended: in exactly one state, with its reason in words."""
+    """How a check ended: in exactly one state, with its reason in words.
+
+    Attributes
+    ----------
+    check : Check
+        The check that was run.
+    state : {"finding", "passed", "not applicable", "ignored", "could not run"}
+        How it ended.
+    text : str
+        What was found or seen, why it does not apply, or the error that it raised.
+    seconds : float
+        How long it took.
+    finding : Finding or None
+        What was found, where the state is "finding".
+    """
 
     check: "Check"
     state: State
@@ -228,7 +242,6 @@ class Check:
         what: str,
         evidence: Mapping[str, Any] | Iterable[Evidence] = (),
         *,
-        do: str | None = None,
         cures: tuple[str, ...] | None = None,
         severity: int | None = None,
         chart: Chart | None = None,
@@ -247,7 +260,7 @@ class Check:
             self.severity if severity is None else severity,
             what,
             self.why,
-            self.do if do is None else do,
+            self.do,
             list(evidence),
             self.cures if cures is None else cures,
             facts,

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Real
 from typing import Any, NamedTuple, TypeGuard
 
@@ -18,10 +19,10 @@ __all__ = [
     "activation",
     "is_keras_model",
     "is_number",
-    "layer_outputs",
     "layers_of",
     "take_apart",
     "unread_features",
+    "values_of",
 ]
 
 SAMPLES_AT_ONCE = 256
@@ -39,12 +40,11 @@ class KerasModel:
         self.model = model
         self.classes_ = np.unique(y)
         self.numeric = type_of_target(y).startswith("continuous")
-        history = getattr(model, "history", None)
-        self.history_ = dict(getattr(history, "history", {}))
+        self.history_ = getattr(model, "history", None)
 
     @property
     def loss_name(self) -> str:
-        """Name of the loss it was compiled with, in snake seen."""
+        """Name of the loss it was compiled with, in lower case."""
         loss = getattr(self.model, "loss", None)
         name = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
         return str(name).lower()
@@ -83,10 +83,6 @@ class KerasModel:
             return self.outputs(X)[:, 0]
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """No parameters: nothing of it can be searched."""
-        return {}
-
 
 @dataclass(frozen=True)
 class Components:
@@ -104,8 +100,6 @@ class Components:
         The last step.
     prefix : str
         Before the names of the final step's parameters in a grid.
-    to_search : estimator
-        What goes into the next search.
     """
 
     whole: Any
@@ -113,7 +107,11 @@ class Components:
     pipeline: Any
     final: Any
     prefix: str
-    to_search: Any
+
+    @property
+    def chosen(self) -> Any:
+        """What is refitted or searched again: the estimator, or the best one of its search."""
+        return self.whole if self.search is None else self.search.best_estimator_
 
     @property
     def steps(self) -> list[tuple[str, Any]]:
@@ -136,11 +134,19 @@ class Components:
         scores = getattr(self.final, "validation_scores_", None)
         return history if scores is None else {**history, "val_score": list(map(float, scores))}
 
-    def param(self, name: str, default: Any = None) -> Any:
-        """Return a parameter of the final step."""
-        return self.params.get(name, default)
-
     @property
+    def samplers(self) -> list[tuple[str, Any]]:
+        """Named steps that resample."""
+        return [(name, step) for name, step in self.steps if hasattr(step, "fit_resample")]
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return samples after all transformers of the pipeline."""
+        for _, step in self.steps:
+            if hasattr(step, "transform"):
+                X = step.transform(X)
+        return X.toarray() if hasattr(X, "toarray") else np.asarray(X)
+
+    @cached_property
     def params(self) -> dict[str, Any]:
         """All parameters of the final step, nested ones too."""
         return self.final.get_params(deep=True) if hasattr(self.final, "get_params") else {}
@@ -180,14 +186,13 @@ def take_apart(estimator: Any, y: np.ndarray) -> Components:
             "regressor, a pipeline or search that ends in one, or a trained Keras model."
         )
     if is_keras_model(estimator):
-        view = KerasModel(estimator, y)
-        return Components(view, None, None, view, "", None)
+        model = KerasModel(estimator, y)
+        return Components(model, None, None, model, "")
     search = pipeline = None
-    final, prefix, to_search = estimator, "", estimator
+    final, prefix = estimator, ""
     while True:
         if hasattr(final, "cv_results_") and hasattr(final, "best_estimator_"):
-            if search is None:
-                search, to_search = final, final.estimator
+            search = search or final
             final = final.best_estimator_
         elif hasattr(final, "steps") and hasattr(final, "named_steps"):
             pipeline = final
@@ -197,7 +202,7 @@ def take_apart(estimator: Any, y: np.ndarray) -> Components:
             final = final.estimator_
             prefix += "estimator__"
         else:
-            return Components(estimator, search, pipeline, final, prefix, to_search)
+            return Components(estimator, search, pipeline, final, prefix)
 
 
 def is_number(value: Any) -> TypeGuard[float]:
@@ -228,11 +233,6 @@ def layers_of(model: Any) -> list[Layer]:
     return found
 
 
-def layer_outputs(model: Any, X: np.ndarray, layers: list[Layer]) -> list[np.ndarray]:
-    """Return what layers of one model output for samples X."""
-    return _run(model, layers[0].owner, [layer.layer.output for layer in layers], X)
-
-
 def unread_features(model: Any, X: np.ndarray) -> np.ndarray | None:
     """Return what the last dense layer is given for samples X, less what it reads of it.
 
@@ -248,7 +248,7 @@ def unread_features(model: Any, X: np.ndarray) -> np.ndarray | None:
         return None
     last = layers[-1]
     try:
-        features = _run(model, last.owner, [last.layer.input], X)[0].astype(np.float64)
+        features = values_of([last.layer.input], model, last.owner, X)[0].astype(np.float64)
     except (AttributeError, ValueError):  # a model that is no graph, or a layer that is used twice
         return None
     read, _ = np.linalg.qr(np.asarray(last.layer.kernel, dtype=np.float64))
@@ -257,14 +257,13 @@ def unread_features(model: Any, X: np.ndarray) -> np.ndarray | None:
     return features - (features @ read) @ read.T
 
 
-def _run(model: Any, owner: Any, outputs: list[Any], X: np.ndarray) -> list[np.ndarray]:
-    """Return tensors of a model within `model`, or of itself; the model exists, so Keras is loaded already."""
-    keras = sys.modules["keras"]
-    probe = keras.Model(owner.inputs[0], outputs)
+def values_of(tensors: list[Any], model: Any, owner: Any, X: np.ndarray) -> list[np.ndarray]:
+    """Return values, for samples X, of tensors of `owner`, which is `model` or a model within it."""
+    probe = sys.modules["keras"].Model(owner.inputs[0], tensors)  # a model exists, so Keras is loaded already
+    # The graph of a model within another starts at its own inputs.
     before = []  # what stands before the owner, such as the scaling of the inputs
     if model is not owner:
-        layers = list(getattr(model, "layers", []))
-        before = [layer for layer in layers[: layers.index(owner)] if type(layer).__name__ != "InputLayer"]
+        before = [layer for layer in model.layers[: model.layers.index(owner)] if type(layer).__name__ != "InputLayer"]
     blocks = []
     for start in range(0, len(X), SAMPLES_AT_ONCE):
         x = X[start : start + SAMPLES_AT_ONCE]

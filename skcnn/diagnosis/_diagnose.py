@@ -98,7 +98,7 @@ def diagnose(
     with naming("checks"):
         every = [kind() for kind in CHECKS] + _checked(checks)
     with naming("ignore"):
-        ignored = _ignored(ignore, every)
+        codes = _ignored(ignore, every)
     seen = Observations(
         estimator,
         X_train,
@@ -117,8 +117,8 @@ def diagnose(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the simple models, about what the checks say themselves
         for number, check in enumerate(every, 1):
-            skipped = check.code in ignored
-            outcome = Outcome(check, "ignored", "as asked for") if skipped else run_check(check, seen)
+            ignored = check.code in codes
+            outcome = Outcome(check, "ignored", "as asked for") if ignored else run_check(check, seen)
             outcomes.append(outcome)
             if verbose:
                 line = f"{number:3}/{len(every)} {check.code}: {outcome.state}, {outcome.seconds:.1f} s"
@@ -129,18 +129,16 @@ def diagnose(
 
 def explain(outcomes: Sequence[Outcome]) -> None:
     """Note for each finding from which other it follows: the first check in order that explains it, and its cause."""
-    found = {outcome.check.code: outcome for outcome in outcomes if outcome.finding is not None}
-
-    def root(code: str, path: tuple[str, ...]) -> str:
-        for other, outcome in found.items():
-            if other not in path and code in outcome.check.explains:
-                return root(other, (*path, other))
-        return code
-
-    for code, outcome in found.items():
-        first = root(code, (code,))
-        if first != code and outcome.finding is not None:
-            outcome.finding.explained_by = first
+    found = [(outcome.check, outcome.finding) for outcome in outcomes if outcome.finding is not None]
+    for _, finding in found:
+        path = [finding.code]  # from consequence to cause; checks of the user may explain each other in a circle
+        while True:
+            causes = (check.code for check, _ in found if check.code not in path and path[-1] in check.explains)
+            cause = next(causes, None)
+            if cause is None:
+                break
+            path.append(cause)
+            finding.explained_by = cause
 
 
 def _checked(checks: Sequence[Check]) -> list[Check]:

@@ -1,6 +1,5 @@
 """What checks look at: estimator, data and predictions; each computed once, when first asked for."""
 
-from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +13,7 @@ from skcnn._sklearn.internals import safe_indexing
 from skcnn._statistics import Estimate, balanced_accuracy, bootstrap, proportion
 from skcnn.diagnosis._arguments import check_data, check_labels, check_predicts, seed_of
 from skcnn.diagnosis._check import NotApplicable
-from skcnn.diagnosis._components import Components, KerasModel, is_keras_model, take_apart, unread_features
+from skcnn.diagnosis._components import Components, KerasModel, is_keras_model, take_apart
 from skcnn.diagnosis._reference import Reference
 
 __all__ = ["Observations"]
@@ -47,23 +46,18 @@ class Side:
     @cached_property
     def proba(self) -> np.ndarray:
         """Probabilities."""
-        return np.asarray(self._ask(self.seen.estimator.predict_proba), dtype=np.float64)
-
-    @cached_property
-    def decision(self) -> np.ndarray:
-        """What `decision_function` returns."""
-        return np.asarray(self._ask(self.seen.estimator.decision_function), dtype=np.float64)
+        return self.ask("predict_proba").astype(np.float64, copy=False)
 
     @cached_property
     def predicted(self) -> np.ndarray:
         """Predicted class codes, or targets."""
-        predicted = np.asarray(self._ask(self.seen.estimator.predict))
+        predicted = self.ask("predict")
         return self.seen.codes(predicted) if self.seen.has_classes else predicted
 
-    def _ask(self, method: Callable[[Any], Any]) -> Any:
-        """Call a method of the estimator; it predicts samples like these, but perhaps none with missing values."""
+    def ask(self, method: str) -> np.ndarray:
+        """Return what a method of the estimator predicts; missing values are more than it may know how to take."""
         try:
-            return method(self.X)
+            return np.asarray(getattr(self.seen.estimator, method)(self.X))
         except ValueError:
             table = np.asarray(self.X)
             if table.dtype.kind == "f" and not np.isfinite(table).all():
@@ -83,14 +77,26 @@ class Side:
         return proportion((self.predicted == self.y).all(axis=1) if self.seen.kind == "multilabel" else self.right)
 
     @cached_property
+    def balanced(self) -> Estimate:
+        """Balanced accuracy."""
+        return balanced_accuracy(self.codes, self.predicted)
+
+    @property
+    def by_guessing(self) -> float:
+        """Balanced accuracy of a guess."""
+        return 1 / len(np.unique(self.codes))
+
+    @cached_property
     def inputs(self) -> np.ndarray:
-        """The samples as they arrive at the final step."""
-        return self.seen.at_network(self.X)
+        """The samples as they arrive at the final step, in the shape in which it sees them."""
+        X = self.seen.components.transform(self.X)
+        shape = getattr(self.seen.components.final, "input_shape_", None)
+        return X if shape is None else X.reshape(len(X), *shape)
 
     @cached_property
     def chosen(self) -> np.ndarray:
         """Indices of the samples that are looked at closely: of all, or of some drawn at random."""
-        n, limit = len(self.y), self.seen.limit
+        n, limit = len(self.y), self.seen.FAST_LIMIT if self.seen.fast else self.seen.LIMIT
         return np.arange(n) if n <= limit else np.sort(self.seen.rng(self.salt).choice(n, limit, replace=False))
 
     @cached_property
@@ -138,10 +144,11 @@ class Observations:
         **beside: Any,
     ) -> None:
         check_data(X_train, y_train, X_test, y_test, beside)
-        one_hot = is_keras_model(estimator) and np.ndim(y_train) == 2 and np.shape(y_train)[1] > 1
-        self.one_hot = one_hot
-        self.train = Side(self, X_train, _labels(y_train, one_hot), 2)
-        self.test: Any = None if X_test is None else Side(self, X_test, _labels(y_test, one_hot), 3)
+        self.one_hot = is_keras_model(estimator) and np.ndim(y_train) == 2 and np.shape(y_train)[1] > 1
+        # The salts draw the samples of each side independently of each other.
+        self.train = Side(self, X_train, _labels(y_train, self.one_hot), 2)
+        self.test: Any = None if X_test is None else Side(self, X_test, _labels(y_test, self.one_hot), 3)
+        self.sides: dict[str, Side] = {"training": self.train, **({} if self.test is None else {"test": self.test})}
         self.components: Components = take_apart(estimator, self.train.y)
         self.estimator = self.components.whole
         self.beside = {name: np.asarray(values) for name, values in beside.items() if values is not None}
@@ -180,7 +187,7 @@ class Observations:
                 raise NotApplicable("no test samples were given")
             if one in ("classes", "probabilities") and not self.has_classes:
                 raise NotApplicable(f"asks for one class label per sample; this is {self.kind}")
-            if one == "probabilities" and not hasattr(self.estimator, "predict_proba"):
+            if one == "probabilities" and not self.has_probabilities:
                 raise NotApplicable("the estimator returns no probabilities")
             if one == "search" and self.components.search is None:
                 raise NotApplicable("there is no search")
@@ -190,11 +197,26 @@ class Observations:
         """Whether each sample has one label."""
         return self.kind in ("binary", "multiclass")
 
-    def need_history(self, name: str = "loss") -> np.ndarray:
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether the estimator predicts probabilities."""
+        return hasattr(self.estimator, "predict_proba")
+
+    def need_history(self, name: str = "loss", least_epochs: int = 1) -> np.ndarray:
         """Return a curve of the training history, or raise NotApplicable."""
         if name not in self.components.history:
             raise NotApplicable(f"the final step keeps no {name!r} by epoch")
-        return np.array(self.components.history[name])
+        curve = np.array(self.components.history[name])
+        if len(curve) < least_epochs:
+            raise NotApplicable("there is one epoch")
+        return curve
+
+    def need_keras_model(self) -> Any:
+        """Return the Keras model of the final step, or raise NotApplicable."""
+        model = self.components.keras_model
+        if model is None:
+            raise NotApplicable("the final step has no Keras network")
+        return model
 
     def rng(self, salt: int = 0) -> np.random.Generator:
         """Return a generator of the seed."""
@@ -210,7 +232,7 @@ class Observations:
 
     def codes(self, y: np.ndarray) -> np.ndarray:
         """Return the place of each label in `classes`, -1 for one that is not there."""
-        order = np.argsort(self.classes, kind="stable")
+        order = np.argsort(self.classes, kind="stable")  # estimators of other libraries may keep classes unsorted
         place = np.clip(np.searchsorted(self.classes, y, sorter=order), 0, len(order) - 1)
         found = order[place]
         return np.where(self.classes[found] == y, found, -1)
@@ -219,9 +241,13 @@ class Observations:
         """Return class codes, or the targets of a regression as float64."""
         return np.asarray(y, dtype=np.float64) if self.kind == "regression" else self.codes(y)
 
+    def counts(self, codes: np.ndarray) -> np.ndarray:
+        """Return the number of samples of each class."""
+        return np.bincount(codes[codes >= 0], minlength=len(self.classes))
+
     def shares(self, codes: np.ndarray) -> np.ndarray:
         """Return the share of each class."""
-        return np.bincount(codes[codes >= 0], minlength=len(self.classes)) / max(1, len(codes))
+        return self.counts(codes) / len(codes)
 
     # Scores -------------------------------------------------------------------------------------------------------
 
@@ -234,66 +260,26 @@ class Observations:
         """R² against the mean of the training targets, with a bootstrap interval."""
         from_mean = ((y - np.mean(self.train.y, axis=0)) ** 2).reshape(len(y), -1).mean(axis=1)
         errors = ((y - predicted) ** 2).reshape(len(y), -1).mean(axis=1)
-        floor = np.finfo(np.float64).tiny
+        floor = np.finfo(np.float64).tiny  # a resample may hold one target only, the mean itself
         return bootstrap(lambda rows: 1 - errors[rows].sum() / max(from_mean[rows].sum(), floor), len(y), self.rng(1))
 
-    @cached_property
-    def balanced_test(self) -> Estimate:
-        """Balanced accuracy on the test samples."""
-        return balanced_accuracy(self.test.codes, self.test.predicted)
-
     # Samples as they arrive at the network ---------------------------------------------------------------------------
-
-    def at_network(self, X: Any) -> np.ndarray:
-        """Return samples after all transformers of the pipeline, in the shape in which the final step sees them."""
-        X = self._handed_on(X)
-        shape = getattr(self.components.final, "input_shape_", None)
-        return X if shape is None else X.reshape(len(X), *shape)
-
-    def _handed_on(self, X: Any) -> np.ndarray:
-        for _, step in self.components.steps:
-            if hasattr(step, "transform"):
-                X = step.transform(X)
-        return X.toarray() if hasattr(X, "toarray") else np.asarray(X)
 
     @cached_property
     def sample_shape(self) -> tuple[int, ...]:
         """Shape of a sample as its owner has it: one number for a table, though a network takes that for a series."""
         asked = getattr(self.components.final, "input_shape", None)
-        return tuple(asked or self._handed_on(safe_indexing(self.train.X, [0])).shape[1:])
-
-    @property
-    def limit(self) -> int:
-        """Most samples for distances and simple models."""
-        return self.FAST_LIMIT if self.fast else self.LIMIT
-
-    @cached_property
-    def unread_features(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """The network's features of the samples of `train.flat` and `test.flat`, less what its output layer reads."""
-        model = self.components.keras_model
-        if model is None:
-            return None
-        rows = self.train.inputs[self.train.chosen], self.test.inputs[self.test.chosen]
-        train, test = (unread_features(model, X.astype("float32")) for X in rows)
-        return None if train is None or test is None else (train, test)
+        return tuple(asked or self.components.transform(safe_indexing(self.train.X, [0])).shape[1:])
 
     @cached_property
     def digests(self) -> tuple[np.ndarray, np.ndarray]:
         """A digest of each training sample and of each test sample; samples are equal to the bit if theirs are."""
-        sides = [self.train, self.test] if self.has_test else [self.train]
-        raw = [np.asarray(side.X) for side in sides]
-        if any(X.dtype.kind not in "biuf" for X in raw):
-            raw = [side.inputs for side in sides]
+        raw = [np.asarray(side.X) for side in self.sides.values()]
+        if any(X.dtype.kind not in "biuf" for X in raw):  # objects have no bits to compare; what they become has
+            raw = [side.inputs for side in self.sides.values()]
         common = np.result_type(*raw)
         digests = [sample_digests(X.astype(common, copy=False)) for X in raw]
         return digests[0], digests[1] if self.has_test else digests[0][:0]
-
-    @cached_property
-    def neighbours(self) -> Any:
-        """Index of the nearest training samples among `train.flat`."""
-        from sklearn.neighbors import NearestNeighbors
-
-        return NearestNeighbors(n_neighbors=3, n_jobs=self.n_jobs).fit(self.train.flat)
 
     @cached_property
     def reference(self) -> Reference:
@@ -309,56 +295,13 @@ class Observations:
     @cached_property
     def reference_test(self) -> np.ndarray:
         """Class codes, or targets, that the simple model predicts for the test samples `test.chosen`."""
-        predicted = self.reference.predict(self.reference.fitted, self.test.flat)
-        return predicted.argmax(axis=1) if self.reference.n_classes else predicted
-
-    # How it was trained -------------------------------------------------------------------------------------------
-
-    @cached_property
-    def samplers(self) -> list[tuple[str, Any]]:
-        """Samplers in the pipeline and in the final step, by the name of their parameter."""
-        found = [(name, step) for name, step in self.components.steps if hasattr(step, "fit_resample")]
-        inner = self.components.param("sampler")
-        if inner is not None and hasattr(inner, "fit_resample"):
-            found.append((f"{self.components.prefix}sampler", inner))
-        return found
-
-    @cached_property
-    def balancing(self) -> list[str]:
-        """Everything that balances classes, by the name of its parameter."""
-        prefix, param = self.components.prefix, self.components.param
-        named = [f"{prefix}{name}" for name in ("class_weight", "balanced_batches") if param(name)]
-        return [name for name, _ in self.samplers] + named
-
-    @cached_property
-    def refit_metric(self) -> str | None:
-        """Name of the score by which the search chose, None without a search or if it cannot be told."""
-        search = self.components.search
-        if search is None:
-            return None
-        if isinstance(search.refit, str):
-            return search.refit
-        if search.scoring is None:
-            return "R²" if self.kind == "regression" else "accuracy"
-        return search.scoring if isinstance(search.scoring, str) else None
-
-    @cached_property
-    def keras_model(self) -> Any:
-        """The Keras model of the final step; raises NotApplicable without one."""
-        model = self.components.keras_model
-        if model is None:
-            raise NotApplicable("the final step has no Keras network")
-        return model
+        return self.reference.predicted_for(self.test.flat)
 
     def unfitted(self) -> Any:
         """Return an unfitted copy of what predicts; raises NotApplicable for a plain Keras model."""
-        if self.components.to_search is None:
+        if isinstance(self.components.final, KerasModel):
             raise NotApplicable("a plain Keras model cannot be refitted")
-        return clone(getattr(self.components.search, "best_estimator_", self.estimator))
-
-    def take_train(self, rows: np.ndarray) -> Any:
-        """Return training samples as the estimator takes them."""
-        return safe_indexing(self.train.X, rows)
+        return clone(self.components.chosen)
 
 
 def _labels(y: Any, one_hot: bool) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The diagnosis as a page: one file without outside resources or scripts, in light and dark."""
 
+from collections.abc import Iterable
 from html import escape
 from typing import Any
 
@@ -18,7 +19,8 @@ STYLE = """
   --low: #a9b8cc; } }
 .skcnn h1 { font-size: 1.4rem; margin: 0 0 .3rem; } .skcnn h2 { font-size: 1.1rem; margin: 1.6rem 0 .4rem; }
 .skcnn h3 { font-size: 1.05rem; margin: 0; } .skcnn p { margin: .4rem 0; }
-.skcnn .soft { color: var(--soft); } .skcnn code { font-family: ui-monospace, monospace; font-size: .92em; }
+.skcnn .soft { color: var(--soft); }
+.skcnn code, .skcnn .outcomes td:first-child { font-family: ui-monospace, monospace; font-size: .92em; }
 .skcnn article { background: var(--panel); border: 1px solid var(--line); border-left: 5px solid var(--mark);
   border-radius: 6px; padding: .8rem 1rem; margin: .8rem 0; }
 .skcnn .high { --mark: var(--high); } .skcnn .medium { --mark: var(--medium); } .skcnn .low { --mark: var(--low); }
@@ -29,13 +31,12 @@ STYLE = """
   border-bottom: 1px solid var(--line); background: none; color: inherit; }
 .skcnn .evidence th:nth-child(2) { width: 14%; } .skcnn .evidence th:nth-child(3) { width: 22%; }
 .skcnn .evidence th:nth-child(4) { width: 9%; }
-.skcnn td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
+.skcnn .evidence td + td { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .skcnn svg { max-width: 34rem; width: 100%; height: auto; margin: .4rem 0; }
 .skcnn svg text { fill: var(--ink); font: 11px system-ui, sans-serif; } .skcnn svg .title { font-weight: 600; }
-.skcnn svg .grid { stroke: var(--line); } .skcnn polyline { fill: none; stroke-width: 2; }
-.skcnn svg .s0 { fill: var(--c0); } .skcnn svg .s1 { fill: var(--c1); } .skcnn svg .s2 { fill: var(--c2); }
-.skcnn svg .s3 { fill: var(--c3); } .skcnn .l0 { stroke: var(--c0); } .skcnn .l1 { stroke: var(--c1); }
-.skcnn .l2 { stroke: var(--c2); } .skcnn .l3 { stroke: var(--c3); }
+.skcnn svg .grid { stroke: var(--line); } .skcnn polyline { fill: none; stroke: currentColor; stroke-width: 2; }
+.skcnn rect { fill: currentColor; } .skcnn .s0 { color: var(--c0); } .skcnn .s1 { color: var(--c1); }
+.skcnn .s2 { color: var(--c2); } .skcnn .s3 { color: var(--c3); }
 .skcnn pre { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: .6rem .8rem;
   overflow-x: auto; color: inherit; } .skcnn summary { cursor: pointer; }
 """
@@ -67,23 +68,20 @@ def body(diagnosis: Any) -> str:
     causes = "".join(_article(diagnosis, finding) for finding in diagnosis.causes)
     intervals = "Intervals are at 99.9%, so that all of them hold together at 95%."
     summary = escape(f"{diagnosis.subject}. {diagnosis.summary} {intervals}")
+    grid = f"<h2>The next grid</h2><pre>{escape(str(diagnosis.suggest()))}</pre>" if causes else ""
     return (
         f'<div class="skcnn"><style>{STYLE}</style><h1>Diagnosis: {diagnosis.verdict.lower()}</h1>'
-        f'<p class="soft">{summary}</p>'
-        f"{causes}{_grid(diagnosis)}{_outcomes(diagnosis)}</div>"
+        f'<p class="soft">{summary}</p>{causes}{grid}{_outcomes(diagnosis)}</div>'
     )
 
 
 def _article(diagnosis: Any, finding: Finding) -> str:
     severity = SEVERITIES[finding.severity]
-    rows = "".join(
-        f'<tr><td>{escape(one.name)}</td><td class="number">{one.value:.4g}</td><td class="number">'
-        + ("" if one.low is None or one.high is None else f"{one.low:.3g} to {one.high:.3g}")
-        + f'</td><td class="number">{"" if one.n is None else one.n}</td></tr>'
-        for one in finding.evidence
-    )
-    header = "<tr><th>evidence</th><th>value</th><th>interval</th><th>n</th></tr>"
-    table = f'<table class="evidence">{header}{rows}</table>' if rows else ""
+    rows = []
+    for one in finding.evidence:
+        interval = "" if one.low is None or one.high is None else f"{one.low:.3g} to {one.high:.3g}"
+        rows.append((one.name, f"{one.value:.4g}", interval, "" if one.n is None else str(one.n)))
+    table = _table("evidence", ("evidence", "value", "interval", "n"), rows) if rows else ""
     after = diagnosis.consequences(finding.code)
     explains = "".join(f"<li>{escape(other.title)}: {escape(other.what)}</li>" for other in after)
     return (
@@ -97,19 +95,12 @@ def _article(diagnosis: Any, finding: Finding) -> str:
     )
 
 
-def _grid(diagnosis: Any) -> str:
-    if not diagnosis.causes:
-        return ""
-    return f"<h2>The next grid</h2><pre>{escape(str(diagnosis.suggest()))}</pre>"
-
-
 def _outcomes(diagnosis: Any) -> str:
-    rows = "".join(
-        f"<tr><td><code>{escape(outcome.check.code)}</code></td><td>{escape(outcome.check.question)}</td>"
-        f"<td>{escape(outcome.state)}</td><td>{escape(outcome.text)}</td></tr>"
-        for outcome in diagnosis.outcomes
-    )
-    return (
-        f"<h2>All checks</h2><details><summary>{escape(diagnosis.counts)}</summary><table><tr><th>check</th>"
-        f"<th>question</th><th>state</th><th>what was seen</th></tr>{rows}</table></details>"
-    )
+    rows = [(one.check.code, one.check.question, one.state, one.text) for one in diagnosis.outcomes]
+    table = _table("outcomes", ("check", "question", "state", "what was seen"), rows)
+    return f"<h2>All checks</h2><details><summary>{escape(diagnosis.counts)}</summary>{table}</details>"
+
+
+def _table(kind: str, header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    cells = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<table class="{kind}"><tr>{"".join(f"<th>{name}</th>" for name in header)}</tr>{cells}</table>'

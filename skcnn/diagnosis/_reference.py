@@ -43,11 +43,9 @@ class Reference:
         self.n_classes = n_classes
         self.fast = fast
         self.rng = np.random.default_rng([seed, 11])
-        self.settings: dict[str, Any] = {
-            "n_estimators": self.FAST_TREES if fast else self.TREES,
-            "random_state": seed,
-            "n_jobs": n_jobs,
-        }
+        forest = ExtraTreesClassifier if n_classes else ExtraTreesRegressor
+        n_trees = self.FAST_TREES if fast else self.TREES
+        self.forest = forest(n_trees, min_samples_leaf=2, random_state=seed, n_jobs=n_jobs)
 
     @cached_property
     def folds(self) -> np.ndarray:
@@ -59,22 +57,16 @@ class Reference:
             fold[self.rng.permutation(rows)] = (np.arange(len(rows)) + self.rng.integers(self.FOLDS)) % self.FOLDS
         return fold
 
-    @property
-    def forest(self) -> Any:
-        """An unfitted forest of this seed."""
-        kind = ExtraTreesClassifier if self.n_classes else ExtraTreesRegressor
-        return kind(min_samples_leaf=2, **self.settings)
-
     @cached_property
     def models(self) -> dict[str, Any]:
         """Unfitted models by name."""
-        nearest = KNeighborsClassifier(10) if self.n_classes else KNeighborsRegressor(10)
-        simple = {"a forest": self.forest, "10 nearest neighbours": make_pipeline(StandardScaler(), nearest)}
-        if self.fast or len(self.y) < 30:
-            return {"a forest": self.forest} if len(self.y) < 30 else simple
-        linear = LogisticRegression(max_iter=300) if self.n_classes else RidgeCV(np.logspace(-3, 3, 7))
-        name = "logistic regression" if self.n_classes else "ridge regression"
-        return {name: make_pipeline(StandardScaler(), linear), **simple}
+        if len(self.y) < 30:
+            return {"a forest": self.forest}
+        nearest, linear, name = KNeighborsRegressor(10), RidgeCV(np.logspace(-3, 3, 7)), "ridge regression"
+        if self.n_classes:
+            nearest, linear, name = KNeighborsClassifier(10), LogisticRegression(max_iter=300), "logistic regression"
+        models = {} if self.fast else {name: make_pipeline(StandardScaler(), linear)}
+        return {**models, "a forest": self.forest, "10 nearest neighbours": make_pipeline(StandardScaler(), nearest)}
 
     def out_of_fold(self, model: Any, share: float = 1.0) -> np.ndarray:
         """Predict each sample by a model that has not seen it, trained on a share of the other folds.
@@ -101,34 +93,34 @@ class Reference:
         out[:, fitted.classes_] = fitted.predict_proba(X)
         return out
 
+    def labels(self, predicted: np.ndarray) -> np.ndarray:
+        """Return the most probable class codes, or the predictions of a regression as they are."""
+        return predicted.argmax(axis=1) if self.n_classes else predicted
+
     @cached_property
-    def chosen(self) -> tuple[str, np.ndarray]:
-        """Name and out-of-fold predictions of the better model."""
-        found = {name: self.out_of_fold(model) for name, model in self.models.items()}
-        best = max(found, key=lambda name: self._skill(found[name]))
-        return best, found[best]
-
-    def _skill(self, predicted: np.ndarray) -> float:
-        if self.n_classes:
-            return float(np.mean(predicted.argmax(axis=1) == self.y))
-        return -float(np.mean((predicted - self.y) ** 2))
-
-    @property
     def name(self) -> str:
-        """Which model was better."""
-        return self.chosen[0]
+        """Which model is best."""
+
+        def skill(name: str) -> float:
+            predicted = self.labels(self._out_of_fold[name])
+            return float(np.mean(predicted == self.y) if self.n_classes else -np.mean((predicted - self.y) ** 2))
+
+        return max(self._out_of_fold, key=skill)
+
+    @cached_property
+    def _out_of_fold(self) -> dict[str, np.ndarray]:
+        return {name: self.out_of_fold(model) for name, model in self.models.items()}
 
     @property
     def oof(self) -> np.ndarray:
-        """Its out-of-fold predictions."""
-        return self.chosen[1]
-
-    @cached_property
-    def fitted(self) -> Any:
-        """It, fitted on all training samples."""
-        return clone(self.models[self.name]).fit(self.X, self.y)
+        """Out-of-fold predictions of the best model."""
+        return self._out_of_fold[self.name]
 
     @cached_property
     def half_oof(self) -> np.ndarray:
         """Out-of-fold predictions of its like trained on half of the samples."""
         return self.out_of_fold(self.models[self.name], share=0.5)
+
+    def predicted_for(self, X: np.ndarray) -> np.ndarray:
+        """Return class codes, or targets, that the best model predicts after a fit on all training samples."""
+        return self.labels(self.predict(clone(self.models[self.name]).fit(self.X, self.y), X))

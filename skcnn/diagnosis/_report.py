@@ -18,6 +18,13 @@ __all__ = ["Diagnosis"]
 class Diagnosis:
     """What `diagnose` found.
 
+    Parameters
+    ----------
+    seen : skcnn.diagnosis._observations.Observations
+        Estimator, data and predictions, which the next grid is made for.
+    outcomes : list of Outcome
+        How each check ended.
+
     Attributes
     ----------
     findings : list of Finding
@@ -27,7 +34,10 @@ class Diagnosis:
     outcomes : list of Outcome
         How each check ended: its state and why.
     scores : dict of str to Estimate
-        Accuracy or R² on training and, if there are any, test samples, with 99.9% intervals.
+        Accuracy or R² on training and, if there are any, test samples, with 99.9% intervals; empty if the estimator
+        cannot predict one of them.
+    subject, summary, verdict, counts : str
+        What was diagnosed; causes and scores; the number of causes; how many checks ended in which state.
 
     Examples
     --------
@@ -55,8 +65,7 @@ class Diagnosis:
     def _scores(self) -> dict[str, Estimate]:
         seen = self._seen
         try:
-            scores = {f"training {seen.score_name}": seen.train.score}
-            return {**scores, f"test {seen.score_name}": seen.test.score} if seen.has_test else scores
+            return {f"{name} {seen.score_name}": side.score for name, side in seen.sides.items()}
         except Exception:  # an estimator that cannot predict these samples; checks say so one by one
             return {}
 
@@ -76,9 +85,8 @@ class Diagnosis:
         names = [type(part).__name__ for part in (seen.components.search, seen.components.pipeline) if part is not None]
         final = seen.components.final
         names.append(type(getattr(final, "model", final)).__name__)
-        rows = f"{len(seen.train.y)} training samples"
-        tested = f"{len(seen.test.y)} test samples" if seen.has_test else "no test samples"
-        return f"{' of '.join(dict.fromkeys(names))}, {rows}, {tested}"
+        n_test = len(seen.test.y) if seen.has_test else "no"
+        return f"{' of '.join(dict.fromkeys(names))}, {len(seen.train.y)} training samples, {n_test} test samples"
 
     @property
     def summary(self) -> str:
@@ -98,11 +106,10 @@ class Diagnosis:
     def counts(self) -> str:
         """How many checks ended in which state."""
         states = Counter(outcome.state for outcome in self.outcomes)
-        kinds: tuple[State, ...] = get_args(State)
-        named = {kind: f"{states[kind]} {kind}" for kind in kinds}
-        if states["finding"] != 1:
-            named["finding"] += "s"
-        return f"{len(self.outcomes)} checks: " + ", ".join(named[kind] for kind in kinds if states[kind])
+        names = {state: f"{states[state]} {state}" for state in get_args(State) if states[state]}
+        if states["finding"] > 1:
+            names["finding"] += "s"
+        return f"{len(self.outcomes)} checks: {', '.join(names.values())}"
 
     def suggest(self, max_candidates: int = 12) -> Suggestion:
         """Return the next grid, and the steps to add.
@@ -149,19 +156,15 @@ class Diagnosis:
     def __str__(self) -> str:
         lines = [f"Diagnosis of {self.subject}.", self.summary]
         for number, finding in enumerate(self.causes, 1):
-            lines += [
-                "",
-                f"{number}. {finding.title} ({finding.code}, {finding.cause}, severity {SEVERITIES[finding.severity]})",
-            ]
-            lines += _wrapped(finding.what, "   ")
+            severity = SEVERITIES[finding.severity]
+            lines += ["", f"{number}. {finding.title} ({finding.code}, {finding.cause}, severity {severity})"]
+            lines += _wrapped(finding.what)
             lines += [f"     {evidence}" for evidence in finding.evidence]
-            lines += _wrapped(f"Why it matters: {finding.why}", "   ")
-            lines += _wrapped(f"What to do: {finding.do}", "   ")
-            after = self.consequences(finding.code)
+            lines += _wrapped(f"Why it matters: {finding.why}")
+            lines += _wrapped(f"What to do: {finding.do}")
+            after = [f"{other.title} ({other.code})" for other in self.consequences(finding.code)]
             if after:
-                lines += _wrapped(
-                    "It explains: " + "; ".join(f"{other.title} ({other.code})" for other in after) + ".", "   "
-                )
+                lines += _wrapped(f"It explains: {'; '.join(after)}.")
         if self.causes:
             lines += ["", "Next grid:", *(f"  {line}" for line in str(self.suggest()).splitlines())]
         return "\n".join([*lines, "", f"{self.counts}."])
@@ -205,5 +208,5 @@ class Diagnosis:
         return draw([chart for i, chart in enumerate(charts) if chart not in charts[:i]])
 
 
-def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(text, 100, initial_indent=indent, subsequent_indent=indent)
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, 100, initial_indent="   ", subsequent_indent="   ")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 from sklearn.base import clone
@@ -12,8 +12,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skcnn.diagnosis._check import Finding
-from skcnn.diagnosis._components import is_number
+from skcnn.diagnosis._components import KerasModel, is_number
 from skcnn.diagnosis._observations import Observations
+from skcnn.networks import resolve_network
+from skcnn.preprocessing import NDTransformer
 
 __all__ = ["CURES", "Step", "Suggestion", "suggest"]
 
@@ -93,19 +95,22 @@ def _numbers(params: Mapping[str, Any], name: str, *values: float) -> Grid:
 
 
 def _scaled(params: Mapping[str, Any], name: str, *factors: float) -> Grid:
+    """Return the present value and multiples of it, which are whole only if value and factor are."""
     present = params.get(name)
-    if not is_number(present):
-        return {}
-    scaled = [present * factor for factor in factors]
-    return _numbers(params, name, *(round(v) if isinstance(present, int) else float(f"{v:.3g}") for v in scaled))
+    multiples = [present * factor for factor in factors] if is_number(present) else []
+    return _numbers(params, name, *(int(v) if isinstance(v, Integral) else float(f"{v:.3g}") for v in multiples))
+
+
+def _rates(params: Mapping[str, Any], *factors: float) -> Grid:
+    names = ("learning_rate", "learning_rate_init")
+    return next(filter(None, (_scaled(params, name, *factors) for name in names)), {})
 
 
 def regularise(params: Mapping[str, Any], facts: Mapping[str, Any], seen: Observations) -> Grid:
     """Augment, penalise, drop, or prune, whichever the estimator knows."""
-    l2 = params.get("l2")
-    if isinstance(l2, Real):
-        grid = {**_numbers(params, "l2", max(0.01, 10 * float(l2))), **_numbers(params, "dropout", 0.5)}
-        return {**_augmentation(params, seen), **grid}
+    if is_number(params.get("l2")):
+        l2 = _numbers(params, "l2", max(0.01, 10 * float(params["l2"])))
+        return {**_augmentation(params, seen), **l2, **_numbers(params, "dropout", 0.5)}
     return (
         _scaled(params, "alpha", 100, 10_000)
         or _scaled(params, "C", 0.1, 0.01)
@@ -123,8 +128,8 @@ def _augmentation(params: Mapping[str, Any], seen: Observations) -> Grid:
 
 def slower(params: Mapping[str, Any], facts: Mapping[str, Any], seen: Observations) -> Grid:
     """Factors of ten down, without the present value, which is the fault."""
-    name = next((name for name in RATES if isinstance(params.get(name), Real)), None)
-    return {} if name is None else {name: [float(f"{params[name] * factor:.3g}") for factor in (0.1, 0.01, 0.001)]}
+    # A step of ten may still be too long where the loss blew up, so that two more are tried.
+    return {name: values[1:] for name, values in _rates(params, 0.1, 0.01, 0.001).items()}
 
 
 def _filters(params: Mapping[str, Any]) -> tuple[str, Any] | None:
@@ -133,8 +138,6 @@ def _filters(params: Mapping[str, Any]) -> tuple[str, Any] | None:
         if params.get(name) is not None:
             return name, params[name]
     if isinstance(params.get("network"), str):
-        from skcnn.networks import resolve_network
-
         return "network__filters", resolve_network(params["network"]).filters
     return None
 
@@ -160,10 +163,8 @@ def deeper(params: Mapping[str, Any], facts: Mapping[str, Any], seen: Observatio
 
 def balance(params: Mapping[str, Any], facts: Mapping[str, Any], seen: Observations) -> Grid:
     """Move the threshold, by priors if there are any, by weights if not."""
-    if not seen.has_classes:
-        return {}
-    n_classes = len(seen.classes)
     if "priors" in params:
+        n_classes = len(seen.classes)
         return {"priors": [params["priors"], [1 / n_classes] * n_classes]}
     return {"class_weight": [params["class_weight"], "balanced"]} if "class_weight" in params else {}
 
@@ -181,11 +182,9 @@ def scale(params: Mapping[str, Any], facts: Mapping[str, Any], seen: Observation
     return {"standardize": ["channel"]} if "standardize" in params and len(seen.sample_shape) > 1 else {}
 
 
-RATES = ("learning_rate", "learning_rate_init")
-
 CURES: dict[str, Cure] = {
     "regularise": regularise,
-    "learning_rate": lambda params, *_: next(filter(None, (_scaled(params, name, 0.1, 10) for name in RATES)), {}),
+    "learning_rate": lambda params, *_: _rates(params, 0.1, 10),
     "slower": slower,
     "longer": lambda params, *_: {
         **(_scaled(params, "epochs", 5) or _scaled(params, "max_iter", 5)),
@@ -223,11 +222,10 @@ def suggest(seen: Observations, findings: list[Finding], max_candidates: int) ->
     """
     components = seen.components
     suggestion = Suggestion(None, advice={finding.code: finding.do for finding in findings})
-    if components.to_search is None:
+    if isinstance(components.final, KerasModel):
         return suggestion
-    model = getattr(components.search, "best_estimator_", components.to_search)
     suggestion.steps = steps = _steps(seen, findings)
-    suggestion.estimator, prefix = _with_steps(clone(model), steps, components.prefix)
+    suggestion.estimator, prefix = _with_steps(clone(components.chosen), steps, components.prefix)
     suggestion.reasons = {step.name: [step.finding] for step in steps}
     for finding in findings:
         for name, values in _grid(seen, finding, prefix).items():
@@ -247,7 +245,7 @@ def _grid(seen: Observations, finding: Finding, prefix: str) -> Grid:
     if "beyond" in finding.cures:
         grid[finding.facts["parameter"]] = [finding.facts["best"], finding.facts["further"]]
     if "sampler_inside" in finding.cures and "sampler" in seen.components.params:
-        outside = [(name, step) for name, step in seen.components.steps if hasattr(step, "fit_resample")]
+        outside = seen.components.samplers
         if len(outside) == 1:
             (name, sampler), stem = outside[0], prefix[: -len(prefix.split("__")[-2]) - 2]
             grid |= {f"{stem}{name}": ["passthrough"], f"{prefix}sampler": [clone(sampler)]}
@@ -270,30 +268,22 @@ def _add(suggestion: Suggestion, name: str, values: list[Any], code: str, max_ca
 def _steps(seen: Observations, findings: list[Finding]) -> list[Step]:
     """Return the steps that findings ask for."""
     asked = {cure: finding.code for finding in reversed(findings) for cure in finding.cures}
-    images = getattr(seen.train.X, "ndim", 2) > 2
-    steps = []
-    if "impute" in asked:
-        steps.append(Step("impute", _per_channel(SimpleImputer(), images), asked["impute"]))
-    if "scale" in asked and not scale(seen.components.params, {}, seen):
-        steps.append(Step("scale", _per_channel(StandardScaler(), images), asked["scale"]))
-    return steps
-
-
-def _per_channel(transformer: Any, images: bool) -> Any:
-    if not images:
-        return transformer
-    from skcnn.preprocessing import NDTransformer
-
-    return NDTransformer(transformer, per="channel")
+    transformers = {"impute": SimpleImputer(), "scale": StandardScaler()}
+    if getattr(seen.train.X, "ndim", 2) > 2:
+        transformers = {name: NDTransformer(one, per="channel") for name, one in transformers.items()}
+    if scale(seen.components.params, {}, seen):  # in the network
+        del transformers["scale"]
+    return [Step(name, transformer, asked[name]) for name, transformer in transformers.items() if name in asked]
 
 
 def _with_steps(model: Any, steps: list[Step], prefix: str) -> tuple[Any, str]:
     """Put steps before a model, or into it before its samplers and final step if it is a pipeline."""
     if not steps:
         return model, prefix
-    if hasattr(model, "steps") and hasattr(model, "named_steps"):
+    if isinstance(model, Pipeline):  # imbalanced-learn's, too
         taken = {name for name, _ in model.steps}
         named = [(step.name if step.name not in taken else f"{step.name}_2", step.transformer) for step in steps]
+        # Before samplers: those that interpolate need finite values of one scale.
         at = next((i for i, (_, old) in enumerate(model.steps) if hasattr(old, "fit_resample")), len(model.steps) - 1)
         model.steps = [*model.steps[:at], *named, *model.steps[at:]]
         return model, prefix

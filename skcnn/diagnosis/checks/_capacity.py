@@ -1,10 +1,12 @@
 """Checks of capacity: the size of the network against samples and inputs, and units that do nothing."""
 
+import numpy as np
+
 from skcnn._statistics import difference, proportion
 from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
-from skcnn.diagnosis._components import layer_outputs, layers_of
+from skcnn.diagnosis._components import layers_of, values_of
 from skcnn.diagnosis._observations import Observations
-from skcnn.diagnosis.checks._learning import Underfit, refitted_on_noise
+from skcnn.diagnosis.checks._learning import Underfit
 from skcnn.networks._summary import receptive_field
 
 __all__ = ["CHECKS", "Memorises"]
@@ -47,7 +49,7 @@ class Parameters(Check):
         coefficients = getattr(seen.components.final, "coefs_", None)
         if isinstance(coefficients, list):  # scikit-learn's multilayer perceptron
             return sum(array.size for array in [*coefficients, *seen.components.final.intercepts_])
-        return int(seen.keras_model.count_params())
+        return int(seen.need_keras_model().count_params())
 
 
 class ReceptiveField(Check):
@@ -67,7 +69,7 @@ class ReceptiveField(Check):
 
     def look(self, seen: Observations) -> Finding | str:
         """Add up kernels and strides."""
-        model = seen.keras_model
+        model = seen.need_keras_model()
         if not any("Conv" in layer.kind for layer in layers_of(model)):
             raise NotApplicable("the network has no convolution")
         found = receptive_field(model)
@@ -104,11 +106,13 @@ class DeadUnits(Check):
 
     def look(self, seen: Observations) -> Finding | str:
         """Run training samples through the layers."""
-        layers = [layer for layer in layers_of(seen.keras_model) if layer.activation in self.KINDS]
+        model = seen.need_keras_model()
+        layers = [layer for layer in layers_of(model) if layer.activation in self.KINDS]
         if not layers:
             raise NotApplicable("no layer has a ReLU")
         rows = seen.rng(10).permutation(seen.train.chosen)[: self.rows]
-        outputs = layer_outputs(seen.keras_model, seen.train.inputs[rows].astype("float32"), layers)
+        tensors, X = [layer.layer.output for layer in layers], seen.train.inputs[rows].astype("float32")
+        outputs = values_of(tensors, model, layers[0].owner, X)
         dead = {
             f"ReLU {number}": float((out.reshape(-1, out.shape[-1]) <= 0).all(axis=0).mean())
             for number, out in enumerate(outputs, 1)  # Keras' own names count on from model to model
@@ -168,7 +172,9 @@ class Memorises(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Refit on shuffled labels."""
         seen.need("test", "classes")
-        learned = refitted_on_noise(seen)
+        shuffled = seen.rng(6).permutation(seen.train.y)
+        refitted = seen.unfitted().fit(seen.train.X, shuffled)
+        learned = proportion(np.asarray(refitted.predict(seen.train.X)) == shuffled)
         text = f"Of shuffled labels it learns {learned.value:.0%}."
         gap = difference(seen.train.score, seen.test.score)
         if learned.value < self.threshold or gap.low < self.gap:

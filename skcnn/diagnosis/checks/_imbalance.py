@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skcnn._statistics import balanced_accuracy, difference, proportion
+from skcnn._statistics import Estimate, difference, proportion
 from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable, after
 from skcnn.diagnosis._observations import Observations
 
@@ -16,12 +16,19 @@ ABOUT_CURES = (
 
 
 def _recall_chart(seen: Observations) -> Chart:
-    present = [code for code in range(len(seen.classes)) if (seen.test.codes == code).any()]
-    recalls = [float(seen.test.right[seen.test.codes == code].mean()) for code in present]
-    shares = seen.shares(seen.train.codes)[present].tolist()
-    labels = [str(label) for label in seen.classes[present]]
-    series = {"recall on the test samples": recalls, "share of the training samples": shares}
-    return Chart("bars", "Recall and share of each class", labels, series, "class")
+    recalls = _recalls(seen)
+    present = list(recalls)
+    series = {
+        "recall on the test samples": [recall.value for recall in recalls.values()],
+        "share of the training samples": seen.shares(seen.train.codes)[present].tolist(),
+    }
+    return Chart("bars", "Recall and share of each class", list(map(str, seen.classes[present])), series, "class")
+
+
+def _recalls(seen: Observations) -> dict[int, Estimate]:
+    """Return the recall of each known class that has test samples, by its code."""
+    codes = seen.test.codes
+    return {code: proportion(seen.test.right[codes == code]) for code in np.unique(codes[codes >= 0]).tolist()}
 
 
 class ClassShares(Check):
@@ -47,11 +54,10 @@ class ClassShares(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Compare the recall of the rarest class with that on all other samples."""
         seen.need("classes")
-        counts = np.bincount(seen.train.codes, minlength=len(seen.classes))
+        counts = seen.counts(seen.train.codes)
         rarest, ratio = int(counts.argmin()), counts.max() / max(1, counts.min())
-        label = seen.classes[rarest]
-        few, n = counts.min(), counts.sum()
-        text = f"Class {label} has {few} of {n} training samples, the largest class {ratio:.3g} times as many."
+        label, n = seen.classes[rarest], int(counts.sum())
+        text = f"Class {label} has {counts.min()} of {n} training samples, the largest class {ratio:.3g} times as many."
         if ratio < self.threshold:
             return text
         seen.need("test")
@@ -64,12 +70,12 @@ class ClassShares(Check):
         if behind.low < self.least_difference:
             return f"{text} Its recall, {recall.value:.2f}, is not significantly lower than that of the others."
         evidence = [
-            Evidence("largest class, times the rarest", ratio, n=int(n)),
+            Evidence("largest class, times the rarest", ratio, n=n),
             Evidence.of(f"recall of class {label}", recall),
             Evidence.of("recall on all other test samples, minus that", behind),
         ]
         text += f" Its recall is {recall.value:.2f}, that of the others {rest.value:.2f}."
-        cures = self.cures if not seen.balancing else ("regularise",)
+        cures = ("regularise",) if balancing(seen) else self.cures
         return self.finding(text, evidence, chart=_recall_chart(seen), cures=cures, rare=label)
 
 
@@ -93,13 +99,11 @@ class MajorityCollapse(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Count predictions of the class predicted most."""
         seen.need("classes")
-        codes = seen.test.codes if seen.has_test else seen.train.codes
-        predicted = seen.test.predicted if seen.has_test else seen.train.predicted
-        most = np.bincount(predicted, minlength=len(seen.classes)).argmax()
-        share = proportion(predicted == most)
-        others = proportion(codes != most)
+        side = seen.test if seen.has_test else seen.train
+        most = seen.counts(side.predicted).argmax()
+        share, others = proportion(side.predicted == most), proportion(side.codes != most)
         text = f"{share.value:.1%} of {share.n} samples are predicted to be of class {seen.classes[most]}."
-        if share.value < self.threshold or others.value < self.least_others or (codes != most).sum() < 3:
+        if share.value < self.threshold or others.value < self.least_others or (side.codes != most).sum() < 3:
             return text
         evidence = {"share predicted to be of one class": share, "share of samples that are of other classes": others}
         return self.finding(f"{text[:-1]}, but {1 - others.value:.1%} are of it.", evidence)
@@ -122,10 +126,9 @@ class RecallSpread(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Compare the class of lowest recall with all other samples."""
         seen.need("test", "classes")
-        present = [code for code in range(len(seen.classes)) if (seen.test.codes == code).any()]
-        if len(present) < 2:
+        recalls = _recalls(seen)
+        if len(recalls) < 2:
             raise NotApplicable("the test samples are of one class")
-        recalls = {code: proportion(seen.test.right[seen.test.codes == code]) for code in present}
         worst = min(recalls, key=lambda code: recalls[code].high)
         rest = seen.test.codes != worst
         behind = difference(proportion(seen.test.right[rest]), recalls[worst])
@@ -160,7 +163,7 @@ class MajorityBaseline(Check):
         shares = seen.shares(seen.test.codes)
         if shares.max() < self.threshold:
             return f"The largest class has {shares.max():.0%} of the test samples."
-        accuracy, balanced = seen.test.score, balanced_accuracy(seen.test.codes, seen.test.predicted)
+        accuracy = seen.test.score
         names_it = seen.shares(seen.test.predicted)[shares.argmax()]
         text = f"Accuracy is {accuracy.value:.3f}, naming the largest class has {shares.max():.3f}."
         if accuracy.low > shares.max() or names_it < shares.max():
@@ -168,7 +171,7 @@ class MajorityBaseline(Check):
         evidence = {
             "accuracy": accuracy,
             "share of the largest class": proportion(seen.test.codes == shares.argmax()),
-            "balanced accuracy": balanced,
+            "balanced accuracy": seen.test.balanced,
         }
         return self.finding(text, evidence)
 
@@ -186,14 +189,22 @@ class MetricUnfit(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Look at the score of the search."""
         seen.need("classes", "search")
-        metric, of_largest = seen.refit_metric, seen.train.codes == seen.shares(seen.train.codes).argmax()
-        share = of_largest.mean()
-        if metric is None:
+        search = seen.components.search
+        metric = search.refit if isinstance(search.refit, str) else search.scoring or "accuracy"
+        if not isinstance(metric, str):
             raise NotApplicable("the score of the search is a function of its own")
-        if metric != "accuracy" or share < self.threshold:
-            return f"The search chose by {metric}; the largest class has {share:.0%} of the samples."
-        evidence = {"share of the largest class": proportion(of_largest)}
-        return self.finding(f"The search chose by accuracy; one class has {share:.0%} of the samples.", evidence)
+        share = proportion(seen.train.codes == seen.counts(seen.train.codes).argmax())
+        text = f"The search chose by {metric}; the largest class has {share.value:.0%} of the samples."
+        if metric != "accuracy" or share.value < self.threshold:
+            return text
+        return self.finding(text, {"share of the largest class": share})
+
+
+def balancing(seen: Observations) -> list[str]:
+    """Return everything that balances classes, by the name of its parameter or step."""
+    components = seen.components
+    inner = [name for name in ("sampler", "class_weight", "balanced_batches") if components.params.get(name)]
+    return [name for name, _ in components.samplers] + [f"{components.prefix}{name}" for name in inner]
 
 
 class BalancedTwice(Check):
@@ -210,10 +221,11 @@ class BalancedTwice(Check):
     def look(self, seen: Observations) -> Finding | str:
         """List what balances."""
         seen.need("classes")
-        if len(seen.balancing) < 2:
-            return f"{seen.balancing[0]} alone balances." if seen.balancing else "Nothing balances the classes."
-        what = f"{' and '.join(seen.balancing)} both balance the classes."
-        return self.finding(what, {"cures at work": len(seen.balancing)}, balancing=seen.balancing)
+        found = balancing(seen)
+        if len(found) < 2:
+            return f"{found[0]} alone balances." if found else "Nothing balances the classes."
+        what = f"{' and '.join(found)} both balance the classes."
+        return self.finding(what, {"cures at work": len(found)}, balancing=found)
 
 
 CHECKS = [BalancedTwice, ClassShares, MajorityCollapse, MajorityBaseline, RecallSpread, MetricUnfit]

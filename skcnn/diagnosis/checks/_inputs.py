@@ -1,8 +1,9 @@
 """Checks of what happens to the samples before the network: scale, channels, and what was done outside the pipeline."""
 
-from typing import ClassVar
+from collections.abc import Callable
 
 import numpy as np
+from sklearn.neighbors import NearestNeighbors
 
 from skcnn._statistics import bootstrap, difference, proportion
 from skcnn.diagnosis._check import SYMPTOMS, Check, Evidence, Finding, NotApplicable
@@ -25,19 +26,18 @@ class NonFinite(Check):
 
     def look(self, seen: Observations) -> Finding | str:
         """Count them, in training and test samples."""
-        parts = {"training": seen.train.inputs, **({"test": seen.test.inputs} if seen.has_test else {})}
-        counts = {name: self._count(X) for name, X in parts.items()}
+        counts = {}
+        for name, side in seen.sides.items():
+            finite = np.isfinite(side.inputs.reshape(len(side.y), -1).astype(np.float64))
+            counts[name] = int((~finite).any(axis=1).sum())
         if not any(counts.values()):
             return "All inputs are finite."
         where = " and ".join(f"{count} {name} samples" for name, count in counts.items() if count)
-        return self.finding(
-            f"{where} hold values that are not finite.",
-            [Evidence(f"{name} samples with such values", n, n=len(parts[name])) for name, n in counts.items()],
-        )
-
-    @staticmethod
-    def _count(X: np.ndarray) -> int:
-        return int((~np.isfinite(X.reshape(len(X), -1).astype(np.float64))).any(axis=1).sum())
+        evidence = [
+            Evidence(f"{name} samples with such values", counts[name], n=len(side.y))
+            for name, side in seen.sides.items()
+        ]
+        return self.finding(f"{where} hold values that are not finite.", evidence)
 
 
 class ConstantInputs(Check):
@@ -104,7 +104,7 @@ class InputScale(Check):
         """Measure root mean square and spread of scales."""
         if not seen.components.is_network:
             raise NotApplicable("the final step is no network")
-        if seen.components.param("standardize"):
+        if seen.components.params.get("standardize"):
             return "The estimator standardises its inputs."
         X = seen.train.flat
         rms = float(np.sqrt(np.mean(X**2)))
@@ -116,7 +116,8 @@ class InputScale(Check):
         far = rms > self.threshold or rms < self.small
         if not far and spread <= self.columns:
             return text
-        if far and self._normalises(seen):
+        first_layers = layers_of(seen.components.keras_model)[:4]
+        if far and any(layer.kind in self.NORMALISING for layer in first_layers):
             return f"{text} The network normalises within its first layers."
         if spread > self.columns:
             text += f" The scales of its columns differ by {spread:.3g} times."
@@ -126,13 +127,6 @@ class InputScale(Check):
             Evidence("largest scale of a column, times the smallest", spread, n=len(X)),
         ]
         return self.finding(text, evidence)
-
-    def _normalises(self, seen: Observations) -> bool:
-        try:
-            layers = layers_of(seen.keras_model)
-        except NotApplicable:
-            return False
-        return any(layer.kind in self.NORMALISING for layer in layers[:4])
 
 
 class TestScale(Check):
@@ -167,29 +161,24 @@ class TestScale(Check):
             varies = seen.rng(4).choice(varies, self.most_columns, replace=False)
         train, test = train[:, varies], test[:, varies]
         mean, scale = train.mean(axis=0), train.std(axis=0)
-
-        def ratio_of(rows: np.ndarray) -> float:
-            return float(np.median(test[rows].std(axis=0) / scale))
-
-        def shift_of(rows: np.ndarray) -> float:
-            return float(np.median(np.abs(test[rows].mean(axis=0) - mean) / scale))
-
-        everything = np.arange(len(test))
-        ratio, shift = ratio_of(everything), shift_of(everything)
+        statistics: dict[str, Callable[[np.ndarray], float]] = {
+            "ratio of standard deviations": lambda rows: np.median(test[rows].std(axis=0) / scale),
+            "distance of means in standard deviations": lambda rows: np.median(
+                np.abs(test[rows].mean(axis=0) - mean) / scale
+            ),
+        }
+        ratio, shift = (statistic(np.arange(len(test))) for statistic in statistics.values())
         text = (
             f"Standard deviations in the test samples are {ratio:.3g} times those in the training samples (median over "
             f"columns), means lie {shift:.2g} standard deviations apart."
         )
         if 1 / self.threshold < ratio < self.threshold and shift < self.shift:
             return text
-        measured = {"ratio of standard deviations": ratio_of, "distance of means in standard deviations": shift_of}
-        return self.finding(
-            text,
-            [
-                Evidence.of(f"{name}, median over columns", bootstrap(statistic, len(test), seen.rng(13), 50))
-                for name, statistic in measured.items()
-            ],
-        )
+        evidence = {
+            f"{name}, median over columns": bootstrap(statistic, len(test), seen.rng(13), 50)
+            for name, statistic in statistics.items()
+        }
+        return self.finding(text, evidence)
 
 
 class ScalerOutside(Check):
@@ -240,8 +229,6 @@ def made_samples(X: np.ndarray, codes: np.ndarray, n_neighbours: int = 20) -> np
     A sample lies on the segment between two others if the directions to them are opposite (their cosine is -1); in four
     or more dimensions that does not happen by chance.
     """
-    from sklearn.neighbors import NearestNeighbors
-
     found = np.zeros(len(X), dtype=bool)
     for code in np.unique(codes):
         rows = np.flatnonzero(codes == code)
@@ -251,7 +238,7 @@ def made_samples(X: np.ndarray, codes: np.ndarray, n_neighbours: int = 20) -> np
         distance, near = index.kneighbors()
         scale = max(np.median(distance), 1e-12)
         copied = distance[:, 0] <= 1e-6 * scale
-        for start in range(0, len(rows), 256):
+        for start in range(0, len(rows), 256):  # in blocks: directions take n_neighbours times the memory of X
             part = slice(start, start + 256)
             towards = X[rows][near[part]] - X[rows][part][:, None, :]
             length = np.linalg.norm(towards, axis=2, keepdims=True)
@@ -261,18 +248,44 @@ def made_samples(X: np.ndarray, codes: np.ndarray, n_neighbours: int = 20) -> np
     return found
 
 
-def _made_class(made: np.ndarray, codes: np.ndarray, least: float) -> int | None:
-    """Return the class of which a larger share is made than of some other, significantly by `least`."""
-    present = np.unique(codes[codes >= 0])
-    shares = {code: proportion(made[codes == code]) for code in present}
-    if len(shares) < 2:
-        return None
-    most = max(shares, key=lambda code: shares[code].low)
-    others = min(shares.values(), key=lambda share: share.high)
-    return int(most) if difference(shares[most], others).low > least else None
+class MadeSamples(Check):
+    """A finding if a larger share of some class is made by a sampler than of some other, significantly."""
+
+    threshold = 0.1
+
+    def judge(self, seen: Observations, made: np.ndarray, codes: np.ndarray, side: str) -> Finding | str:
+        """Compare the shares of made samples between the classes.
+
+        Parameters
+        ----------
+        seen : Observations
+            What is diagnosed.
+        made, codes : ndarray of shape (n,)
+            Whether each sample is made, and its class.
+        side : str
+            "test" or "training".
+        """
+        shares = {code: proportion(made[codes == code]) for code in np.unique(codes[codes >= 0])}
+        text = f"{made.sum()} of {len(made)} {side} samples look made by a sampler."
+        if len(shares) < 2:
+            return text
+        most = max(shares, key=lambda code: shares[code].low)
+        others = min(shares.values(), key=lambda share: share.high)
+        if difference(shares[most], others).low <= self.threshold:
+            return text
+        what = f"class {seen.classes[most]} are copies of others, or lie exactly between two."
+        evidence = {f"share of made samples in class {seen.classes[most]}": shares[most]}
+        return self.finding(f"{shares[most].value:.0%} of the {side} samples of {what}", evidence)
+
+    @staticmethod
+    def need_columns(seen: Observations) -> None:
+        """Raise NotApplicable where samples lie between two others by chance."""
+        n_columns = int((seen.train.flat.std(axis=0) > 0).sum())
+        if n_columns < 4:
+            raise NotApplicable(f"{n_columns} columns vary; at least 4 are needed to tell")
 
 
-class SamplerBeforeSplit(Check):
+class SamplerBeforeSplit(MadeSamples):
     """Test samples made by a sampler: copies of samples of their class, or samples exactly between two of them (SMOTE).
 
     Threshold: of some class significantly more of the test samples than of another, by 10 percentage points. See
@@ -288,38 +301,22 @@ class SamplerBeforeSplit(Check):
         "than it will be: the test score means nothing."
     )
     do = "Split first. Put the sampler into imbalanced-learn's Pipeline, or give it to the estimator as sampler=."
-    explains: ClassVar[tuple[str, ...]] = (
+    explains = (
         *("duplicates", "near_duplicates", "resampled_validation", "label_shift", "covariate_shift", "calibration"),
         *("conflicting_labels", "few_rows"),
     )
-    threshold = 0.1
 
     def look(self, seen: Observations) -> Finding | str:
         """Look for samples between two others among all samples."""
         seen.need("test", "classes")
-        self._check_columns(seen)
+        self.need_columns(seen)
         X = np.concatenate([seen.train.flat, seen.test.flat])
-        codes = np.concatenate([seen.train.codes[seen.train.chosen], seen.test.codes[seen.test.chosen]])
-        made = made_samples(X, codes)[len(seen.train.flat) :]
-        codes = codes[len(seen.train.flat) :]
-        found = _made_class(made, codes, self.threshold)
-        if found is None:
-            return f"{made.sum()} of {len(made)} test samples look made by a sampler."
-        share = proportion(made[codes == found])
-        label = seen.classes[found]
-        what = (
-            f"{share.value:.0%} of the test samples of class {label} are copies of others, or lie exactly between two."
-        )
-        return self.finding(what, {f"share of made samples in class {label}": share})
-
-    @staticmethod
-    def _check_columns(seen: Observations) -> None:
-        n_columns = int((seen.train.flat.std(axis=0) > 0).sum())
-        if n_columns < 4:
-            raise NotApplicable(f"{n_columns} columns vary; at least 4 are needed to tell")
+        train, test = (side.codes[side.chosen] for side in (seen.train, seen.test))
+        made = made_samples(X, np.concatenate([train, test]))[len(train) :]
+        return self.judge(seen, made, test, "test")
 
 
-class ResampledValidation(SamplerBeforeSplit):
+class ResampledValidation(MadeSamples):
     """Made samples among those that validate: a sampler before early stopping's inner split or outside a search.
 
     Threshold: as for test samples, if the training samples were resampled outside; none for a sampler in the pipeline.
@@ -331,7 +328,6 @@ class ResampledValidation(SamplerBeforeSplit):
     why = "Validated on copies and mixtures of training samples, a network seems to get better when it only remembers."
     do = "Pass the sampler to the estimator (sampler=...), which applies it to the training part of its inner split."
     cures = ("sampler_inside",)
-    explains = ()
 
     def look(self, seen: Observations) -> Finding | str:
         """Look for a sampler before an inner split, and for made samples in the training data."""
@@ -347,15 +343,9 @@ class ResampledValidation(SamplerBeforeSplit):
                 return "The sampler before the network repeats samples, which the inner split keeps together."
             what = f"The step {next(iter(samplers))!r} makes samples before the network splits validation samples off."
             return self.finding(what, {"samplers before the inner split": len(samplers)})
-        self._check_columns(seen)
+        self.need_columns(seen)
         codes = seen.train.codes[seen.train.chosen]
-        found = _made_class(made_samples(seen.train.flat, codes), codes, self.threshold)
-        if found is None:
-            return "No training sample looks made by a sampler."
-        share = proportion(made_samples(seen.train.flat[codes == found], codes[codes == found]))
-        label = seen.classes[found]
-        what = f"{share.value:.0%} of the training samples of class {label} are copies of others, or lie between two."
-        return self.finding(what, {f"share of made samples in class {label}": share})
+        return self.judge(seen, made_samples(seen.train.flat, codes), codes, "training")
 
 
 CHECKS = [SamplerBeforeSplit, NonFinite, TestScale, InputScale, ConstantInputs, ScalerOutside, ResampledValidation]

@@ -1,7 +1,6 @@
 """Checks of labels, and of whether loss and output fit them."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -53,11 +52,9 @@ class NoSignal(Check):
         if score.low > by_guessing or ranks:
             return text
         if score.high > by_guessing + self.no_more:
-            raise NotApplicable(
-                f"balanced accuracy may be up to {score.high:.2f}: too few samples of some class to tell"
-            )
+            raise NotApplicable(f"balanced accuracy may be {score.high:.2f}: too few samples of some class to tell")
         # Chance alone can lift a model that has learned shuffled labels a little above guessing.
-        if seen.has_test and seen.balanced_test.low > 1 / len(np.unique(seen.test.codes)) + self.clearly:
+        if seen.has_test and seen.test.balanced.low > seen.test.by_guessing + self.clearly:
             return f"{text} But the model itself does better."
         return self.finding(text, {"balanced accuracy of the simple model": score, "by guessing": by_guessing})
 
@@ -117,8 +114,8 @@ class SuspiciousLabels(Check):
             return text
         rows = seen.train.chosen[wrong][np.argsort((own - out.max(axis=1))[wrong], kind="stable")]
         most = ", ".join(map(str, rows[: self.shown]))
-        evidence = {"share of suspicious labels": share}
-        return self.finding(f"{text} Most of all the training samples {most}.", evidence, rows=rows)
+        what = f"{text} Most of all the training samples {most}."
+        return self.finding(what, {"share of suspicious labels": share}, rows=rows)
 
 
 class LossMismatch(Check):
@@ -197,21 +194,19 @@ class SquashedTwice(Check):
         final = seen.components.final
         if not hasattr(final, "to_keras"):
             raise NotApplicable("the final step does not show its logits")
-        rows = seen.train.chosen[:500]
+        # A few hundred samples show the range of the outputs.
+        rows, model = seen.train.chosen[:500], seen.need_keras_model()
         if len(rows) < self.least_samples:
             raise NotApplicable(f"{len(rows)} samples are too few")
-        logits = np.asarray(seen.keras_model(seen.train.inputs[rows].astype("float32")))
+        logits = np.asarray(model(seen.train.inputs[rows].astype("float32")))
         text = f"The outputs range from {logits.min():.3g} to {logits.max():.3g}."
         softmax = logits.shape[1] > 1 and np.allclose(logits.sum(axis=1), 1, atol=1e-4)
-        if logits.min() < 0 or logits.max() > 1 or not (softmax or self._squashes(seen.keras_model)):
+        last = getattr(model, "operations", model.layers)[-3:]
+        squashes = any(activation(operation) in SQUASHING for operation in last)
+        if logits.min() < 0 or logits.max() > 1 or not (softmax or squashes):
             return text
         ends = {"lowest output": logits.min(), "highest output": logits.max()}
         return self.finding(text, [Evidence(name, float(value), n=len(rows)) for name, value in ends.items()])
-
-    def _squashes(self, model: Any) -> bool:
-        """Whether one of the last operations of a Keras model is a sigmoid or softmax."""
-        last = getattr(model, "operations", getattr(model, "layers", []))[-3:]
-        return any(activation(operation) in SQUASHING for operation in last)
 
 
 CHECKS = [LossMismatch, SquashedTwice, NoSignal, SuspiciousLabels]

@@ -3,28 +3,22 @@
 import numpy as np
 from scipy.stats import entropy, spearmanr, theilslopes
 
-from skcnn._statistics import (
-    Estimate,
-    auc,
-    balanced_accuracy,
-    difference,
-    paired_difference,
-    proportion,
-)
+from skcnn._sklearn.internals import safe_indexing
+from skcnn._statistics import Estimate, auc, difference, paired_difference
 from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable, after
-from skcnn.diagnosis._observations import Observations
+from skcnn.diagnosis._observations import Observations, Side
 
-__all__ = ["CHECKS", "LearningCurve", "Underfit", "refitted_on_noise"]
+__all__ = ["CHECKS", "LearningCurve", "Underfit"]
 
 
 def history_chart(seen: Observations) -> Chart | None:
     """Return the curves of the training history."""
     history = seen.components.history
-    names = [name for name in ("loss", "val_loss") if name in history]
-    if not names:
+    series = {name: values for name, values in history.items() if name in ("loss", "val_loss")}
+    if not series:
         return None
-    epochs = list(range(1, len(history[names[0]]) + 1))
-    return Chart("lines", "Loss by epoch", epochs, {name: history[name] for name in names}, "epoch", "loss")
+    epochs = list(range(1, len(next(iter(series.values()))) + 1))
+    return Chart("lines", "Loss by epoch", epochs, series, "epoch", "loss")
 
 
 def _guessing_loss(seen: Observations) -> float:
@@ -46,18 +40,14 @@ class LossNeverFell(Check):
     title = "The training loss never fell"
     question = "Did the training loss fall?"
     why = "The network has not learned even its training samples: nothing else about it can be judged."
-    do = (
-        "Try learning rates a factor of ten apart, down and up; check the scale of the inputs, the labels and the loss."
-    )
+    do = "Try learning rates ten times lower and higher; check the scale of the inputs, the labels and the loss."
     cures = ("learning_rate",)
     explains = (*after("loss_never_fell"), "edge", "noise")
     threshold = 0.9
 
     def look(self, seen: Observations) -> Finding | str:
         """Compare first and last epochs."""
-        loss = seen.need_history()
-        if len(loss) < 2:
-            raise NotApplicable("there is one epoch")
+        loss = seen.need_history(least_epochs=2)
         last = float(loss[-max(1, len(loss) // 10) :].mean())
         text = f"The training loss went from {loss[0]:.3g} to {last:.3g} in {len(loss)} epochs."
         learned = seen.train.score.value > (0.5 if seen.kind == "regression" else 0.8)
@@ -74,8 +64,7 @@ class LossNeverFell(Check):
     def _like_guessing(self, seen: Observations, last: float) -> bool:
         if not seen.has_classes:
             return False
-        score = balanced_accuracy(seen.train.codes, seen.train.predicted)
-        return last > 0.95 * _guessing_loss(seen) and score.low <= 1 / len(np.unique(seen.train.codes))
+        return last > 0.95 * _guessing_loss(seen) and seen.train.balanced.low <= seen.train.by_guessing
 
 
 class LossBlewUp(Check):
@@ -128,9 +117,7 @@ class LossFalling(Check):
     code, cause, severity = "loss_falling", "fit", 2
     title = "Training ended while the loss was falling"
     question = "Had the training loss settled when training ended?"
-    why = (
-        "The network would have learned more: a bad score says that training was short, not that the network is wrong."
-    )
+    why = "The network would have learned more: a bad score shows short training, not an unfit network."
     do = "Train for more epochs (with early_stopping=True they are an upper bound), or at a higher learning rate."
     cures = ("longer",)
     explains = (*after("loss_falling"), "edge", "noise")
@@ -140,9 +127,7 @@ class LossFalling(Check):
 
     def look(self, seen: Observations) -> Finding | str:
         """Measure the fall at the end."""
-        loss = seen.need_history()
-        if len(loss) < 2:
-            raise NotApplicable("there is one epoch")
+        loss = seen.need_history(least_epochs=2)
         fall, left = self._fall(loss)
         text = (
             f"When training ended, after {len(loss)} epochs, the loss was falling by {fall:.1%} of its first value per "
@@ -222,17 +207,16 @@ class Dummy(Check):
             score, by_guessing, name = seen.test.score, 0.0, "R²"
         else:
             seen.need("classes")
-            present = len(np.unique(seen.test.codes))
-            if present < 2:
+            score, by_guessing, name = seen.test.balanced, seen.test.by_guessing, "balanced accuracy"
+            if by_guessing == 1:
                 raise NotApplicable("the test samples are of one class")
-            score, by_guessing, name = seen.balanced_test, 1 / present, "balanced accuracy"
         text = f"Test {name} is {score.value:.3f} [{score.low:.3f}, {score.high:.3f}], guessing has {by_guessing:.3f}."
         evidence: dict[str, Estimate | float] = {f"test {name}": score, "by guessing": by_guessing}
         if score.low > by_guessing:
             return text
         if score.high - score.low > self.widest:
             raise NotApplicable(f"{score.n} test samples are too few to tell: {text}")
-        if seen.kind == "binary" and hasattr(seen.estimator, "predict_proba") and len(np.unique(seen.test.codes)) == 2:
+        if seen.kind == "binary" and seen.has_probabilities and len(np.unique(seen.test.codes)) == 2:
             ranking = auc(seen.test.codes == 1, seen.test.proba[:, 1])
             if ranking.low > 0.5:
                 return f"{text} But it ranks: the area under the ROC curve is {ranking.value:.3f}."
@@ -259,14 +243,13 @@ class Gap(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Compare training and test score."""
         seen.need("test")
-        gap = difference(seen.train.score, seen.test.score)
-        name = seen.score_name
-        text = f"{name[0].upper()}{name[1:]} is {seen.train.score.value:.3f} on training samples"
-        text += f" and {seen.test.score.value:.3f} on test samples."
+        train, test, name = seen.train.score, seen.test.score, seen.score_name
+        gap = difference(train, test)
+        text = f"Training {name} is {train.value:.3f}, test {name} {test.value:.3f}."
         if gap.low < self.threshold:
             return text
-        evidence = {f"training {name}": seen.train.score, f"test {name}": seen.test.score, "difference": gap}
-        if all(seen.components.param(name) == 0 for name in ("l1", "l2", "dropout", "weight_decay")):
+        evidence = {f"training {name}": train, f"test {name}": test, "difference": gap}
+        if all(seen.components.params.get(name) == 0 for name in ("l1", "l2", "dropout", "weight_decay")):
             text += " The network is not regularised (l1, l2, dropout and weight_decay are 0)."
         return self.finding(text, evidence, chart=history_chart(seen))
 
@@ -294,16 +277,14 @@ class FewRows(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Compare the simple model on all and on half of the samples."""
         seen.need("classes")
-        per_class = np.bincount(seen.train.codes, minlength=len(seen.classes))
-        median = float(np.median(per_class[per_class > 0]))
-        reference = seen.reference
+        counts, reference = seen.counts(seen.train.codes), seen.reference
+        median = float(np.median(counts[counts > 0]))
         if len(seen.train.chosen) < len(seen.train.y):
             return f"{len(seen.train.y)} samples are many."
-        codes = reference.y
-        whole, half = (out.argmax(axis=1) == codes for out in (reference.oof, reference.half_oof))
+        whole, half = (out.argmax(axis=1) == reference.y for out in (reference.oof, reference.half_oof))
         gain = paired_difference(whole, half)
         text = (
-            f"Out of fold, {reference.name} has accuracy {whole.mean():.3f} from the {len(codes)} training samples and "
+            f"Out of fold, {reference.name} has accuracy {whole.mean():.3f} from the {len(whole)} training samples and "
             f"{half.mean():.3f} from half of them."
         )
         rising = gain.low > 0 and gain.value >= self.threshold and not self._surpassed(seen)
@@ -311,9 +292,8 @@ class FewRows(Check):
             return text
         if seen.has_test and seen.test.score.value > self.fits_well:
             return f"{text} But the test score is {seen.test.score.value:.3f}."
-        return self.finding(
-            text, {"gain of the simple model by twice the samples": gain, "samples of the median class": median}
-        )
+        evidence = {"gain of the simple model by twice the samples": gain, "samples of the median class": median}
+        return self.finding(text, evidence)
 
     @staticmethod
     def _surpassed(seen: Observations) -> bool:
@@ -342,19 +322,16 @@ class Baseline(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Compare on the same test samples."""
         seen.need("test")
-        name, rows = seen.reference.name, seen.test.chosen
-        y = seen.targets(seen.test.y)
-        ahead, mine, its = _ahead(seen, y[rows], seen.test.predicted[rows], seen.reference_test)
-        text = f"On the test samples {name} has {seen.score_name} {its:.3f}, the model {mine:.3f}."
+        ahead, mine, its = _ahead(seen, seen.test, seen.reference_test)
+        text = f"On the test samples {seen.reference.name} has {seen.score_name} {its:.3f}, the model {mine:.3f}."
         if ahead.low < 0 or ahead.value < self.threshold:
             return text
         return self.finding(text, {f"{seen.score_name} of the simple model, minus the model's": ahead})
 
 
-def _ahead(
-    seen: Observations, y: np.ndarray, predicted: np.ndarray, simple: np.ndarray
-) -> tuple[Estimate, float, float]:
-    """Return how far the simple model is ahead on the same samples, the model's score and its own."""
+def _ahead(seen: Observations, side: Side, simple: np.ndarray) -> tuple[Estimate, float, float]:
+    """Return how far the simple model is ahead on the samples `side.chosen`, the model's score and its own."""
+    y, predicted = seen.targets(side.y)[side.chosen], side.predicted[side.chosen]
     if seen.kind == "regression":
         ours, theirs = seen.r2(y, predicted), seen.r2(y, simple)
         return difference(theirs, ours), ours.value, theirs.value
@@ -380,9 +357,8 @@ class Underfit(Check):
 
     def look(self, seen: Observations) -> Finding | str:
         """Compare the training score with the simple model's out-of-fold score."""
-        reference, rows, name = seen.reference, seen.train.chosen, seen.score_name
-        simple = reference.oof.argmax(axis=1) if reference.n_classes else reference.oof
-        ahead, mine, its = _ahead(seen, reference.y, seen.train.predicted[rows], simple)
+        reference, name = seen.reference, seen.score_name
+        ahead, mine, its = _ahead(seen, seen.train, reference.labels(reference.oof))
         text = f"On training samples the model has {name} {mine:.3f}; {reference.name}, out of fold, has {its:.3f}."
         if ahead.low < 0 or ahead.value < self.threshold:
             return text
@@ -394,7 +370,7 @@ class Underfit(Check):
     @staticmethod
     def _ranks(seen: Observations) -> bool:
         """Whether a model that names one class only ranks the training samples well."""
-        if seen.shares(seen.train.predicted).max() < 0.95 or not hasattr(seen.estimator, "predict_proba"):
+        if seen.shares(seen.train.predicted).max() < 0.95 or not seen.has_probabilities:
             return False
         present = np.unique(seen.train.codes)
         areas = [auc(seen.train.codes == code, seen.train.proba[:, code]).value for code in present]
@@ -420,26 +396,20 @@ class LearningCurve(Check):
         """Refit twice."""
         seen.need("test", "classes")
         order = seen.rng(5).permutation(len(seen.train.y))
-        right = {}
-        for share in (0.25, 0.5):
-            rows = np.sort(order[: round(share * len(order))])
-            refitted = seen.unfitted().fit(seen.take_train(rows), seen.train.y[rows])
-            right[share] = np.asarray(refitted.predict(seen.test.X)) == seen.test.y
-        gain = paired_difference(seen.test.right, right[0.5])
-        scores = [float(right[0.25].mean()), float(right[0.5].mean()), seen.test.score.value]
+        sizes = [round(share * len(order)) for share in (0.25, 0.5, 1)]
+        right = []
+        for size in sizes[:2]:
+            rows = np.sort(order[:size])
+            refitted = seen.unfitted().fit(safe_indexing(seen.train.X, rows), seen.train.y[rows])
+            right.append(np.asarray(refitted.predict(seen.test.X)) == seen.test.y)
+        gain = paired_difference(seen.test.right, right[1])
+        scores = [*(float(one.mean()) for one in right), seen.test.score.value]
         shown = ", ".join(f"{score:.3f}" for score in scores)
         text = f"Test accuracy from a quarter, half and all of the samples: {shown}."
         if gain.low < 0 or gain.value < self.threshold:
             return text
-        sizes = [round(share * len(order)) for share in (0.25, 0.5, 1)]
         chart = Chart("lines", "Learning curve", sizes, {"test accuracy": scores}, "training samples", "accuracy")
         return self.finding(text, {"gain by twice the samples": gain}, chart=chart)
-
-
-def refitted_on_noise(seen: Observations) -> Estimate:
-    """Return the training accuracy of the model refitted on shuffled labels."""
-    shuffled = seen.rng(6).permutation(seen.train.y)
-    return proportion(np.asarray(seen.unfitted().fit(seen.train.X, shuffled).predict(seen.train.X)) == shuffled)
 
 
 CHECKS = [LossBlewUp, LossNeverFell, LossFalling, FewRows, ValidationTurned, Dummy, Gap, Baseline]

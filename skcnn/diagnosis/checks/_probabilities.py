@@ -59,18 +59,14 @@ class Calibration(Check):
         # The bootstrap repeats samples, which raises an absolute error: its spread is used around the value itself.
         if error.low - perfect < self.threshold:
             return text
-        bins = _bins(confidence, self.n_bins)
-        counts = np.bincount(bins, minlength=self.n_bins)
-        used = counts > 0
-        mean_confidence = np.bincount(bins, weights=confidence, minlength=self.n_bins)[used] / counts[used]
-        accuracy = np.bincount(bins, weights=right, minlength=self.n_bins)[used] / counts[used]
-        share, rate = counts[used] / len(right), right.mean()
+        _, bins, counts = np.unique(_bins(confidence, self.n_bins), return_inverse=True, return_counts=True)
+        mean_confidence, accuracy = (np.bincount(bins, weights=values) / counts for values in (confidence, right))
+        share, rate = counts / len(right), right.mean()
+        squares = (confidence - right) ** 2
         evidence = [
             Evidence.of("expected calibration error", error),
             Evidence("that of a perfect model", perfect, n=len(right)),
-            Evidence.of(
-                "Brier score", bootstrap(lambda rows: ((confidence - right)[rows] ** 2).mean(), len(right), rng)
-            ),
+            Evidence.of("Brier score", bootstrap(lambda rows: squares[rows].mean(), len(right), rng)),
             Evidence("its reliability", float((share * (mean_confidence - accuracy) ** 2).sum()), n=len(right)),
             Evidence("its resolution", float((share * (accuracy - rate) ** 2).sum()), n=len(right)),
             Evidence("its uncertainty", float(rate * (1 - rate)), n=len(right)),
@@ -103,7 +99,7 @@ class Threshold(Check):
         if seen.kind != "binary":
             raise NotApplicable("there is one threshold for two classes only")
         if hasattr(seen.estimator, "decision_function"):
-            score = seen.test.decision
+            score = seen.test.ask("decision_function").astype(np.float64)
         else:
             seen.need("probabilities")
             score = seen.test.proba[:, 1]
@@ -121,10 +117,9 @@ class Threshold(Check):
             fpr, tpr, thresholds = roc_curve(y[side != half], score[side != half])
             moved[side == half] = score[side == half] >= thresholds[np.argmax(tpr - fpr)]
         gains = [paired_difference((moved == y)[y == code], right[y == code]) for code in (0, 1)]
-        value = float(np.mean([gain.value for gain in gains]))
-        half_length = float(np.hypot(gains[0].high - gains[0].low, gains[1].high - gains[1].low) / 4)
-        middle = float(np.mean([(gain.high + gain.low) / 2 for gain in gains]))
-        gain = Estimate(value, middle - half_length, middle + half_length, len(y))
+        value, low, high = np.transpose([gain[:3] for gain in gains])
+        middle, half = (low + high).mean() / 2, np.hypot(*(high - low)) / 4
+        gain = Estimate(float(value.mean()), float(middle - half), float(middle + half), len(y))
         text = f"Another threshold would change balanced accuracy by {gain.value:+.3f}."
         if gain.low < self.threshold:
             return text

@@ -6,7 +6,8 @@ from sklearn.utils.extmath import randomized_svd
 
 from skcnn._statistics import ALPHA, Estimate, auc
 from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable, after
-from skcnn.diagnosis._observations import Observations
+from skcnn.diagnosis._components import unread_features
+from skcnn.diagnosis._observations import Observations, Side
 
 __all__ = ["CHECKS"]
 
@@ -33,20 +34,18 @@ class LabelShift(Check):
         seen.need("test")
         if seen.kind == "regression":
             test = ks_2samp(np.ravel(seen.train.y), np.ravel(seen.test.y))
-            text = (
-                f"The targets' distributions are {test.statistic:.2f} apart (Kolmogorov and Smirnov, p = "
-                f"{test.pvalue:.2g})."
-            )
-            if test.pvalue > ALPHA or test.statistic < self.distance:
-                return text
             distance = _between(float(test.statistic), np.size(seen.train.y), np.size(seen.test.y))
+            text = f"Distributions of y are {distance.value:.2f} apart (Kolmogorov and Smirnov, p = {test.pvalue:.2g})."
+            if test.pvalue > ALPHA or distance.value < self.distance:
+                return text
             return self.finding(text, {"distance of the distributions": distance}, cures=())
         seen.need("classes")
         known = seen.test.codes[seen.test.codes >= 0]
         if not len(known):
             raise NotApplicable("no test sample is of a class that the estimator knows")
-        counts = np.stack([np.bincount(codes, minlength=len(seen.classes)) for codes in (seen.train.codes, known)])
-        counts = counts[:, counts.sum(axis=0) > 0]
+        counts = np.stack([seen.counts(seen.train.codes), seen.counts(known)])
+        occurs = counts.any(axis=0)
+        counts = counts[:, occurs]
         shares = counts / counts.sum(axis=1, keepdims=True)
         p = float(chi2_contingency(counts).pvalue)
         apart = float(np.abs(shares[0] - shares[1]).sum() / 2)
@@ -55,12 +54,8 @@ class LabelShift(Check):
             return text
         n_train, n_test = map(int, counts.sum(axis=1))
         evidence = [Evidence.of("total variation", _between(apart, n_train, n_test)), Evidence("p-value", p, n=n_test)]
-        present = seen.classes[
-            np.bincount(seen.train.codes, minlength=len(seen.classes)) + np.bincount(known, minlength=len(seen.classes))
-            > 0
-        ]
         series = {"training": shares[0].tolist(), "test": shares[1].tolist()}
-        chart = Chart("bars", "Class shares", [str(label) for label in present], series, "class", "share")
+        chart = Chart("bars", "Class shares", list(map(str, seen.classes[occurs])), series, "class", "share")
         return self.finding(text, evidence, chart=chart, shares=seen.shares(seen.test.codes))
 
 
@@ -101,9 +96,7 @@ class CovariateShift(Check):
         seen.need("test")
         if min(len(seen.train.flat), len(seen.test.flat)) < self.least_samples:
             raise NotApplicable(f"fewer than {self.least_samples} samples on one side")
-        features = seen.unread_features
-        looked_at = "inputs" if features is None else "network's features"
-        train, test = features or _standardised(seen.train.flat, seen.test.flat)
+        looked_at, (train, test) = self._features(seen)
         n_permutations = self.n_permutations_fast if seen.fast else self.n_permutations
         observed, permuted = domain_auc(train, test, seen.rng(7), n_permutations)
         p = (1 + np.sum(permuted >= observed.value)) / (1 + len(permuted))
@@ -113,18 +106,20 @@ class CovariateShift(Check):
         )
         if observed.value < self.threshold or observed.value < permuted.max() + self.beyond:
             return text
-        evidence = [
-            Evidence.of("area under the ROC curve", observed),
-            Evidence(f"largest of {len(permuted)} permutations", float(permuted.max()), n=observed.n),
-        ]
-        return self.finding(text, evidence)
+        largest = Evidence(f"largest of {len(permuted)} permutations", float(permuted.max()), n=observed.n)
+        return self.finding(text, [Evidence.of("area under the ROC curve", observed), largest])
 
-
-def _standardised(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bring columns, which may have units of their own, to one scale."""
-    both = np.concatenate([train, test])
-    mean, scale = both.mean(axis=0), np.maximum(both.std(axis=0), 1e-9)
-    return (train - mean) / scale, (test - mean) / scale
+    @staticmethod
+    def _features(seen: Observations) -> tuple[str, list[np.ndarray]]:
+        """Return what the samples are told apart by: its name, and its values for training and test samples."""
+        sides = seen.train, seen.test
+        inputs = (side.inputs[side.chosen].astype("float32") for side in sides)
+        train, test = (unread_features(seen.components.keras_model, X) for X in inputs)
+        if train is not None and test is not None:
+            return "network's features", [train, test]
+        both = np.concatenate([side.flat for side in sides])  # columns may have units of their own
+        mean, scale = both.mean(axis=0), np.maximum(both.std(axis=0), 1e-9)
+        return "inputs", [(side.flat - mean) / scale for side in sides]
 
 
 def domain_auc(
@@ -148,11 +143,12 @@ def domain_auc(
     """
     X = np.concatenate([train, test])
     X = X - X.mean(axis=0)
-    n_components = int(min(20, X.shape[1], len(X) // 10))
+    n_components = int(min(20, X.shape[1], len(X) // 10))  # ten samples for each, or the classifier overfits
     left, values, _ = randomized_svd(X, n_components, random_state=int(rng.integers(2**31)))
     Z = np.clip(np.sqrt(len(X)) * left[:, values > 1e-9 * values[0]], -5, 5)  # components of unit variance
     Z = np.hstack([Z, Z**2])
     Z -= Z.mean(axis=0)
+    # The leave-one-out prediction of ridge regression follows from its hat matrix, so that nothing is fitted again.
     hat = Z @ np.linalg.solve(Z.T @ Z + 0.01 * len(Z) * np.eye(Z.shape[1]), Z.T)
     own = np.diag(hat) + 1 / len(Z)
     labels = np.repeat([-1.0, 1.0], [len(train), len(test)])
@@ -181,18 +177,18 @@ class PredictionDrift(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Compare predicted with true shares on both sides."""
         seen.need("test", "classes")
-        test = _apart(seen.shares(seen.test.predicted), seen.shares(seen.test.codes), len(seen.test.codes))
-        train = _apart(seen.shares(seen.train.predicted), seen.shares(seen.train.codes), len(seen.train.codes))
+        train, test = (self._apart(seen, side) for side in (seen.train, seen.test))
         text = f"Predicted and true class shares of the test samples are {test.value:.3f} apart in total variation."
         if test.low < self.threshold:
             return text
         evidence = {"total variation on test samples": test, "total variation on training samples": train}
         return self.finding(text, evidence)
 
-
-def _apart(a: np.ndarray, b: np.ndarray, n: int) -> Estimate:
-    """Return the total variation of two vectors of shares, with McDiarmid's bound at the level of all checks."""
-    return _between(float(np.abs(a - b).sum() / 2), max(1, n))
+    @staticmethod
+    def _apart(seen: Observations, side: Side) -> Estimate:
+        """Return the total variation of predicted and true class shares."""
+        apart = np.abs(seen.shares(side.predicted) - seen.shares(side.codes)).sum() / 2
+        return _between(float(apart), len(side.codes))
 
 
 def _between(distance: float, *n: int) -> Estimate:

@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy.stats import binomtest
+from sklearn.neighbors import NearestNeighbors
 
 from skcnn._statistics import ALPHA, Estimate, difference, proportion
 from skcnn.diagnosis._check import Check, Evidence, Finding, NotApplicable, after
@@ -38,8 +39,7 @@ class Duplicates(Check):
         text = f"{again.sum()} of {len(again)} test samples are equal to a training sample."
         if share.value < self.threshold or again.sum() < self.least_samples:
             return text
-        evidence = {"share of test samples that are training samples": share}
-        return self.finding(text, evidence | _by_kind(seen, again))
+        return self.finding(text, {"share of test samples that are training samples": share, **_by_kind(seen, again)})
 
 
 def _by_kind(seen: Observations, again: np.ndarray) -> dict[str, Estimate]:
@@ -71,8 +71,7 @@ class NearDuplicates(Check):
     why = TOO_GOOD
     do = (
         "Find out where the copies come from (augmentation before the split, frames of one film, repeated "
-        "measurements) "
-        "and split by their origin: GroupShuffleSplit or StratifiedGroupKFold."
+        "measurements) and split by their origin: GroupShuffleSplit or StratifiedGroupKFold."
     )
     threshold = 0.02
     ratio = 0.2
@@ -84,14 +83,16 @@ class NearDuplicates(Check):
         seen.need("test")
         if len(seen.train.flat) <= 2 * self.neighbour:
             raise NotApplicable(f"{len(seen.train.flat)} training samples are too few for distances")
-        train, _ = seen.neighbours.kneighbors(n_neighbors=self.neighbour)
+        neighbours = NearestNeighbors(n_neighbors=self.neighbour, n_jobs=seen.n_jobs).fit(seen.train.flat)
+        train, _ = neighbours.kneighbors()
         distinct = train[:, 0] > 0
         if distinct.sum() < self.neighbour:
             raise NotApplicable("hardly any training sample differs from all others")
         spread = np.median(np.log(train[distinct, 1] / train[distinct, 0]))
         dimension = np.log(2) / max(spread, 1e-9)
         by_chance = float(1 - (1 - min(1.0, self.ratio**dimension)) ** (self.neighbour - 1))
-        test, _ = seen.neighbours.kneighbors(seen.test.flat, n_neighbors=self.neighbour)
+        test, _ = neighbours.kneighbors(seen.test.flat)
+        # Those that are equal to the bit are the question of another check.
         exact = np.isin(seen.digests[1][seen.test.chosen], seen.digests[0])
         near = (test[:, 0] < self.ratio * test[:, -1]) & ~exact
         share = proportion(near[~exact])
@@ -132,19 +133,14 @@ class ConflictingLabels(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Compare the labels of samples with equal digests."""
         seen.need("classes")
-        digests = np.concatenate(seen.digests)
-        labels = seen.train.y if not seen.has_test else np.concatenate([seen.train.y, seen.test.y])
-        _, rows, sizes = np.unique(digests, return_inverse=True, return_counts=True)
-        _, codes = np.unique(labels, return_inverse=True)
-        least, most = np.full(len(sizes), codes.max()), np.zeros(len(sizes), dtype=int)
-        np.minimum.at(least, rows, codes)
-        np.maximum.at(most, rows, codes)
-        torn = (least < most)[rows]
-        text = f"{torn.sum()} of {len(rows)} samples have an equal sample with another label."
-        if torn.sum() < max(self.least_samples, self.threshold * len(rows)):
+        _, groups = np.unique(np.concatenate(seen.digests), return_inverse=True)
+        _, labels = np.unique(np.concatenate([side.y for side in seen.sides.values()]), return_inverse=True)
+        n_labels = np.bincount(np.unique([groups, labels], axis=1)[0])  # of each group of equal samples
+        torn = n_labels[groups] > 1
+        text = f"{torn.sum()} of {len(torn)} samples have an equal sample with another label."
+        if torn.sum() < max(self.least_samples, self.threshold * len(torn)):
             return text
-        share = proportion(torn)
-        return self.finding(text, {"share of samples with an equal sample of another label": share})
+        return self.finding(text, {"share of samples with an equal sample of another label": proportion(torn)})
 
 
 def _beside(seen: Observations, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -175,8 +171,8 @@ class Groups(Check):
         text = f"{again.sum()} of {len(again)} test samples belong to a group with training samples."
         if share.value < self.threshold:
             return text
-        evidence = {"share of test samples of a group with training samples": share}
-        return self.finding(text, evidence | _by_kind(seen, again))
+        name = "share of test samples of a group with training samples"
+        return self.finding(text, {name: share, **_by_kind(seen, again)})
 
 
 class Times(Check):
@@ -209,10 +205,7 @@ class MissingClasses(Check):
     question = "Does every class of the test samples have training samples?"
     why = "A classifier can only predict classes that it was trained on: these test samples are all wrong."
     do = "Split with stratify=y, or collect samples of these classes; or leave them out of the test set and say so."
-    explains = (
-        *("label_shift", "covariate_shift", "class_shares", "few_rows", "threshold", "gap"),
-        *after("dummy"),
-    )
+    explains = ("label_shift", "covariate_shift", "class_shares", "few_rows", "threshold", "gap", *after("dummy"))
 
     def look(self, seen: Observations) -> Finding | str:
         """Compare the labels."""
@@ -221,9 +214,8 @@ class MissingClasses(Check):
         if not missing.any():
             return f"All {len(np.unique(seen.test.y))} classes of the test samples have training samples."
         labels = np.unique(seen.test.y[missing]).tolist()
-        share = proportion(missing)
         what = f"No training sample has the label{'s' if len(labels) > 1 else ''} {', '.join(map(str, labels))}."
-        return self.finding(what, {"share of test samples of such a class": share})
+        return self.finding(what, {"share of test samples of such a class": proportion(missing)})
 
 
 class SmallTest(Check):

@@ -16,8 +16,7 @@ def fold_scores(search: Any) -> np.ndarray:
     """Return the scores by which a search chose, (n_candidates, n_folds)."""
     results = search.cv_results_
     metric = search.refit if isinstance(search.refit, str) else "score"
-    columns = [results[f"split{fold}_test_{metric}"] for fold in range(search.n_splits_)]
-    return np.column_stack(columns)
+    return np.column_stack([results[f"split{fold}_test_{metric}"] for fold in range(search.n_splits_)])
 
 
 def _need_search(seen: Observations) -> Any:
@@ -106,8 +105,7 @@ class Noise(Check):
         text = f"The best candidate is {ahead.value:.3g} ahead of the median of {len(others)} others."
         if ahead.low > 0 or np.isnan(ahead.value):
             return text
-        evidence = {"best minus median of the others (95% interval)": ahead}
-        return self.finding(text, evidence)
+        return self.finding(text, {"best minus median of the others (95% interval)": ahead})
 
 
 CHECKS = [Edge, Noise]
