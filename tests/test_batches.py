@@ -131,7 +131,7 @@ def test_balanced_batches_need_a_row_of_each_class():
 
 @pytest.mark.parametrize("balancing", [{"balanced_batches": True}, {"sampler": RandomOverSampler()}], ids=str)
 def test_multilabel_is_refused(balancing, rng):
-    with pytest.raises(ValueError, match=f"{next(iter(balancing))} does not work for multilabel.* use class_weight"):
+    with pytest.raises(ValueError, match=f"{next(iter(balancing))} is not supported for multilabel.* use class_weight"):
         classifier(**balancing).fit(rng.normal(size=(20, 3)), rng.integers(0, 2, (20, 3)))
 
 
@@ -376,7 +376,7 @@ def test_balanced_weights_of_balanced_rows_are_one(balancing):
 def test_balancing_twice_warns(balancing):
     X, y = make_rows()
     name = next(iter(balancing))
-    with pytest.warns(DoubleBalancingWarning, match=f"weighs classes that {name} balances already") as caught:
+    with pytest.warns(DoubleBalancingWarning, match=f"weights classes that {name} already balances") as caught:
         weighted = classifier(**balancing, class_weight={"c": 9}).fit(X, y)
     assert caught[0].filename == __file__  # where the user called fit
     assert weighted.predict(X).tolist().count("c") > classifier(**balancing).fit(X, y).predict(X).tolist().count("c")
