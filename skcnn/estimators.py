@@ -242,7 +242,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
                 "dict."
             )
         self._check_one_epoch()
-        seen = copy.copy(self)  # scikit-learn's check writes the classes into its estimator
+        seen = copy.copy(self)  # scikit-learn's check sets the classes of its estimator
         with naming("classes"):
             first = check_partial_fit_first_call(seen, classes)
         earlier = None if first or not self.__sklearn_is_fitted__() else self._fitted
