@@ -34,7 +34,7 @@ def fitted(few_digits):
 
 
 @pytest.mark.parametrize(
-    ("row", "input_shape", "expected"),
+    ("shape", "input_shape", "expected"),
     [
         ((12,), None, (12, 1)),
         ((12,), (4, 3), (4, 3)),
@@ -46,8 +46,8 @@ def fitted(few_digits):
         ((1,), None, (1, 1)),
     ],
 )
-def test_every_rank_learns(row, input_shape, expected, rng):
-    X = rng.normal(size=(80, *row))
+def test_every_rank_learns(shape, input_shape, expected, rng):
+    X = rng.normal(size=(80, *shape))
     y = np.where(X.reshape(80, -1)[:, 0] > 0, "up", "down")
     model = classifier(input_shape=input_shape, epochs=60).fit(X, y)
     assert model.input_shape_ == expected
@@ -341,7 +341,7 @@ def test_warm_start_with_other_parameters_keeps_the_weights_where_they_fit(few_d
         assert warm.history_["loss"][-1] < loss  # each goes on from where the one before was
         loss = warm.history_["loss"][-1]
     assert warm.n_iter_ == 12
-    with pytest.raises(ValueError, match="warm_start=True goes on from the weights of the last fit, but they are not"):
+    with pytest.raises(ValueError, match="warm_start=True continues .* but the parameters now describe a network"):
         warm.set_params(network__kernel_size=2).fit(X, y)
 
 
@@ -446,7 +446,7 @@ def test_refused_before_training(parameters, fit, error, message, few_digits):
 
 def test_refused_rows(fitted, few_digits):
     X, y = few_digits
-    with pytest.raises(ValueError, match=r"rows of shape \(8, 4, 2\).*fitted on rows of shape \(8, 8, 1\)"):
+    with pytest.raises(ValueError, match=r"samples of shape \(8, 4, 2\).*fitted on samples of shape \(8, 8, 1\)"):
         fitted.predict(X.reshape(-1, 8, 4, 2))
     with pytest.raises(ValueError, match="X has 6 dimensions"):
         classifier().fit(X.reshape(-1, 2, 2, 2, 8, 1), y)
@@ -477,10 +477,10 @@ def test_verbose_prints_how_training_went_or_each_epoch_and_silence_is_the_defau
     classifier().fit(*few_digits)
     assert capsys.readouterr().out == ""
     model = classifier(verbose=1).fit(*few_digits)
-    assert re.fullmatch(r"Fit 3 epochs on 200 rows in \d+\.\d+ s, best epoch: 3\n", capsys.readouterr().out)
+    assert re.fullmatch(r"Fit 3 epochs on 200 samples in \d+\.\d+ s, best epoch: 3\n", capsys.readouterr().out)
     model.set_params(verbose=2, warm_start=True, early_stopping=True).fit(*few_digits)
     *lines, last = capsys.readouterr().out.splitlines()
-    assert last.startswith("Fit 3 epochs after 3 trained earlier on 180 rows in ")
+    assert last.startswith("Fit 3 epochs after 3 trained earlier on 180 samples in ")
     assert [line.split()[0] for line in lines] == ["[4/6]", "[5/6]", "[6/6]"]
     values = [f"{name}: {values[-1]:.5g}" for name, values in model.history_.items()]
     assert re.fullmatch(re.escape(f"[6/6] {', '.join(values)}, in ") + r"\d+\.\d+s", lines[-1])

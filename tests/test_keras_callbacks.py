@@ -143,7 +143,7 @@ def test_what_a_callback_adds_to_the_logs_is_monitored_and_recorded(few):
     ("made", "message"),
     [
         (lambda: keras.callbacks.TerminateOnNaN(), "TerminateOnNaN, has the hook on_batch_end, .* FloatingPointError"),
-        (lambda: keras.callbacks.BackupAndRestore("x"), "memory= keeps where training stands"),
+        (lambda: keras.callbacks.BackupAndRestore("x"), "Set memory=, which keeps the state of training"),
         (lambda: keras.callbacks.ModelCheckpoint("a.keras", save_freq=5), "Set save_freq='epoch'"),
         (lambda: keras.callbacks.TensorBoard("x", update_freq=1), "Set update_freq='epoch'"),
         (lambda: keras.callbacks.SwapEMAWeights(), "the hook on_test_begin, .* ema_momentum="),
@@ -161,7 +161,7 @@ def test_what_is_no_keras_callback_is_refused(few):
 
     with pytest.raises(TypeError, match=r"callbacks\[1\] is the class EarlyStopping; expected an instance of keras"):
         classifier(callbacks=[keras.callbacks.History(), keras.callbacks.EarlyStopping]).fit(*few)
-    with pytest.raises(TypeError, match="scikit-learn's callbacks are set with set_callbacks"):
+    with pytest.raises(TypeError, match="Set scikit-learn's callbacks with set_callbacks"):
         classifier(callbacks=[ForScikitLearn()]).fit(*few)
     with pytest.raises(ValueError, match="calls no callbacks"):
         classifier(callbacks=[keras.callbacks.History()]).partial_fit(*few, classes=[0, 1, 2])

@@ -201,7 +201,7 @@ def test_dropouts_of_feature_maps_change_the_fit_but_not_the_graph(network, name
 def test_dropouts_without_a_place_are_refused(few_digits):
     with pytest.raises(ValueError, match=r"stochastic_depth has no place in the network Plain, which has no residual"):
         CNNClassifier(stochastic_depth=0.1).fit(*few_digits)
-    with pytest.raises(ValueError, match=r"spatial_dropout=0\.1 has no place in an own network function"):
+    with pytest.raises(ValueError, match=r"spatial_dropout=0\.1 cannot be applied to a custom network function"):
         CNNClassifier(lambda input_shape, n_outputs: None, spatial_dropout=0.1).fit(*few_digits)
 
 

@@ -271,7 +271,9 @@ def test_a_class_of_one_row_warns_and_is_trained_on():
     X[:, 0] /= 40
     X[7], y[7] = 3.0, "rare"
     model = classifier(epochs=40, n_iter_no_change=100, learning_rate=0.05)
-    with pytest.warns(InnerSplitWarning, match="1 of the 3 classes .* have one row, or rows that all belong") as caught:
+    with pytest.warns(
+        InnerSplitWarning, match="1 of the 3 classes .* one sample, or samples that must all stay"
+    ) as caught:
         model.fit(X, y)
     assert caught[0].filename == __file__  # where the user called fit
     assert model.predict(X[7:8]) == "rare"
@@ -318,13 +320,13 @@ def test_a_regression_has_no_classes_to_warn_of(rng):
             np.ones((10, 2)),
             np.tile([0, 1], 5),
             None,
-            "10 rows cannot be split for early stopping.* give X_val and y_val",
+            "10 samples cannot be split for early stopping.* pass X_val and y_val",
         ),
-        (np.eye(10), np.tile([0, 1], 5), np.zeros(10), "10 rows cannot be split for early stopping"),
-        (np.eye(4), np.arange(4), None, "4 rows cannot be split for early stopping"),
-        (np.eye(8), np.repeat([0, 1], 4), np.repeat([0, 1], 4), "8 rows cannot be split for early stopping"),
+        (np.eye(10), np.tile([0, 1], 5), np.zeros(10), "10 samples cannot be split for early stopping"),
+        (np.eye(4), np.arange(4), None, "4 samples cannot be split for early stopping"),
+        (np.eye(8), np.repeat([0, 1], 4), np.repeat([0, 1], 4), "8 samples cannot be split for early stopping"),
     ],
-    ids=["equal rows", "one group", "one row a class", "one group a class"],
+    ids=["equal samples", "one group", "one sample per class", "one group per class"],
 )
 def test_what_cannot_be_split(X, y, groups, message):
     with pytest.raises(ValueError, match=message):

@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.base import clone
 
 from skcnn._fit.balancing import Balancing
-from skcnn._fit.targets import ClassTarget, Target
 from skcnn._sklearn.checks import naming
 
 __all__ = ["Batches", "balanced_order", "sample_digests"]
@@ -34,7 +33,7 @@ class Batches:
     rows : ndarray of int
         Indices of the samples to train on.
     target : Target
-        What y means.
+        What y means; a `ClassTarget` where classes are balanced.
     balancing : Balancing
         How classes are balanced.
     seed : int
@@ -47,7 +46,7 @@ class Batches:
     y: np.ndarray
     weight: np.ndarray | None
     rows: np.ndarray
-    target: Target
+    target: Any
     balancing: Balancing
     seed: int
     dtype: str
@@ -88,7 +87,6 @@ class Batches:
         from skcnn.sampling import NDSampler, selects_rows  # imbalanced-learn takes a second to import
 
         target = self.target
-        assert isinstance(target, ClassTarget)
         X, codes = self.X[self.rows], target.codes(self.y[self.rows])
         with naming("sampler", theirs=True):
             given = self.balancing.sampler

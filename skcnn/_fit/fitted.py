@@ -130,5 +130,6 @@ class Fitted:
         scale, offset = self.target.output_units()
         offset = offset - self.shift
         if np.any(scale != 1) or np.any(offset):
-            outputs = keras.layers.Rescaling(scale, offset, name="units")(outputs)
+            ones = np.ones(self.topology.n_outputs)
+            outputs = keras.layers.Rescaling(scale * ones, offset * ones, name="units")(outputs)
         return keras.Model(inputs, outputs)

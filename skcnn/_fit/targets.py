@@ -15,8 +15,47 @@ __all__ = ["ClassTarget", "RegressionTarget", "Target"]
 QUANTILES = 10  # bins of a regression target; fewer if a bin has less than one validation sample
 
 
+class Target:
+    """Base of both kinds of target; by default, targets and outputs stay as they are."""
+
+    #: Whether the strata of a split are classes, each of which keeps a training sample.
+    has_classes: ClassVar[bool] = True
+
+    def encode(self, y: np.ndarray, name: str = "y") -> np.ndarray:
+        """Return checked targets as codes, indicators or columns, if they fit."""
+        raise NotImplementedError
+
+    def strata(self, encoded: np.ndarray, fraction: float) -> np.ndarray:
+        """Return the labels by which to stratify a split, as an indicator matrix."""
+        raise NotImplementedError
+
+    def settled(self, encoded: np.ndarray, weight: np.ndarray | None = None) -> Self:
+        """Return the target with what it learns from the training samples."""
+        return self
+
+    def scaled(self, encoded: np.ndarray) -> np.ndarray:
+        """Return encoded targets as the network is trained on them."""
+        return encoded
+
+    def class_shares(self, encoded: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+        """Return the share of each class in the total weight; 1 for numbers."""
+        return np.ones(1)
+
+    def output_units(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return scale and offset that take outputs to the unit of y."""
+        return np.ones(1), np.zeros(1)
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the public attributes that follow from it."""
+        return {}
+
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        """Return predictions in the form of y from outputs of the network."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class ClassTarget:
+class ClassTarget(Target):
     """Target of a classifier: labels.
 
     Attributes
@@ -26,9 +65,6 @@ class ClassTarget:
     classes : ndarray of shape (n_classes,)
         Sorted class labels; for multilabel the indices of the labels.
     """
-
-    #: Whether strata of the inner split are classes, each of which keeps a training sample.
-    has_classes: ClassVar[bool] = True
 
     kind: str
     classes: np.ndarray
@@ -90,14 +126,6 @@ class ClassTarget:
             )
         return codes.astype(np.int32) if self.kind == "multiclass" else codes[:, None].astype(np.float64)
 
-    def settled(self, encoded: np.ndarray, weight: np.ndarray | None) -> Self:
-        """Return the target itself, which learns nothing from the training samples."""
-        return self
-
-    def scaled(self, encoded: np.ndarray) -> np.ndarray:
-        """Return encoded labels as the network is trained on them: unchanged."""
-        return encoded
-
     def codes(self, encoded: np.ndarray) -> np.ndarray:
         """Return the class codes (n,) of encoded labels, binary or multiclass."""
         return encoded if encoded.ndim == 1 else encoded[:, 0].astype(np.int32)
@@ -130,12 +158,8 @@ class ClassTarget:
         counts = np.bincount(self.codes(encoded), weights=weights[:, 0], minlength=len(self.classes))
         return counts / counts.sum()
 
-    def output_units(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return scale and offset of the outputs: those that leave logits unchanged."""
-        return np.ones(self.n_outputs), np.zeros(self.n_outputs)
-
     def attributes(self) -> dict[str, Any]:
-        """Return the public attributes that follow from it."""
+        """Return the class labels."""
         return {"classes_": self.classes}
 
     def decision(self, z: np.ndarray) -> np.ndarray:
@@ -163,7 +187,7 @@ class ClassTarget:
 
 
 @dataclass(frozen=True)
-class RegressionTarget:
+class RegressionTarget(Target):
     """Target of a regressor: numbers, standardised for training.
 
     The network is trained on targets of mean 0 and variance 1 over the (weighted) training samples, so that learning
@@ -178,6 +202,7 @@ class RegressionTarget:
     """
 
     has_classes: ClassVar[bool] = False
+    kind: ClassVar[str] = "regression"
 
     mean: np.ndarray
     scale: np.ndarray
@@ -232,22 +257,11 @@ class RegressionTarget:
         codes = np.searchsorted(inner, encoded[:, 0])
         return codes[:, None] == np.unique(codes)
 
-    def class_shares(self, encoded: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-        """Return the share of a single class, from which no prior shift follows."""
-        return np.ones(1)
-
     def output_units(self) -> tuple[np.ndarray, np.ndarray]:
         """Return scale and offset that take outputs to the unit of y."""
         return self.scale, self.mean
-
-    def attributes(self) -> dict[str, Any]:
-        """Return the public attributes that follow from it."""
-        return {}
 
     def decode(self, z: np.ndarray) -> np.ndarray:
         """Return predictions in the unit and shape of y."""
         prediction = z * self.scale + self.mean
         return prediction[:, 0] if self.flat else prediction
-
-
-Target = ClassTarget | RegressionTarget

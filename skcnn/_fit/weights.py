@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 
-from skcnn._fit.targets import ClassTarget, Target
+from skcnn._fit.targets import ClassTarget
 from skcnn._sklearn.checks import REAL, naming, plain_array
 from skcnn._sklearn.internals import Interval
 
@@ -130,7 +130,7 @@ def _of_one(class_weight: Any, classes: np.ndarray, codes: np.ndarray, weight: n
 
 
 def combined_weights(
-    target: Target, class_weight: Any, y: np.ndarray, weight: np.ndarray | None, order: np.ndarray
+    target: Any, class_weight: Any, y: np.ndarray, weight: np.ndarray | None, order: np.ndarray
 ) -> np.ndarray:
     """Return class weight times sample weight, scaled to mean 1 over an epoch.
 
@@ -154,7 +154,7 @@ def combined_weights(
     ndarray of shape (n, 1), or (n, n_labels) if class weights differ by label
     """
     weights = np.ones((len(y), 1)) if weight is None else weight[:, None].copy()
-    if class_weight is not None and isinstance(target, ClassTarget):
+    if class_weight is not None:
         per_class = class_weights(class_weight, target, y[order], None if weight is None else weight[order])
         if per_class.ndim == 2:
             weights = weights * np.where(y > 0, per_class[:, 1], per_class[:, 0])
