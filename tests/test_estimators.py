@@ -341,7 +341,7 @@ def test_warm_start_with_other_parameters_keeps_the_weights_where_they_fit(few_d
         assert warm.history_["loss"][-1] < loss  # each goes on from where the one before was
         loss = warm.history_["loss"][-1]
     assert warm.n_iter_ == 12
-    with pytest.raises(ValueError, match="warm_start=True continues .* but the parameters now describe a network"):
+    with pytest.raises(ValueError, match=r"warm_start=True continues .* but the parameters now describe a network"):
         warm.set_params(network__kernel_size=2).fit(X, y)
 
 
