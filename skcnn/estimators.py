@@ -61,7 +61,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         as they are. Names: "flip" (left to right), "vertical_flip", "translation", "rotation" and "zoom" for images;
         "time_shift", "window_slicing", "magnitude_warping" and "time_warping" for series; "contrast", "brightness",
         "noise" ("jitter"), "scaling" and "cutout" for samples of any kind. Keras layers such as
-        ``keras.layers.RandomShear(0.1)`` are applied to what the network would receive.
+        ``keras.layers.GaussianDropout(0.1)`` are applied to what the network would receive.
     augmentation_strength : float, default=1.0
         Factor that scales all named augmentations. At 1: translation and time shift 10% of the size, rotation 18
         degrees, zoom 10%, contrast 20%, brightness 20% and noise 10% of the batch's standard deviation, cutout 30% of
@@ -405,7 +405,7 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         as they are. Names: "flip" (left to right), "vertical_flip", "translation", "rotation" and "zoom" for images;
         "time_shift", "window_slicing", "magnitude_warping" and "time_warping" for series; "contrast", "brightness",
         "noise" ("jitter"), "scaling" and "cutout" for samples of any kind. Keras layers such as
-        ``keras.layers.RandomShear(0.1)`` are applied to what the network would receive.
+        ``keras.layers.GaussianDropout(0.1)`` are applied to what the network would receive.
     augmentation_strength : float, default=1.0
         Factor that scales all named augmentations. At 1: translation and time shift 10% of the size, rotation 18
         degrees, zoom 10%, contrast 20%, brightness 20% and noise 10% of the batch's standard deviation, cutout 30% of
