@@ -42,7 +42,7 @@ class Topology:
     n_outputs : int
         Number of outputs of the network.
     loss : str
-        Name of a loss, see `skcnn._engine.losses.row_losses`.
+        Name of a loss, see `skcnn._engine.losses.sample_losses`.
     optimizer : str
         Name of an update rule, a key of `skcnn._engine.optimizers.RULES`.
     dtype : {"float32", "float64"}
@@ -152,7 +152,7 @@ class Blueprint:
         Weights that an initializer without a seed draws, by their index.
     seeds : list of (list of int or None)
         For each seed generator its first state, if the user gave its seed.
-    largest_activation, step_row_bytes, gradient_bytes : int
+    largest_activation, step_sample_bytes, gradient_bytes : int
         Bytes of a layer's largest output for one sample, of what a training step takes for each of its samples, and of
         the gradient.
     """
@@ -185,7 +185,7 @@ class Blueprint:
         self.seeds = [first for _, first in generators]
         sizes = [math.prod(topology.input_shape), *map(_output_size, self.model.layers)]
         self.largest_activation = max(sizes) * self.dtype.size
-        self.step_row_bytes = max(_held_for_gradient(self.model), 2 * max(sizes)) * self.dtype.size
+        self.step_sample_bytes = max(_held_for_gradient(self.model), 2 * max(sizes)) * self.dtype.size
         self.gradient_bytes = sum(math.prod(weight.shape) for weight in self._step.trained) * self.dtype.size
 
     def copy_of_variables(self) -> list[Any]:

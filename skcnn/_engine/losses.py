@@ -4,12 +4,12 @@ from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["row_losses"]
+__all__ = ["sample_losses"]
 
 Tensor = Any
 
 
-def row_losses(
+def sample_losses(
     loss: str, y: Tensor, z: Tensor, *, label_smoothing: Tensor | None = None, focal_gamma: Tensor | None = None
 ) -> Tensor:
     r"""Return the loss of each sample, ``(n, 1)``, or of each sample and output, ``(n, n_outputs)``.

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from skcnn._engine.keras_internals import all_layers
 from skcnn._engine.layers import step_inputs
-from skcnn._engine.losses import row_losses
+from skcnn._engine.losses import sample_losses
 from skcnn._engine.optimizers import RULES
 from skcnn._engine.transformations import augment, mix
 
@@ -76,7 +76,7 @@ class TrainingStep:
             tape.watch(self.trained)
             z = self._model(X, training=True)
             options = {name: strengths.get(name) for name in ("label_smoothing", "focal_gamma")}
-            losses = [weight * row_losses(self._topology.loss, y, z, **options) for y, weight in targets]
+            losses = [weight * sample_losses(self._topology.loss, y, z, **options) for y, weight in targets]
             loss = tf.reduce_mean(tf.add_n(losses))
             objective = tf.add_n([loss, *self._model.losses])  # a custom network may bring regularisers of its own
         gradients = tape.gradient(objective, self.trained)

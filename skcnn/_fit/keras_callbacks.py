@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from skcnn._engine.blueprint import building
+from skcnn._engine.keras_internals import forget_model, model_of, traces_batches
 from skcnn._engine.loop import Plan, Progress
 from skcnn._engine.program import Program
 from skcnn._engine.threads import start_tensorflow
@@ -21,7 +22,7 @@ AT_EPOCHS = {
     "ModelCheckpoint": ("save_freq='epoch'", lambda callback: callback.save_freq == "epoch"),
     "TensorBoard": (
         "update_freq='epoch' and profile_batch=0",
-        lambda callback: callback.update_freq == "epoch" and not callback._should_trace,
+        lambda callback: callback.update_freq == "epoch" and not traces_batches(callback),
     ),
 }
 INSTEAD = {
@@ -47,7 +48,7 @@ def copy_callbacks(callbacks: Sequence[Any] | None) -> list[Any]:
     for i, callback in enumerate(callbacks):
         _check(f"callbacks[{i}]", callback)
     try:
-        return [copy.deepcopy(callback, {id(callback._model): None}) for callback in callbacks]
+        return [copy.deepcopy(callback, {id(model_of(callback)): None}) for callback in callbacks]
     except Exception:
         check_copyable(callbacks)
         raise
@@ -157,7 +158,7 @@ class KerasCallbacks:
         self._show(progress, progress.weights)
         for callback in self.callbacks:
             callback.on_train_end({name: values[-1] for name, values in progress.history.items()})
-            callback._model = None  # so that the fitted estimator holds no Keras model
+            forget_model(callback)  # so that the fitted estimator holds no Keras model
         changed = self._changed_weights()
         if changed is not None:
             progress.weights = changed

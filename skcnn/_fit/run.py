@@ -107,7 +107,7 @@ class Run:
             need = part.samples.need
             tf, _ = start_tensorflow()
             if not tf.config.list_logical_devices("GPU"):  # a graphics card has its own memory, and raises itself
-                need = need.with_step(program.blueprint.step_row_bytes, program.blueprint.gradient_bytes)
+                need = need.with_step(program.blueprint.step_sample_bytes, program.blueprint.gradient_bytes)
             with need.explained(), need.step():
                 train(program, part.prepared.batches, plan, progress, Told(validate, watchers, keeper))
         return progress
@@ -138,7 +138,7 @@ class Run:
 
     def _validator(self, part: _Part, held_out: Samples, program: Program) -> Callable[[Program], dict[str, float]]:
         """Return the function that validates the network after each epoch."""
-        from skcnn._engine.losses import row_losses
+        from skcnn._engine.losses import sample_losses
 
         topology, target, scoring = self.recipe.topology, part.prepared.target, self.recipe.scoring
         encoded = target.scaled(held_out.encoded)
@@ -152,7 +152,7 @@ class Run:
 
         def validate(program: Program) -> dict[str, float]:
             z = program.predict(held_out.X) - part.prepared.judging_shift
-            losses = row_losses(topology.loss, encoded, z.astype(topology.dtype)).numpy().mean(axis=1)
+            losses = sample_losses(topology.loss, encoded, z.astype(topology.dtype)).numpy().mean(axis=1)
             values = {"val_loss": float(np.average(losses.astype(np.float64), weights=held_out.weight))}
             if scorer is not None:
                 with naming("scoring", theirs=True):
