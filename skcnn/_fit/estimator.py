@@ -403,12 +403,13 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
     def _topology(self, target: Any, layout: Layout, strengths: dict[str, float]) -> Topology:
         input_shape = layout.input_shape
         network = self.network
+        # A copy, so that the fitted network stays as it is when parameters of the network are set later.
         network = resolve_network(copy.deepcopy(network) if isinstance(network, Network) else network)
         optimizer: str = self.optimizer
         if "momentum" in strengths:
             optimizer = "nesterov" if self.nesterovs_momentum else "momentum"
         transformations = check_augmentation(self.augmentation, input_shape)
-        if "augmentation_strength" not in strengths:
+        if "augmentation_strength" not in strengths:  # at strength 0 named augmentations change nothing
             transformations = tuple(one for one in transformations if not isinstance(one, str))
         rates = {name: self.DROPOUT_ON for name in self.DROPOUTS if name in strengths}
         return Topology(

@@ -89,7 +89,7 @@ class Recipe:
             return samples, held_out
         rows, target = samples.rows, samples.target
         strata = target.strata(samples.encoded[rows], self.validation_fraction)
-        X = samples.X if len(rows) == len(samples.X) else samples.X[rows]
+        X = samples.X if len(rows) == len(samples.X) else samples.X[rows]  # without a copy, if all have a weight
         groups = None if samples.groups is None else samples.groups[rows]
         train, val = inner_split(
             X, strata, self.validation_fraction, groups, self.plan.seed, classes=target.has_classes
@@ -108,6 +108,7 @@ class Recipe:
         units = None
         if self.topology.standardize is not None:
             units = standard_units(samples.X, rows, weight, self.topology.standardize, dtype)
+        # The shares of the first epoch stand for those of all, which differ by chance at most.
         _, drawn, w, order = batches.at(0)
         trained = target.class_shares(drawn[order], w[order])
         shifts = self.balancing.shifts(trained, target.class_shares(y[rows], seen))

@@ -168,6 +168,7 @@ class Run:
         recipe = self.recipe
         scoring = recipe.scoring if part.held_out is not None else None
         objects = [recipe.topology.network, object_key(recipe.balancing.sampler), object_key(scoring)]
+        # An object that cannot be pickled has a key of this process only.
         if recipe.memory is None or not all(isinstance(key, str) for key in objects):
             return None
         deciding = [*self._deciding(part, plan), *self._judged(part, plan), *program.weights()]
@@ -181,7 +182,7 @@ class Run:
         Pretrained weights, units and the seed show in the weights that a program starts with.
         """
         balancing, batches = self.recipe.balancing, part.prepared.batches
-        apart = ("build", "knobs", "transformations")
+        apart = ("build", "knobs", "transformations")  # which follow from the rest, and from the strengths
         topology = {key: value for key, value in vars(self.recipe.topology).items() if key not in apart}
         how = {key: value for key, value in vars(plan).items() if key not in ("epochs", "horizon", "rate_factors")}
         if plan.schedule in ("cosine", "one_cycle"):
