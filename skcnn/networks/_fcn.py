@@ -45,12 +45,6 @@ class FCN(ConvolutionalNetwork):
     265474
     """
 
-    _parameter_constraints = {
-        **ConvolutionalNetwork._parameter_constraints,
-        "filters": ["array-like"],
-        "kernel_sizes": ["array-like"],
-    }
-
     filters: Sequence[int] = (128, 256, 128)
     _: KW_ONLY
     kernel_sizes: Sequence[int] = (8, 5, 3)

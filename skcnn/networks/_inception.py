@@ -64,7 +64,6 @@ class Inception(ConvolutionalNetwork):
         **ConvolutionalNetwork._parameter_constraints,
         "depth": [Interval(Integral, 1, DEEPEST, closed="both")],
         "filters": [SIZE],
-        "kernel_sizes": ["array-like"],
         "bottleneck": [SIZE, None],
     }
 

@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from skcnn._sklearn.internals import StrOptions
-from skcnn.networks._convolutional import SIZE, ConvolutionalNetwork
+from skcnn.networks._convolutional import ConvolutionalNetwork
 
 __all__ = ["Plain"]
 
@@ -45,8 +45,6 @@ class Plain(ConvolutionalNetwork):
 
     _parameter_constraints = {
         **ConvolutionalNetwork._parameter_constraints,
-        "filters": ["array-like"],
-        "kernel_size": [SIZE],
         "pooling": [StrOptions({"avg", "max"}), None],
         "dense_units": ["array-like"],
     }

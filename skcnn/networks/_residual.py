@@ -48,12 +48,6 @@ class ResNet(ConvolutionalNetwork):
 
     _series_only = True
 
-    _parameter_constraints = {
-        **ConvolutionalNetwork._parameter_constraints,
-        "filters": ["array-like"],
-        "kernel_sizes": ["array-like"],
-    }
-
     filters: Sequence[int] = (64, 128, 128)
     _: KW_ONLY
     kernel_sizes: Sequence[int] = (8, 5, 3)
@@ -111,7 +105,6 @@ class ImageResNet(ConvolutionalNetwork):
         **ConvolutionalNetwork._parameter_constraints,
         "depth": [Interval(Integral, 8, DEEPEST, closed="both")],
         "filters": [SIZE],
-        "kernel_size": [SIZE],
     }
 
     depth: int = 20
