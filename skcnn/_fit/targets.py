@@ -178,6 +178,7 @@ class RegressionTarget:
     """
 
     has_classes: ClassVar[bool] = False
+    kind: ClassVar[str] = "regression"
 
     mean: np.ndarray
     scale: np.ndarray
