@@ -60,8 +60,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         How training rows are varied, anew in every step; validation and prediction see rows as they are. Names: "flip"
         (left to right), "vertical_flip", "translation", "rotation" and "zoom" for images; "time_shift",
         "window_slicing", "magnitude_warping" and "time_warping" for series; "contrast", "brightness", "noise"
-        ("jitter"), "scaling" and "cutout" for rows of any kind. Keras layers such as ``keras.layers.RandomShear(0.1)``
-        see what the network would.
+        ("jitter"), "scaling" and "cutout" for rows of any kind. Keras layers such as
+        ``keras.layers.GaussianDropout(0.1)`` see what the network would.
     augmentation_strength : float, default=1.0
         Multiplies how far named augmentations go. At 1: translation and time shift 10% of the size, rotation 18
         degrees, zoom 10%, contrast 20%, brightness 20% and noise 10% of the batch's standard deviation, cutout 30% of
@@ -389,8 +389,8 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         How training rows are varied, anew in every step; validation and prediction see rows as they are. Names: "flip"
         (left to right), "vertical_flip", "translation", "rotation" and "zoom" for images; "time_shift",
         "window_slicing", "magnitude_warping" and "time_warping" for series; "contrast", "brightness", "noise"
-        ("jitter"), "scaling" and "cutout" for rows of any kind. Keras layers such as ``keras.layers.RandomShear(0.1)``
-        see what the network would.
+        ("jitter"), "scaling" and "cutout" for rows of any kind. Keras layers such as
+        ``keras.layers.GaussianDropout(0.1)`` see what the network would.
     augmentation_strength : float, default=1.0
         Multiplies how far named augmentations go. At 1: translation and time shift 10% of the size, rotation 18
         degrees, zoom 10%, contrast 20%, brightness 20% and noise 10% of the batch's standard deviation, cutout 30% of
