@@ -35,12 +35,10 @@ def sample_losses(
     error = z - y
     if loss == "squared_error":
         return tf.square(error)
+    size = tf.abs(error)
     if loss == "absolute_error":
-        return tf.abs(error)
-    if loss == "huber":  # Huber 1964 with delta = 1, as in Keras
-        size = tf.abs(error)
-        return tf.where(size <= 1, 0.5 * tf.square(error), size - 0.5)
-    raise ValueError(f"Unknown loss {loss!r}.")
+        return size
+    return tf.where(size <= 1, 0.5 * tf.square(error), size - 0.5)  # Huber 1964 with delta = 1, as in Keras
 
 
 def _softmax(y: Tensor, z: Tensor, smoothing: Tensor | None, gamma: Tensor | None) -> Tensor:

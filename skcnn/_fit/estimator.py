@@ -20,9 +20,10 @@ from skcnn._engine.blueprint import Topology
 from skcnn._engine.checkpoints import memory_folder
 from skcnn._engine.fingerprint import object_key
 from skcnn._engine.greetings import quiet_start
+from skcnn._engine.keras_internals import copy_of_layer
 from skcnn._engine.loop import Plan
 from skcnn._engine.memory import Need
-from skcnn._engine.threads import start_for
+from skcnn._engine.threads import start_tensorflow
 from skcnn._fit.balancing import Balancing
 from skcnn._fit.fitted import Fitted
 from skcnn._fit.keras_callbacks import check_copyable
@@ -44,7 +45,7 @@ from skcnn._sklearn.checks import (
 from skcnn._sklearn.diagram import DiagramMixin
 from skcnn._sklearn.internals import HasMethods, Interval, StrOptions, fit_context
 from skcnn._sklearn.version_note import VersionNote
-from skcnn.augmentation import AUGMENTATIONS, check_augmentation, check_known, layer_key, listed
+from skcnn.augmentation import AUGMENTATIONS, check_augmentation, layer_key, listed
 from skcnn.networks import NETWORKS, Network, NetworkBuilder, resolve_network
 
 __all__ = ["PENALTY", "RATE", "BaseCNN"]
@@ -188,7 +189,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
                     f"{name} is {got}; expected at most {largest:.3g}, the largest number of its kind with "
                     f"dtype={self.dtype!r}. Pass a smaller one."
                 )
-        check_known(self.augmentation)
+        check_augmentation(self.augmentation)
         sampler = getattr(self, "sampler", None)
         if isinstance(sampler, type):
             name = sampler.__name__
@@ -347,7 +348,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         balancing = self._balancing(samples.target)
         memory = memory_folder(self.memory)
         with quiet_start() if shows_bars(self) else nullcontext():  # TensorFlow's messages would break the bars
-            start_for(math.prod(samples.layout.input_shape[:-1]))
+            start_tensorflow(math.prod(samples.layout.input_shape[:-1]))
         stops_early = bool(self.early_stopping)
         if self.early_stopping == "auto":
             stops_early = held_out is not None or len(samples.X) > self.AUTO_EARLY_STOPPING_SAMPLES
@@ -467,6 +468,9 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
             return super().__sklearn_clone__()
         except Exception:
             check_copyable(self.callbacks)
+            for layer in listed(self.augmentation):
+                if not isinstance(layer, str):
+                    copy_of_layer(layer)  # raises an error that names the layer, if it is the reason
             raise
 
     # Outputs ----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from skcnn._engine.blueprint import Topology, building
+from skcnn._engine.keras_internals import copy_of_layer
 from skcnn._engine.loop import Progress
 from skcnn._engine.memory import Need
 from skcnn._engine.pool import pool
@@ -114,9 +115,7 @@ class Fitted:
 
     def _plain_layer(self, layer: Any) -> Any:
         """Return Keras' layer in place of one of skcnn's, and a copy of any other layer."""
-        if hasattr(layer, "plain"):
-            return layer.plain(self.strengths)
-        return type(layer).from_config(layer.get_config())
+        return layer.plain(self.strengths) if hasattr(layer, "plain") else copy_of_layer(layer)
 
     def _with_units(self, model: Any, units: list[np.ndarray]) -> Any:
         """Add standardisation and the correction of outputs as Keras layers."""

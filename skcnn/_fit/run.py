@@ -107,7 +107,8 @@ class Run:
             need = part.samples.need
             tf, _ = start_tensorflow()
             if not tf.config.list_logical_devices("GPU"):  # a graphics card has its own memory, and raises itself
-                need = need.with_step(program.blueprint.step_sample_bytes, program.blueprint.gradient_bytes)
+                built = program.blueprint
+                need = replace(need, step_bytes=built.step_sample_bytes, gradient_bytes=built.gradient_bytes)
             with need.explained(), need.step():
                 train(program, part.prepared.batches, plan, progress, Told(validate, watchers, keeper))
         return progress
