@@ -1,14 +1,14 @@
-"""Which of scikit-learn's contracts hold, for scikeras, its neighbours and skcnn, and what a fit costs.
+"""Test scikit-learn's contracts for scikeras, its peers and skcnn, and time a fit.
 
     python benchmarks/contracts.py            # writes its section of RESULTS.md
     python benchmarks/contracts.py --quick    # only the multi-layer perceptron, fewer fits, prints only
 
 Each library wraps the same two networks, a multi-layer perceptron and a small convolutional network, and runs in a
-process of its own. A library that is not installed is said to be so; skorch needs PyTorch.
+separate process. The table says if a library is not installed; skorch requires PyTorch.
 
 Checks. scikit-learn's whole suite, with pandas and ``SCIPY_ARRAY_API=1``, on the configuration in which the most checks
 can hold: float64, full batches, and for Keras' Adam no epsilon, so that weights equal repetitions to 1e-7. A check that
-skips itself, for want of a method, is counted apart.
+skips itself, for lack of a method, is counted separately.
 
 Behaviours. Each is one small experiment whose outcome is yes, no, or the error that stopped it.
 
@@ -53,7 +53,7 @@ WARM_UP, GROWTH_FITS = 5, 15
 
 
 def run_checks(library: Library, network: str) -> tuple[int, int, int, list[str]]:
-    """Return how many checks passed, failed and skipped themselves, and the names of those that failed."""
+    """Return how many checks passed, failed and were skipped, and which failed."""
     passed, skipped, failed = 0, 0, []
     for estimator, check in estimator_checks_generator(library.make(network, **EXACT, random_state=0), mark=None):
         try:
@@ -76,7 +76,7 @@ def name_of(check: Any) -> str:
 
 
 def sorted_samples() -> tuple[np.ndarray, np.ndarray]:
-    """Return samples of three classes that can be told apart, in the order of their classes."""
+    """Return separable samples of three classes, sorted by class."""
     y = np.repeat([0, 1, 2], [40, 30, 20])
     return np.random.default_rng(0).normal(size=(90, 6)).astype("float32") + y[:, None], y
 
@@ -87,7 +87,7 @@ def binary_samples() -> tuple[np.ndarray, np.ndarray]:
 
 
 class Behaviours:
-    """Small experiments; each returns whether the library behaves as scikit-learn's users expect."""
+    """Small experiments: each tells whether a library behaves as users expect."""
 
     def __init__(self, library: Library) -> None:
         self.library = library
@@ -192,7 +192,7 @@ def outcome(behaviour: Callable[[], bool]) -> str:
 
 
 class Costs(NamedTuple):
-    """Processor seconds of a fit and of a search, MiB by which the process grows per fit."""
+    """Processor seconds of a fit and of a search, and MiB of growth per fit."""
 
     fit: float
     search: float

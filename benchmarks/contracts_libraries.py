@@ -1,4 +1,4 @@
-"""How each library of ``contracts.py`` wraps the same two networks, a multi-layer perceptron and a small CNN."""
+"""How each library of ``contracts.py`` wraps an MLP and a small CNN."""
 
 from typing import Any
 
@@ -57,7 +57,7 @@ class Library:
         return {self.rate: rates}
 
     def validation_labels(self, estimator: Any, X: Any, y: Any) -> Any:
-        """Return the labels that training is validated on: for Keras' own split those of the last samples."""
+        """Return the labels that training is validated on; Keras takes the last samples."""
         import keras
 
         seen: list[Any] = []

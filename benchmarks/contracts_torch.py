@@ -32,7 +32,7 @@ class Network(nn.Module):
 
 
 class ClassCounter(Callback):
-    """Sets the number of classes and of axes from the data, in the way that skorch documents for input shapes."""
+    """Sets the numbers of classes and axes from the data, as skorch documents it."""
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         shape = np.ndim(X), len(np.unique(y))

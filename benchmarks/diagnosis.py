@@ -1,4 +1,4 @@
-"""Whether the diagnosis is right: how often planted causes are named, and how often anything is on clean data.
+"""Count how often the diagnosis names planted causes, and causes on clean data.
 
     python benchmarks/diagnosis.py            # all causes, data sets and seeds; writes its section of RESULTS.md
     python benchmarks/diagnosis.py --quick    # two seeds on the data that thresholds were set on, prints only
@@ -13,18 +13,18 @@ colour, two classes), and on synthetic gratings, series and shapes. They are jud
 ("cells", series of three channels) and on synthetic series of two channels ("pulses"). Before the final run only the
 scores of the networks were looked at on pulses, so that it is data that a clean network learns. Cells were judged
 twice: the first run showed, besides misses that were left as they are, two networks wrongly accused of squashing twice,
-after which that check was mended (and "few_rows", on shapes), and the cases that either check had a finding in were run
-again; nothing changes in the others.
+after which that check was corrected (and "few_rows", on shapes), and the cases that either check had a finding in were
+run again; nothing changes in the others.
 
 The cure. Cases that a grid can cure are searched twice with as many fits: the grid of ``suggest()``, and as many
 candidates drawn from an uninformed one over learning rate, l2 and dropout. Scores are balanced accuracies on samples
 that neither search nor diagnosis has seen. On cells and pulses it raised the score in 75% of the cases, hardly ever
 where samples were few, and was significantly worse than the uninformed grid where epochs were few; ``suggest()`` was
-then mended on the data that thresholds were set on (augmentation, larger steps), and is judged on other digits
+then corrected on the data that thresholds were set on (augmentation, larger steps), and is judged on other digits
 ("strokes") and on synthetic series ("tones"), which nobody had looked at.
 
-Finished cases are kept in the folder for temporary files, so that an interrupted run goes on where it was. One process
-takes about half an hour.
+Finished cases are kept in the folder for temporary files, so that an interrupted run continues where it was. One
+process takes about half an hour.
 """
 
 import hashlib
@@ -121,14 +121,14 @@ def series(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cells(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """scikit-learn's breast cancer data: mean, spread and extreme (channels) of ten measures of cell nuclei."""
+    """scikit-learn's breast cancer data: ten measures of cell nuclei, three channels."""
     X, y = load_breast_cancer(return_X_y=True)
     rows = rng.permutation(len(y))[:n]
     return StandardScaler().fit_transform(X).reshape(-1, 3, 10).swapaxes(1, 2)[rows], y[rows]
 
 
 def shapes(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """A disc, a ring or a cross of any size and brightness somewhere in the picture, under noise."""
+    """A disc, ring or cross of any size and brightness at any place, under noise."""
     y = rng.integers(0, 3, n)
     row, column = np.mgrid[:12, :12][:, None]
     middle, size = rng.uniform(4, 7, (2, n, 1, 1)), rng.uniform(2.5, 3.5, (n, 1, 1))
@@ -140,7 +140,7 @@ def shapes(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pulses(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """A pulse somewhere in a series: in one of two channels, in both, or in both with opposite signs, under noise."""
+    """A pulse in one of two channels, in both, or with opposite signs, under noise."""
     y = rng.integers(0, 3, n)
     pulse = 2 * np.exp(-(((np.arange(40) - rng.uniform(8, 32, (n, 1))) / 2) ** 2))
     channels = np.stack([pulse, pulse * np.array([0.0, 1.0, -1.0])[y, None]], axis=-1)
@@ -155,7 +155,7 @@ def strokes(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def tones(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """A wave of one of three lengths, of any phase and of changing strength, under noise."""
+    """A wave of one of three lengths, any phase and changing strength, under noise."""
     y = rng.integers(0, 3, n)
     length = np.array([5.0, 7.0, 10.0])[y, None] * rng.uniform(0.92, 1.08, (n, 1))
     wave = np.sin(2 * np.pi * (np.arange(36) / length + rng.uniform(0, 1, (n, 1)))) * rng.uniform(0.8, 1.5, (n, 1))
@@ -198,7 +198,7 @@ Plant = Callable[[Samples, np.random.Generator, int], Any]
 
 @dataclass
 class Cause:
-    """One planted cause: how it is planted, the codes that name it, and those of what is also true then."""
+    """A planted cause: how to plant it, codes that name it, and codes also true then."""
 
     plant: Plant
     names: set[str]
@@ -273,7 +273,7 @@ def _(samples: Samples, rng: np.random.Generator, seed: int) -> Any:
     return network(seed)
 
 
-@cause("equal rows, other labels", {"conflicting_labels"}, {"gap"})
+@cause("equal samples, other labels", {"conflicting_labels"}, {"gap"})
 def _(samples: Samples, rng: np.random.Generator, seed: int) -> Any:
     again = rng.permutation(len(samples.y))[:20]
     classes = np.unique(samples.y)
@@ -282,13 +282,13 @@ def _(samples: Samples, rng: np.random.Generator, seed: int) -> Any:
     return network(seed)
 
 
-@cause("test rows not scaled", {"test_scale"})
+@cause("test samples not scaled", {"test_scale"})
 def _(samples: Samples, rng: np.random.Generator, seed: int) -> Any:
     samples.X_test = samples.X_test * 16.0
     return network(seed)
 
 
-@cause("test rows shifted", {"covariate_shift"}, {"test_scale"})
+@cause("test samples shifted", {"covariate_shift"}, {"test_scale"})
 def _(samples: Samples, rng: np.random.Generator, seed: int) -> Any:
     edge = samples.X_test.shape[1] // 2
     samples.X_test = samples.X_test.copy()
@@ -296,7 +296,7 @@ def _(samples: Samples, rng: np.random.Generator, seed: int) -> Any:
     return network(seed)
 
 
-@cause("other class shares in the test rows", {"label_shift"}, {"small_test"})
+@cause("other class shares in the test samples", {"label_shift"}, {"small_test"})
 def _(samples: Samples, rng: np.random.Generator, seed: int) -> Any:
     samples.X_test, samples.y_test = thin(samples.X_test, samples.y_test, 20, rng)
     return network(seed)
@@ -324,7 +324,7 @@ def _(samples: Samples, rng: np.random.Generator, seed: int) -> Any:
     return network(seed, learning_rate=5.0, schedule="constant", network=Plain((8, 16), normalization=None))
 
 
-@cause("few rows, no regularisation", {"few_rows", "gap"}, OVERFITS, True)
+@cause("few samples, no regularisation", {"few_rows", "gap"}, OVERFITS, True)
 def _(samples: Samples, rng: np.random.Generator, seed: int) -> Any:
     kept = np.sort(np.concatenate([np.flatnonzero(samples.y == code)[:8] for code in np.unique(samples.y)]))
     samples.X, samples.y = samples.X[kept], samples.y[kept]
@@ -395,7 +395,7 @@ def planted(data: str, name: str, seed: int) -> tuple[Samples, Any]:
 
 
 def run_case(data: str, name: str, seed: int, sources: str) -> dict[str, Any]:
-    """Plant, train, diagnose; `sources` tells finished cases of other versions apart."""
+    """Plant, train, diagnose; `sources` distinguishes cases of other versions."""
     skcnn.set_threads(1)
     start = time.perf_counter()
     samples, fitted = planted(data, name, seed)
@@ -506,7 +506,7 @@ def by_cause(frame: pd.DataFrame) -> str:
 
 
 def by_check(frame: pd.DataFrame) -> str:
-    """How often each check is among the causes where it should be, and where it should not."""
+    """Return how often each check is found where it should be, and where not."""
     codes = sorted(
         {code for found in frame["found"] for code in found} | {c for one in CAUSES.values() for c in one.names}
     )

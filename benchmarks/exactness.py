@@ -1,4 +1,4 @@
-"""Whether a change left results as they were, to the bit: digests of twelve fits, on two revisions of the package.
+"""Compare the results of twelve fits, to the bit, on two revisions of the package.
 
 Each fit goes through another part of the training: networks, targets, schedules, balancing, resampling, augmentation,
 early stopping with a scorer, refits, warm starts and callbacks. A digest covers predictions, weights and history.

@@ -1,27 +1,30 @@
 """``python -m skcnn``: a search without and with cures, on scikit-learn's digits or on the user's data."""
 
 import argparse
+import math
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+import skcnn
 from skcnn._command.console import DataError
 from skcnn._engine.greetings import quiet_start
 
 __all__ = ["main"]
 
 USAGE_ERROR, INTERRUPTED = 2, 130
-MAX_JOBS = 4  # by default; each keeps its own compiled network
-MOST_JOBS = 1024
-LARGEST_SEED = 2**32 - 1  # as in NumPy
+JOBS = 4  # at most, by default; each keeps its own compiled network
+MAX_JOBS = 1024  # each is a thread
+MAX_SEED = 2**32 - 1  # as in NumPy
 
 DESCRIPTION = """\
-Some samples are held out. On the others a first search finds the size of network, without any cure; a second
-one tries cures for imbalance (class weights, oversampling, SMOTE) and for overfitting (L2, dropout), all inside
-the folds of a cross-validation. The held-out samples say what the cures bought, and a diagnosis what is left to
-mend. Without DATA the task is to find a rare digit among scikit-learn's digits, and the diagnosis says why the
-first search goes wrong; takes about half a minute.
+Some samples are held out. On the others a first search chooses the size of the network, without any cure; a
+second one tries cures for imbalance (class weights, oversampling, SMOTE) and for overfitting (L2, dropout), all
+inside the folds of a cross-validation. The held-out samples show what the cures gain, and a diagnosis says what
+is left to improve. Without DATA the task is to find a rare digit among scikit-learn's digits, and the diagnosis
+says why the first search goes wrong; this takes about half a minute.
 
 DATA is one of
   cells.npz      arrays X and y, as numpy.savez("cells.npz", X=X, y=y) writes them; X is (n, features),
@@ -59,7 +62,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a job and return the exit code.
+    """Run the command line and return the exit code.
 
     Parameters
     ----------
@@ -71,10 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
     int
         0, 2 if data or options are wrong, or 130 after an interrupt.
     """
-    parser = make_parser()
-    options = parser.parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     try:
-        _check_out(options.out)
         return _run(options)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
@@ -127,45 +128,40 @@ def make_parser() -> argparse.ArgumentParser:
     own.add_argument(
         "--epochs",
         metavar="N",
-        type=_positive,
+        type=_whole(1),
         help="passes over the samples (default: 60, fewer from 1,000 samples on)",
     )
-    n_cores = os.cpu_count() or 1
     parser.add_argument(
         "--jobs",
         metavar="N",
-        type=_jobs,
-        default=min(MAX_JOBS, n_cores),
+        type=_whole(1, MAX_JOBS),
+        default=min(JOBS, os.cpu_count() or 1),
         help="networks to train at a time, one thread each; does not change the result (default: %(default)s)",
     )
     parser.add_argument(
-        "--seed", metavar="N", type=_seed, default=0, help="seed of split, folds, samplers and networks (default: 0)"
+        "--seed",
+        metavar="N",
+        type=_whole(0, MAX_SEED),
+        default=0,
+        help="seed of split, folds, samplers and networks (default: 0)",
     )
     parser.add_argument(
         "--out",
         metavar="FILE",
         default="skcnn-diagnosis.html",
-        help="where the page of the diagnosis is written to (default: %(default)s in the current folder)",
+        help="file for the page of the diagnosis (default: %(default)s in the current folder)",
     )
     return parser
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number from 1 on")
-    return int(text)
+def _whole(low: int, high: float = math.inf) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            upper = f"to {high}" if high < math.inf else "on"
+            raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number from {low} {upper}")
+        return int(text)
 
-
-def _jobs(text: str) -> int:
-    if _positive(text) > MOST_JOBS:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected at most {MOST_JOBS}, each of which is a thread")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) > LARGEST_SEED:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number from 0 to {LARGEST_SEED}")
-    return int(text)
+    return number
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -197,23 +193,18 @@ def _check_out(out: str) -> None:
         raise DataError(f"--out {out!r} cannot be written; expected a file in a folder that is there.")
 
 
-def _start() -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # of TensorFlow's log errors alone, from then on
-    with quiet_start():
-        import skcnn
-
-        skcnn.set_threads(1)  # several networks side by side, one thread each
-
-
 def _run(options: argparse.Namespace) -> int:
     """Read and check everything, and only then start TensorFlow."""
     for name in ("target", "groups", "test", "shape", "regression", "scoring", "grid", "epochs"):
         if options.data is None and getattr(options, name):
             raise DataError(f"--{name} needs DATA: python -m skcnn DATA --{name} ... (--help explains)")
-    from skcnn._command import workflow
+    _check_out(options.out)
+    from skcnn._command import workflow  # not before the options are known to be right: scikit-learn takes a while
 
     job = workflow.prepare(options)
-    _start()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # of TensorFlow's log errors alone, from then on
+    with quiet_start():
+        skcnn.set_threads(1)  # several networks side by side, one thread each
     return workflow.run(job)
 
 

@@ -11,27 +11,15 @@ from sklearn.utils import check_array, check_random_state
 from skcnn._engine.fingerprint import object_key
 from skcnn._sklearn.checks import nearest, resolve_input_shape
 
-__all__ = ["AUGMENTATIONS", "augment", "check_augmentation", "check_known", "layer_key", "listed"]
+__all__ = ["AUGMENTATIONS", "augment", "check_augmentation", "layer_key", "listed"]
 
 # Name, and the kind of samples that it is for, by their axes besides the channels; None is any kind.
 AUGMENTATIONS: dict[str, int | None] = {
-    "flip": 2,
-    "vertical_flip": 2,
-    "translation": 2,
-    "rotation": 2,
-    "zoom": 2,
-    "contrast": None,
-    "brightness": None,
-    "noise": None,
-    "cutout": None,
-    "jitter": None,
-    "scaling": None,
-    "time_shift": 1,
-    "window_slicing": 1,
-    "magnitude_warping": 1,
-    "time_warping": 1,
+    **dict.fromkeys(("flip", "vertical_flip", "translation", "rotation", "zoom"), 2),
+    **dict.fromkeys(("contrast", "brightness", "noise", "cutout", "jitter", "scaling"), None),
+    **dict.fromkeys(("time_shift", "window_slicing", "magnitude_warping", "time_warping"), 1),
 }
-_KINDS = {1: "series (steps, channels)", 2: "images (height, width, channels)"}
+_KINDS: dict[int | None, str] = {1: "series (steps, channels)", 2: "images (height, width, channels)"}
 
 
 def augment(X: Any, augmentation: Any, *, strength: float = 1.0, random_state: Any = None) -> np.ndarray:
@@ -86,15 +74,15 @@ def listed(augmentation: Any) -> tuple[Any, ...]:
     return tuple(augmentation) if isinstance(augmentation, (list, tuple)) else (augmentation,)
 
 
-def check_augmentation(augmentation: Any, input_shape: Sequence[int]) -> tuple[Any, ...]:
+def check_augmentation(augmentation: Any, input_shape: Sequence[int] | None = None) -> tuple[Any, ...]:
     """Return the names and Keras layers that `augmentation` asks for, none for None.
 
     Parameters
     ----------
     augmentation : str, keras.Layer, sequence of them or None
         As in `CNNClassifier`.
-    input_shape : sequence of int
-        Shape of a sample, channels last.
+    input_shape : sequence of int, default=None
+        Shape of a sample, channels last; None accepts samples of any.
 
     Raises
     ------
@@ -103,36 +91,26 @@ def check_augmentation(augmentation: Any, input_shape: Sequence[int]) -> tuple[A
     TypeError
         If anything but names and Keras layers is given.
     """
-    check_known(augmentation)
+    keras = sys.modules.get("keras")  # whoever has a layer has imported Keras
     for one in listed(augmentation):
-        rank = AUGMENTATIONS[one] if isinstance(one, str) else None
-        if rank is not None and rank != len(input_shape) - 1:
+        if keras is not None and isinstance(one, keras.Layer):
+            continue
+        if not isinstance(one, str):
+            raise TypeError(
+                f"augmentation has {one!r}; expected names among {list(AUGMENTATIONS)} and Keras layers such as "
+                "keras.layers.RandomRotation(0.1)."
+            )
+        if one not in AUGMENTATIONS:
+            known = list(AUGMENTATIONS)
+            raise ValueError(f"augmentation has the unknown name {one!r}{nearest(one, known)} Known are {known}.")
+        rank = AUGMENTATIONS[one]
+        if input_shape is not None and rank not in (None, len(input_shape) - 1):
             fitting = [name for name, its in AUGMENTATIONS.items() if its in (None, len(input_shape) - 1)]
             raise ValueError(
                 f"augmentation={one!r} is for {_KINDS[rank]}, but the samples have shape {tuple(input_shape)}. Choose "
                 f"from {fitting}, or set input_shape."
             )
     return listed(augmentation)
-
-
-def check_known(augmentation: Any) -> None:
-    """Raise what `check_augmentation` raises for samples of any shape."""
-    for one in listed(augmentation):
-        if not isinstance(one, str) and not _is_layer(one):
-            raise TypeError(
-                f"augmentation has {one!r}; expected names among {list(AUGMENTATIONS)} and Keras layers such as "
-                "keras.layers.RandomRotation(0.1)."
-            )
-        if isinstance(one, str) and one not in AUGMENTATIONS:
-            raise ValueError(
-                f"augmentation has the unknown name {one!r}{nearest(one, AUGMENTATIONS)} Known are "
-                f"{list(AUGMENTATIONS)}."
-            )
-
-
-def _is_layer(value: Any) -> bool:
-    keras = sys.modules.get("keras")  # whoever has a layer has imported Keras
-    return keras is not None and isinstance(value, keras.Layer)
 
 
 def layer_key(one: Any) -> Hashable:

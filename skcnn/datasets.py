@@ -13,7 +13,7 @@ from sklearn.utils import Bunch
 __all__ = ["load_image_folder", "load_rare_digit"]
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-N_NAMED = 3  # files, folders or sizes in a message
+N_NAMED = 6  # files, folders, columns or classes in a message
 SPLIT_NAMES = {"test", "train", "training", "val", "valid", "validation"}
 
 
@@ -31,7 +31,7 @@ class SizesDiffer(ValueError):
     def __init__(self, sizes: Counter[tuple[int, int]]) -> None:
         self.common = sizes.most_common(1)[0][0]
         each = [f"{height}x{width} ({n})" for (height, width), n in sizes.most_common()]
-        self.found = f"{len(sizes)} sizes: {_listed(each)}, height x width (number of images)"
+        self.found = f"{len(sizes)} sizes: {listed(each)}, height x width (number of images)"
         super().__init__(
             f"The images have {self.found}. A network takes one; bring all to it with size=(height, width), such as "
             f"size={self.common}."
@@ -138,14 +138,14 @@ def _files_by_class(folder: Path) -> dict[str, list[Path]]:
     names = [path.name for path in classes]
     if SPLIT_NAMES.issuperset(name.lower() for name in names):
         raise ValueError(
-            f"The folders in {str(folder)!r} are {_listed(names)}, parts of a split rather than classes. Load each "
+            f"The folders in {str(folder)!r} are {listed(names)}, parts of a split rather than classes. Load each "
             f"part by itself, such as {str(folder / names[0])!r}."
         )
     files = {path.name: sorted(filter(_is_image, path.rglob("*"))) for path in classes}
     empty = [name for name, found in files.items() if not found]
     if empty:
         raise ValueError(
-            f"No images in {_listed(empty)} of {str(folder)!r}; expected files that end in "
+            f"No images in {listed(empty)} of {str(folder)!r}; expected files that end in "
             f"{', '.join(sorted(SUFFIXES))}."
         )
     return files
@@ -174,7 +174,7 @@ def _read(files: list[Path], size: tuple[int, int] | None, channels: int | None)
             sizes[images[-1].shape[:2]] += 1
     if unreadable:
         raise ValueError(
-            f"{len(unreadable)} of {len(files)} images cannot be read: {_listed(unreadable)}. Mend them, or take them "
+            f"{len(unreadable)} of {len(files)} images cannot be read: {listed(unreadable)}. Mend them, or take them "
             "out of the folder."
         )
     if len(sizes) > 1:
@@ -199,9 +199,9 @@ def _pixels(image: Any, size: tuple[int, int] | None, channels: int | None) -> n
     return pixels[:, :, None] if grey else pixels
 
 
-def _listed(items: Sequence[str]) -> str:
-    """Return the first few items and how many there are more."""
-    shown = ", ".join(items[:N_NAMED])
+def listed(items: Sequence[Any]) -> str:
+    """Return the first few items, and how many there are more."""
+    shown = ", ".join(map(str, items[:N_NAMED]))
     return shown if len(items) <= N_NAMED else f"{shown} and {len(items) - N_NAMED} more"
 
 

@@ -9,7 +9,6 @@ from skcnn._engine.keras_internals import operations_of, output_shape_of
 from skcnn._engine.threads import start_tensorflow
 from skcnn._fit.estimator import BaseCNN
 from skcnn._fit.samples import as_inputs
-from skcnn._fit.targets import ClassTarget
 from skcnn._sklearn.checks import check_X
 from skcnn._sklearn.steps import fitted_steps
 from skcnn.displays._drawing import aspect_of, label_of, limits_of, panels, show_sample
@@ -62,16 +61,10 @@ def saliency(estimator: Any, X: Any, target: Any = None) -> np.ndarray:
 
 
 def _gradients(cnn: BaseCNN, samples: np.ndarray, target: Any) -> np.ndarray:
-    tf, _ = start_tensorflow()
+    _, keras = start_tensorflow()
     model = cnn.to_keras()
-
-    def gradient(samples: Any, pick: Callable[[Any], Any]) -> np.ndarray:
-        with tf.GradientTape() as tape:
-            tape.watch(samples)
-            total = pick(model(samples, training=False))
-        return np.asarray(tape.gradient(total, samples))
-
-    return _in_blocks(gradient, cnn, samples, target)
+    model = keras.Model(model.inputs, [model.inputs[0], model.outputs[0]])
+    return _in_blocks(model, lambda inputs, gradient: gradient, cnn, samples, target)
 
 
 def grad_cam(estimator: Any, X: Any, target: Any = None, layer: int | str = -1, *, resize: bool = True) -> np.ndarray:
@@ -127,20 +120,13 @@ def grad_cam(estimator: Any, X: Any, target: Any = None, layer: int | str = -1, 
 
 
 def _activation_maps(cnn: BaseCNN, samples: np.ndarray, target: Any, layer: int | str, resize: bool) -> np.ndarray:
-    tf, _ = start_tensorflow()
     model = cnn.to_keras()
-    model = _with_features(model, _layer_of(model, layer))
 
-    def heat(samples: Any, pick: Callable[[Any], Any]) -> np.ndarray:
-        with tf.GradientTape() as tape:
-            tape.watch(samples)
-            maps, outputs = model(samples, training=False)
-            total = pick(outputs)
-        positions = tuple(range(1, len(maps.shape) - 1))
-        weights = np.asarray(tape.gradient(total, maps)).mean(axis=positions, keepdims=True)
-        return np.maximum((weights * np.asarray(maps)).sum(axis=-1), 0)
+    def heat(maps: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        weights = gradient.mean(axis=tuple(range(1, maps.ndim - 1)), keepdims=True)
+        return np.maximum((weights * maps).sum(axis=-1), 0)
 
-    found = _in_blocks(heat, cnn, samples, target)
+    found = _in_blocks(_with_features(model, _layer_of(model, layer)), heat, cnn, samples, target)
     return _resized(found, cnn.input_shape_[:-1]) if resize else found
 
 
@@ -197,10 +183,10 @@ class SaliencyDisplay:
         size = (max(3.2, 1.5 * n), 0.5 + 2.9 * aspect_of(self.X))
         self.figure_, self.ax_ = panels(type(self).__name__, ax, (2, n), size=size)
         limits = limits_of(self.X)
-        for (above, below), row, heat, title in zip(self.ax_.T, self.X, self.maps, self.titles, strict=True):
-            show_sample(above, row, limits)
-            show_sample(below, row, limits)
-            _show_heat(below, heat, row)
+        for (above, below), sample, heat, title in zip(self.ax_.T, self.X, self.maps, self.titles, strict=True):
+            show_sample(above, sample, limits)
+            show_sample(below, sample, limits)
+            _show_heat(below, heat, sample)
             above.set_title(title, fontsize=8)
         return self
 
@@ -258,7 +244,7 @@ class SaliencyDisplay:
 
 
 def _as_seen(estimator: Any, X: Any) -> tuple[BaseCNN, np.ndarray]:
-    """Return the network's estimator and the rows as the network sees them."""
+    """Return the network's estimator and the samples as the network sees them."""
     steps, cnn = fitted_steps(estimator, BaseCNN)
     for step in steps:
         X = step.transform(X)
@@ -268,49 +254,50 @@ def _as_seen(estimator: Any, X: Any) -> tuple[BaseCNN, np.ndarray]:
 
 
 def _in_blocks(
-    function: Callable[[Any, Callable[[Any], Any]], np.ndarray], cnn: BaseCNN, rows: np.ndarray, target: Any
+    model: Any, result: Callable[[Any, Any], np.ndarray], cnn: BaseCNN, samples: np.ndarray, target: Any
 ) -> np.ndarray:
-    """Call ``function(samples, pick)`` on some samples at a time; ``pick(outputs)`` sums the requested outputs."""
+    """Return ``result(features, gradient)`` of all samples, some of them at a time.
+
+    `model` returns features and outputs; the gradient is that of the requested outputs with respect to the features.
+    """
     tf, _ = start_tensorflow()
+    given = None if target is None else _outputs_of(cnn, target, len(samples))
     results = []
-    asked = None if target is None else _outputs_of(cnn, target, len(rows))
-    for start in range(0, len(rows), SAMPLES_AT_ONCE):
+    for start in range(0, len(samples), SAMPLES_AT_ONCE):
         part = slice(start, start + SAMPLES_AT_ONCE)
-
-        def pick(outputs: Any, part: slice = part) -> Any:
-            columns, factors = (one[part] for one in asked) if asked is not None else _predicted(cnn, outputs)
-            chosen = tf.gather(outputs, columns, batch_dims=1)
-            return tf.reduce_sum(chosen * tf.cast(factors, chosen.dtype))
-
-        results.append(function(tf.cast(rows[part], cnn._fitted.topology.dtype), pick))
+        inputs = tf.constant(samples[part], cnn._fitted.topology.dtype)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            features, outputs = model(inputs, training=False)
+            numbers, signs = _predicted(cnn, outputs.numpy()) if given is None else (one[part] for one in given)
+            chosen = tf.gather(outputs, numbers, batch_dims=1)
+            total = tf.reduce_sum(chosen * tf.cast(signs, chosen.dtype))
+        results.append(result(features.numpy(), tape.gradient(total, features).numpy()))
     return np.concatenate(results)
 
 
-def _predicted(cnn: BaseCNN, outputs: Any) -> tuple[np.ndarray, np.ndarray]:
+def _predicted(cnn: BaseCNN, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return for each sample the output that stands for its prediction, and with which sign."""
-    z = np.asarray(outputs)
-    if isinstance(cnn._fitted.target, ClassTarget):
-        sign = np.where(z[:, 0] > 0, 1.0, -1.0) if cnn._fitted.target.kind == "binary" else np.ones(len(z))
-        return z.argmax(axis=1), sign
-    if z.shape[1] > 1:
-        raise ValueError(f"target=None, but the network has {z.shape[1]} targets; expected the number of one, from 0.")
-    return np.zeros(len(z), int), np.ones(len(z))
+    n, n_outputs = outputs.shape
+    kind = cnn._fitted.target.kind
+    if kind == "regression" and n_outputs > 1:
+        raise ValueError(f"target=None, but the network has {n_outputs} targets; expected the number of one, from 0.")
+    return outputs.argmax(axis=1), np.where(outputs[:, 0] > 0, 1.0, -1.0) if kind == "binary" else np.ones(n)
 
 
-def _outputs_of(cnn: BaseCNN, target: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each row the output that stands for the target that is asked for, and with which sign."""
-    classes = cnn._fitted.target.classes if isinstance(cnn._fitted.target, ClassTarget) else np.arange(cnn.n_outputs_)
-    labels = classes.tolist()
+def _outputs_of(cnn: BaseCNN, target: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each sample the output that stands for the target that is asked for, and with which sign."""
+    labels = getattr(cnn, "classes_", np.arange(cnn.n_outputs_)).tolist()
     wanted = np.asarray(target)
-    if wanted.shape not in ((), (n_rows,)):
-        raise ValueError(f"target has shape {wanted.shape}; expected one label, or one for each of {n_rows} samples.")
+    if wanted.shape not in ((), (n,)):
+        raise ValueError(f"target has shape {wanted.shape}; expected one label, or one for each of {n} samples.")
     unknown = sorted({repr(label) for label in wanted.ravel().tolist() if label not in labels})
     if unknown:
         raise ValueError(f"target holds {', '.join(unknown)}; expected one of {labels}.")
-    codes = np.broadcast_to([labels.index(label) for label in wanted.ravel().tolist()], n_rows)
-    if getattr(cnn._fitted.target, "kind", None) == "binary":
-        return np.zeros(n_rows, int), np.where(codes == 1, 1.0, -1.0)
-    return codes, np.ones(n_rows)
+    codes = np.broadcast_to([labels.index(label) for label in wanted.ravel().tolist()], n)
+    if cnn._fitted.target.kind == "binary":
+        return np.zeros(n, int), np.where(codes == 1, 1.0, -1.0)
+    return codes, np.ones(n)
 
 
 def _layer_of(model: Any, wanted: int | str) -> Any:

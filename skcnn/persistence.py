@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 from uuid import uuid4
 
 import numpy as np
@@ -16,7 +16,7 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, Stan
 from skcnn._engine.blueprint import building
 from skcnn._engine.threads import start_tensorflow
 from skcnn._fit.estimator import BaseCNN
-from skcnn._fit.targets import ClassTarget
+from skcnn._fit.targets import ClassTarget, Target
 from skcnn._sklearn.steps import fitted_steps
 from skcnn._version import __version__
 from skcnn.networks import NETWORKS
@@ -127,19 +127,19 @@ def export(
         raise ValueError(f"dtype={dtype!r}; expected 'float32', 'float64', 'uint8' or None.")
     steps, cnn = fitted_steps(estimator, BaseCNN)
     if path.suffix == ".onnx" or len(cnn.input_shape_) == 4:
-        cnn = _in_float32(cnn)
+        cnn = cnn._as(replace(cnn._fitted, topology=replace(cnn._fitted.topology, dtype="float32")))
     about = _about(estimator, cnn)
     unfinished = path.with_name(f"{path.stem}-{uuid4().hex}{path.suffix}")
     write, run = (_write_keras, _run_keras) if path.suffix == ".keras" else (_write_onnx, _run_onnx)
 
     def written_and_run(samples: np.ndarray) -> np.ndarray:
-        write(unfinished, flow, about)
+        write(unfinished, model, about, cnn._fitted.target)
         return run(unfinished, samples)
 
     with building(cnn._fitted.topology.dtype):
-        flow = _flow(steps, cnn, dtype or cnn._fitted.topology.dtype)
+        model = _whole_model(steps, cnn, dtype or cnn._fitted.topology.dtype)
         try:
-            _check(flow, written_and_run, HINTS[path.suffix])
+            _check(model, written_and_run, HINTS[path.suffix])
             os.replace(unfinished, path)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -154,29 +154,19 @@ def _checked_path(path: str | os.PathLike[str]) -> Path:
         raise ValueError(f"path={str(path)!r} is a folder; expected the name of a file.")
     if not path.parent.is_dir():
         raise ValueError(f"path={str(path)!r} is in a folder that does not exist; create {str(path.parent)!r} first.")
-    if path.suffix == ".onnx":
-        for needed in ("onnx", "onnxruntime", "tf2onnx"):
-            try:
-                import_module(needed)
-            except ImportError as error:
-                raise ImportError(
-                    f'Writing .onnx needs {needed}; install it with pip install "skcnn[export]".'
-                ) from error
+    for needed in ("onnx", "onnxruntime", "tf2onnx") if path.suffix == ".onnx" else ():
+        try:
+            import_module(needed)
+        except ImportError as error:
+            raise ImportError(f'Writing .onnx needs {needed}; install it with pip install "skcnn[export]".') from error
     return path
-
-
-def _in_float32(cnn: BaseCNN) -> BaseCNN:
-    fitted = cnn._fitted
-    return cnn._as(replace(fitted, topology=replace(fitted.topology, dtype="float32")))
 
 
 def _about(estimator: Any, cnn: BaseCNN) -> dict[str, Any]:
     """Return what a user of the file may ask for, in JSON's types."""
-    about: dict[str, Any] = {"estimator": type(cnn).__name__, "skcnn": __version__}
-    if isinstance(cnn._fitted.target, ClassTarget):
-        about |= {"task": cnn._fitted.target.kind, "classes": cnn._fitted.target.classes.tolist()}
-    else:
-        about |= {"task": "regression"}
+    about = {"estimator": type(cnn).__name__, "skcnn": __version__, "task": cnn._fitted.target.kind}
+    if hasattr(cnn, "classes_"):
+        about["classes"] = cnn.classes_.tolist()
     fitted = getattr(estimator, "best_estimator_", estimator)
     if hasattr(fitted, "feature_names_in_"):
         about["features"] = fitted.feature_names_in_.tolist()
@@ -186,49 +176,30 @@ def _about(estimator: Any, cnn: BaseCNN) -> dict[str, Any]:
 # From samples to predictions in Keras' layers -----------------------------------------------------------------------
 
 
-class _Flow(NamedTuple):
-    """The content of the file, as Keras' symbolic tensors."""
-
-    samples: Any
-    logits: Any
-    outputs: Any
-    classes: np.ndarray | None
-    kind: str
-
-    def model(self, *outputs: Any) -> Any:
-        """Return the Keras model from samples to some outputs."""
-        _, keras = start_tensorflow()
-        return keras.Model(self.samples, outputs[0] if len(outputs) == 1 else list(outputs))
-
-
-def _flow(steps: list[Any], cnn: BaseCNN, dtype: str) -> _Flow:
-    """Connect the scalers, the network and what makes probabilities of its logits."""
+def _whole_model(steps: list[Any], cnn: BaseCNN, dtype: str) -> Any:
+    """Return the Keras model of scalers and network, from samples to logits and to probabilities or predictions."""
     _, keras = start_tensorflow()
-    wide = "float64" if dtype == "float64" else cnn._fitted.topology.dtype
+    fitted = cnn._fitted
+    wide = "float64" if dtype == "float64" else fitted.topology.dtype
     layers = [layer for step in steps for layer in _layers(step, wide)]
-    x = rows = keras.Input(cnn._fitted.layout.sample_shape, dtype=dtype, name="X")
     if dtype == "uint8":
-        x = keras.layers.Rescaling(1.0)(x)
+        layers.insert(0, keras.layers.Rescaling(1.0))
+    if tuple(fitted.layout.sample_shape) != cnn.input_shape_:
+        layers.append(keras.layers.Reshape(cnn.input_shape_, dtype=wide))
+    x = samples = keras.Input(fitted.layout.sample_shape, dtype=dtype, name="X")
     for layer in layers:
         x = layer(x)
-    if tuple(cnn._fitted.layout.sample_shape) != cnn.input_shape_:
-        x = keras.layers.Reshape(cnn.input_shape_, dtype=wide)(x)
     z = cnn.to_keras()(x)
-    if not isinstance(cnn._fitted.target, ClassTarget):
-        return _Flow(rows, z, keras.layers.Identity(name="prediction")(z), None, "regression")
-    return _Flow(
-        rows, z, _probabilities(z, cnn._fitted.target.kind), cnn._fitted.target.classes, cnn._fitted.target.kind
-    )
-
-
-def _probabilities(z: Any, kind: str) -> Any:
-    _, keras = start_tensorflow()
-    if kind == "multiclass":
-        return keras.layers.Activation("softmax", name="probabilities")(z)
-    if kind == "multilabel":
-        return keras.layers.Activation("sigmoid", name="probabilities")(z)
-    sides = [keras.layers.Activation("sigmoid")(side) for side in (keras.layers.Rescaling(-1.0)(z), z)]
-    return keras.layers.Concatenate(name="probabilities")(sides)
+    kind = fitted.target.kind
+    if kind == "binary":
+        sides = [keras.layers.Activation("sigmoid")(side) for side in (keras.layers.Rescaling(-1.0)(z), z)]
+        outputs = keras.layers.Concatenate(name="probabilities")(sides)
+    elif kind == "regression":
+        outputs = keras.layers.Identity(name="prediction")(z)
+    else:
+        ending = {"multiclass": "softmax", "multilabel": "sigmoid"}[kind]
+        outputs = keras.layers.Activation(ending, name="probabilities")(z)
+    return keras.Model(samples, [z, outputs])
 
 
 def _layers(step: Any, dtype: str) -> list[Any]:
@@ -276,8 +247,9 @@ def _layers(step: Any, dtype: str) -> list[Any]:
 # The two kinds of file ----------------------------------------------------------------------------------------------
 
 
-def _write_keras(path: Path, flow: _Flow, about: dict[str, Any]) -> None:
-    flow.model(flow.outputs).save(path)
+def _write_keras(path: Path, model: Any, about: dict[str, Any], target: Target) -> None:
+    _, keras = start_tensorflow()
+    keras.Model(model.inputs[0], model.outputs[1]).save(path)
     with zipfile.ZipFile(path, "a") as file:
         file.writestr("skcnn.json", json.dumps(about, default=str))
 
@@ -287,40 +259,37 @@ def _run_keras(path: Path, samples: np.ndarray) -> np.ndarray:
     return np.asarray(keras.saving.load_model(path, compile=False, safe_mode=True)(samples))
 
 
-def _write_onnx(path: Path, flow: _Flow, about: dict[str, Any]) -> None:
+def _write_onnx(path: Path, model: Any, about: dict[str, Any], target: Target) -> None:
     import onnx
     import tf2onnx
 
     tf, _ = start_tensorflow()
-    model = flow.model(flow.logits, flow.outputs)
 
     def predict(samples: Any) -> dict[str, Any]:
         z, outputs = model(samples, training=False)
-        if flow.classes is None:
+        if not isinstance(target, ClassTarget):
             return {"prediction": outputs}
-        return {"label": _labels(z, flow), "probabilities": outputs}
+        return {"label": _labels(z, target), "probabilities": outputs}
 
-    samples = tf.TensorSpec(flow.samples.shape, flow.samples.dtype)
+    samples = tf.TensorSpec(model.inputs[0].shape, model.inputs[0].dtype)
     written, _ = tf2onnx.convert.from_function(tf.function(predict, autograph=False), [samples])
     written.graph.input[0].name, given = "X", written.graph.input[0].name
     for node in written.graph.node:
         node.input[:] = ["X" if name == given else name for name in node.input]
     for tensor in (*written.graph.input, *written.graph.output):
         tensor.type.tensor_type.shape.dim[0].dim_param = "n"
-    onnx.helper.set_model_props(
-        written,
-        {name: value if isinstance(value, str) else json.dumps(value, default=str) for name, value in about.items()},
-    )
+    texts = {name: value if isinstance(value, str) else json.dumps(value, default=str) for name, value in about.items()}
+    onnx.helper.set_model_props(written, texts)
     onnx.save(written, path)
 
 
-def _labels(z: Any, flow: _Flow) -> Any:
+def _labels(z: Any, target: ClassTarget) -> Any:
     """Decode logits as `ClassTarget.decode` does, in TensorFlow."""
     tf, _ = start_tensorflow()
-    if flow.kind == "multilabel":
+    if target.kind == "multilabel":
         return tf.cast(z > 0, tf.int64)
-    codes = tf.cast(z[:, 0] > 0, tf.int64) if flow.kind == "binary" else tf.argmax(z, axis=1)
-    classes: Any = flow.classes
+    codes = tf.cast(z[:, 0] > 0, tf.int64) if target.kind == "binary" else tf.argmax(z, axis=1)
+    classes = target.classes
     return tf.gather(tf.constant(classes if classes.dtype.kind in "biuf" else [str(label) for label in classes]), codes)
 
 
@@ -331,11 +300,11 @@ def _run_onnx(path: Path, samples: np.ndarray) -> np.ndarray:
     return np.asarray(session.run(None, {"X": samples})[-1])
 
 
-def _check(flow: _Flow, run: Callable[[np.ndarray], np.ndarray], hint: str) -> None:
+def _check(model: Any, run: Callable[[np.ndarray], np.ndarray], hint: str) -> None:
     """Have the file written and run on a few made-up samples, and compare it with what is in memory."""
     rng = np.random.default_rng(0)
-    samples = rng.uniform(0, 3, size=(CHECK_SAMPLES, *flow.samples.shape[1:])).astype(flow.samples.dtype)
-    expected = flow.model(flow.outputs)(samples).numpy()
+    samples = rng.uniform(0, 3, size=(CHECK_SAMPLES, *model.input_shape[1:])).astype(model.inputs[0].dtype)
+    expected = model(samples)[1].numpy()
     try:
         found = run(samples)
     except (MemoryError, OSError):

@@ -57,13 +57,13 @@ def test_strengths_are_tuned_without_a_new_graph(name, value, params, few_digits
 
 
 class Blind(keras.layers.Layer):
-    """Hides the rows."""
+    """Hides the samples."""
 
     def call(self, inputs, training=False):
         return keras.ops.zeros_like(inputs)
 
 
-def test_only_training_rows_are_varied(few_digits):
+def test_only_training_samples_are_varied(few_digits):
     X, y = few_digits
     # A rate that changes nothing leaves the initial weights, which both judge.
     still = SMALL | {"learning_rate": 1e-30, "network": Plain((4,), normalization=None)}
@@ -78,8 +78,8 @@ def test_only_training_rows_are_varied(few_digits):
 
 def test_a_network_learns_what_augmentation_teaches(digits):
     X, y = digits
-    rows = np.isin(y, (0, 1, 4, 7))
-    X, y = X[rows], y[rows]
+    chosen = np.isin(y, (0, 1, 4, 7))
+    X, y = X[chosen], y[chosen]
     settings = SMALL | {"network": Plain((16,)), "epochs": 12}
     shifted = np.roll(X[300:], 2, axis=2)
     plain, moved = (
@@ -153,6 +153,24 @@ def test_what_is_refused_says_what_fits(few_digits):
     assert "Halved turns samples of shape (8, 8, 1) into (4, 8, 1)" in refused(
         {"augmentation": Halved()}, ValueError, few_digits
     )
+
+
+class Forgetful(keras.layers.Layer):
+    """Its configuration lacks an argument."""
+
+    def __init__(self, amount, **settings):
+        super().__init__(**settings)
+        self.amount = amount
+
+    def get_config(self):
+        return super().get_config()
+
+
+def test_a_layer_that_cannot_be_copied_is_named(few_digits):
+    estimator = classifier(augmentation=["rotation", Forgetful(0.1, name="mine")])
+    for action in (lambda: estimator.fit(*few_digits), lambda: clone(estimator)):
+        with pytest.raises(ValueError, match=r"(?s)layer Forgetful \('mine'\) cannot be copied.* let get_config\(\)"):
+            action()
 
 
 def test_memory_keeps_varied_runs_apart_and_goes_on_to_the_bit(few_digits, tmp_path):

@@ -120,7 +120,7 @@ def test_callbacks_see_the_estimator_as_if_training_had_stopped(few, plain_fit):
     assert pickle.loads(pickle.dumps(look.ended[0][-1])).score(X, y) == look.ended[0][-1].score(X, y)
 
 
-def test_callbacks_see_the_rows_that_are_trained_on_as_they_were_given(few):
+def test_callbacks_see_the_samples_that_are_trained_on_as_they_were_given(few):
     X, y = few
     X = pd.DataFrame(X.reshape(len(X), -1)).rename(columns="x{}".format)
     labels, weight = np.array(["a", "b", "c"])[y], np.arange(len(y)) + 1.0
@@ -149,7 +149,7 @@ def test_scoring_monitor_scores_validation_data_by_a_function(few):
     assert scores[-1] == model.score(X[80:], y[80:])
 
 
-def test_training_again_on_all_rows_is_a_task_of_its_own(few):
+def test_a_refit_on_all_samples_is_a_separate_task(few):
     spy = Spy()
     model = classifier(epochs=4, early_stopping=True, n_iter_no_change=2, refit_full=True).set_callbacks(spy).fit(*few)
     trainings = [task for task in spy.begun if task[1].startswith("train")]

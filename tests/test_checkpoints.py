@@ -58,11 +58,11 @@ CONFIGURATIONS = {
     "rmsprop": CNNClassifier(NET, optimizer="rmsprop", dtype="float64"),
     "early stopping": CNNClassifier(NET, early_stopping=True, validation_fraction=0.2),
     "scorer": CNNClassifier(NET, early_stopping=True, scoring="roc_auc", priors=[0.5, 0.5]),
-    "own scorer": CNNClassifier(NET, early_stopping=True, scoring=make_scorer(macro_recall)),
+    "custom scorer": CNNClassifier(NET, early_stopping=True, scoring=make_scorer(macro_recall)),
     "resampled": CNNClassifier(NET, sampler=RandomOverSampler(), resample="epoch"),
     "balanced": CNNClassifier(NET, balanced_batches=True, standardize="channel"),
     "plateau": CNNClassifier(NET, schedule="plateau", early_stopping=True, n_iter_no_change=4, tol=1.0),
-    "own network": CNNClassifier(dropout_network),
+    "custom network": CNNClassifier(dropout_network),
     "regression": CNNRegressor(NET),
 }
 
@@ -92,7 +92,7 @@ def test_a_run_that_stopped_early_is_finished_for_any_number_of_epochs(unbalance
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "plateau"])
-def test_refit_on_all_rows_is_kept_too(schedule, unbalanced, tmp_path, epochs_printed):
+def test_refit_on_all_samples_is_kept_too(schedule, unbalanced, tmp_path, epochs_printed):
     X, y = unbalanced
     fresh = CNNClassifier(
         NET, early_stopping=True, refit_full=True, schedule=schedule, epochs=4, random_state=0, n_iter_no_change=2
@@ -149,7 +149,7 @@ def test_another_run_is_not_taken_for_this_one(change, unbalanced, tmp_path, epo
     assert epochs_printed() == 1
 
 
-def test_other_validation_rows_are_another_run(unbalanced, tmp_path, epochs_printed):
+def test_other_validation_samples_are_another_run(unbalanced, tmp_path, epochs_printed):
     X, y = unbalanced
     net = CNNClassifier(NET, epochs=1, random_state=0, memory=tmp_path, verbose=2)
     for held_out in (X[:40], X[40:80], X[:40]):
@@ -169,7 +169,7 @@ def test_other_versions_threads_or_processors_are_another_run(unbalanced, tmp_pa
 
 
 def test_a_second_training_takes_the_rates_of_its_own_first(unbalanced, tmp_path):
-    """Both train on all rows with the same seed; only the rates that the first training has found differ."""
+    """Both train on all samples with the same seed; only the rates that the first training has found differ."""
     X, y = unbalanced
     fresh = CNNClassifier(NET, early_stopping=True, refit_full=True, schedule="plateau", epochs=6, random_state=0)
     for tol in (1.0, 0.0):  # the rate goes down at once, and hardly ever
@@ -253,7 +253,7 @@ def test_locations(unbalanced, tmp_path):
     assert len(list((tmp_path / "path" / "skcnn").iterdir())) == 1
     assert memory_folder(joblib.Memory(None)) is None
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="is a file; give the path of a folder"):
+    with pytest.raises(ValueError, match="is a file or no path; give the path of a folder"):
         net.set_params(memory=tmp_path / "file").fit(X, y)
     with pytest.raises(ValueError, match="'memory' parameter"):
         net.set_params(memory=3).fit(X, y)
@@ -337,6 +337,24 @@ def test_the_folder_stays_small_and_keeps_what_was_used_last(unbalanced, tmp_pat
     for seed, trained in ((0, 0), (2, 0), (1, 1)):
         clone(net).set_params(random_state=seed).fit(X, y)
         assert epochs_printed() == trained
+
+
+def test_files_that_are_no_checkpoints_are_never_removed(unbalanced, tmp_path, monkeypatch):
+    folder = tmp_path / "skcnn"
+    folder.mkdir()
+    names = ["data.npz", "notes.tmp", "0" * 32 + ".npz", "0" * 32 + "-1.npz", "copy-" + "0" * 32 + "-000001.npz"]
+    mine = [folder / name for name in names]
+    for path in mine:
+        path.write_text("not a checkpoint")
+        os.utime(path, (0, 0))
+    left_behind = folder / f"{'0' * 32}-000001-{'1' * 32}.tmp"  # by a process that was killed while it wrote
+    left_behind.write_text("half a checkpoint")
+    os.utime(left_behind, (0, 0))
+    monkeypatch.setattr(Checkpoints, "MAX_BYTES", 1)
+    CNNClassifier(NET, epochs=1, random_state=0, memory=tmp_path).fit(*unbalanced)
+    assert all(path.exists() for path in mine)
+    assert not left_behind.exists()
+    assert len(list(folder.iterdir())) == len(mine) + 1
 
 
 interrupts = {"left": 0}

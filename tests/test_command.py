@@ -457,8 +457,8 @@ def test_scores_stand_below_each_other_whatever_their_size(capsys):
     empty, title, *rows = capsys.readouterr().out.splitlines()
     cells = "0.500 [0.000, 0.750]", "0.500 [0.000, 0.750]", "+0.500 [+0.000, +0.750]"
     assert rows == [
-        "  r2                  " + "".join(f"{cell:>27}" for cell in cells),
-        "  long_name_of_a_score" + 3 * "    -148.7 [-254.8, -43.67]",
+        "  r2                  " + "".join(f"{cell:>26}" for cell in cells),
+        "  long_name_of_a_score" + 3 * "   -148.7 [-254.8, -43.67]",
     ]
     assert not empty
     assert len({len(line) for line in (title, *rows)}) == 1

@@ -76,7 +76,7 @@ def test_the_learning_rate_that_a_callback_sets_counts(few):
         classifier(callbacks=[halve], schedule="cosine").fit(*few)
 
 
-def test_training_again_on_all_rows_repeats_the_learning_rates(few):
+def test_a_refit_on_all_samples_repeats_the_learning_rates(few):
     class Rates(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             self.model.optimizer.learning_rate = 0.004 / 2**epoch
@@ -127,23 +127,23 @@ def test_callbacks_see_averaged_weights_and_cannot_set_them(few, tmp_path):
 
 
 def test_what_a_callback_adds_to_the_logs_is_monitored_and_recorded(few):
-    class Own(keras.callbacks.Callback):
+    class Custom(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs):
-            logs |= {"loss": 7.0, "note": "text"} | ({"own": epoch} if epoch else {})
+            logs |= {"loss": 7.0, "note": "text"} | ({"custom": epoch} if epoch else {})
 
-    stop = keras.callbacks.EarlyStopping("own", mode="min", patience=1)
-    with pytest.warns(UserWarning, match="`own` which is not available"):
-        model = classifier(epochs=9, callbacks=[Own(), stop]).fit(*few)
-    np.testing.assert_array_equal(model.history_["own"], [np.nan, 1.0, 2.0])
+    stop = keras.callbacks.EarlyStopping("custom", mode="min", patience=1)
+    with pytest.warns(UserWarning, match="`custom` which is not available"):
+        model = classifier(epochs=9, callbacks=[Custom(), stop]).fit(*few)
+    np.testing.assert_array_equal(model.history_["custom"], [np.nan, 1.0, 2.0])
     assert 7.0 not in model.history_["loss"]
-    assert set(model.history_) == {"loss", "learning_rate", "own"}
+    assert set(model.history_) == {"loss", "learning_rate", "custom"}
 
 
 @pytest.mark.parametrize(
     ("made", "message"),
     [
         (lambda: keras.callbacks.TerminateOnNaN(), "TerminateOnNaN, has the hook on_batch_end, .* FloatingPointError"),
-        (lambda: keras.callbacks.BackupAndRestore("x"), "memory= keeps where training stands"),
+        (lambda: keras.callbacks.BackupAndRestore("x"), "Set memory=, which keeps the state of training"),
         (lambda: keras.callbacks.ModelCheckpoint("a.keras", save_freq=5), "Set save_freq='epoch'"),
         (lambda: keras.callbacks.TensorBoard("x", update_freq=1), "Set update_freq='epoch'"),
         (lambda: keras.callbacks.SwapEMAWeights(), "the hook on_test_begin, .* ema_momentum="),
@@ -161,7 +161,7 @@ def test_what_is_no_keras_callback_is_refused(few):
 
     with pytest.raises(TypeError, match=r"callbacks\[1\] is the class EarlyStopping; expected an instance of keras"):
         classifier(callbacks=[keras.callbacks.History(), keras.callbacks.EarlyStopping]).fit(*few)
-    with pytest.raises(TypeError, match="scikit-learn's callbacks are set with set_callbacks"):
+    with pytest.raises(TypeError, match="Set scikit-learn's callbacks with set_callbacks"):
         classifier(callbacks=[ForScikitLearn()]).fit(*few)
     with pytest.raises(ValueError, match="calls no callbacks"):
         classifier(callbacks=[keras.callbacks.History()]).partial_fit(*few, classes=[0, 1, 2])

@@ -59,11 +59,21 @@ def test_dropouts_drop_what_belongs_together_and_keep_the_mean(kind, share, toge
     if together:
         assert (out.max(axis=together) == out.min(axis=together)).all()
     free = out if not together else out.max(axis=together)
-    assert 0.3 * rate < free.std() < 1.5  # not all rows or channels alike
+    assert 0.3 * rate < free.std() < 1.5  # not all samples or channels alike
     n = free.size
     assert abs((free == 0).mean() - rate) < 4 * np.sqrt(rate * (1 - rate) / n)
     assert not np.array_equal(out, dropped(layer, (500, 4, 3, 5), 0.4, seed=1))
     np.testing.assert_array_equal(layer(tf.ones((2, 4, 3, 5)), training=False), 1)
+
+
+def test_a_noise_shape_holds_in_a_training_program_too():
+    layer = Dropout(0.5, noise_shape=(None, 1, 5))
+    out = dropped(layer, (500, 4, 5), 0.4)
+    assert (out.max(axis=1) == out.min(axis=1)).all()
+    assert abs((out == 0).mean() - 0.4) < 4 * np.sqrt(0.4 * 0.6 / 2500)
+    assert len(np.unique(out[:, 0], axis=0)) > 20  # samples and channels are dropped each for itself
+    plain = layer.plain({"dropout": 0.4})
+    assert (plain.rate, plain.noise_shape) == (0.4, (None, 1, 5))
 
 
 @pytest.mark.parametrize(("kind", "keras_kind"), [(SpatialDropout, keras.layers.SpatialDropout2D)])

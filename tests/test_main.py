@@ -12,12 +12,13 @@ import pytest
 from common import USERS_ENVIRONMENT, run_python
 from scipy.stats import bootstrap, ttest_1samp
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.dummy import DummyClassifier
 from sklearn.metrics import accuracy_score, average_precision_score, balanced_accuracy_score, get_scorer, recall_score
 
 from skcnn.__main__ import main, make_parser
 from skcnn._command.console import Progress, duration
 from skcnn._command.reporting import settings_of, verdict
-from skcnn._command.scores import Comparison, Effect, compare, effects, equal_alarms
+from skcnn._command.scores import QUICK, QUICK_BINARY, Comparison, Effect, Known, compare, effects, equal_alarms
 from skcnn._command.searching import Record
 from skcnn._command.tasks import Task
 from skcnn._command.workflow import prepare
@@ -116,7 +117,7 @@ def scored(rng):
     return y, rng.normal(size=200) + y, rng.normal(size=200) + 2 * y - 0.5
 
 
-def test_scores_are_those_of_scikit_learn(scored):
+def test_scores_are_those_of_scikit_learn(scored, rng):
     y, *decisions = scored
     decisions = [decision.round(1) for decision in decisions]  # with ties
     found = compared(y, *decisions, ["recall", "balanced_accuracy", "average_precision", "accuracy"])
@@ -125,6 +126,22 @@ def test_scores_are_those_of_scikit_learn(scored):
         assert found["balanced_accuracy"][i].value == pytest.approx(balanced_accuracy_score(y, decision > 0))
         assert found["average_precision"][i].value == pytest.approx(average_precision_score(y, decision))
         assert found["accuracy"][i].value == pytest.approx(accuracy_score(y, decision > 0))
+        known = Known(Ranked(0), decision[:, None])
+        for indices in rng.integers(200, size=(3, 200)):
+            drawn, alarms = y[indices], decision[indices] > 0
+            quick = {name: score(known, indices, drawn) for name, score in (QUICK | QUICK_BINARY).items()}
+            assert quick["recall"] == pytest.approx(recall_score(drawn, alarms))
+            assert quick["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(drawn, alarms))
+            assert quick["average_precision"] == pytest.approx(average_precision_score(drawn, decision[indices]))
+            assert quick["accuracy"] == pytest.approx(accuracy_score(drawn, alarms))
+
+
+def test_scores_of_several_classes_are_those_of_scikit_learn(rng):
+    y, X = rng.choice(list("abc"), 90), rng.normal(size=(90, 1))
+    known = Known(DummyClassifier(strategy="stratified", random_state=0).fit(X, y), X)
+    for indices in [np.arange(90), *rng.integers(90, size=(3, 90))]:
+        for name, score in QUICK.items():
+            assert score(known, indices, y[indices]) == pytest.approx(get_scorer(name)(known, indices, y[indices]))
 
 
 def test_recall_at_equal_alarms_is_that_of_the_highest_ranks(scored):
@@ -145,7 +162,7 @@ def ranking(rare, others):
 
 @pytest.mark.parametrize(
     ("name", "statistic", "vectorized", "n_resamples"),
-    [("balanced_accuracy", both_rates, True, 2000), ("average_precision", ranking, False, 2000)],
+    [("balanced_accuracy", both_rates, True, 20_000), ("average_precision", ranking, False, 3000)],
 )
 def test_intervals_are_those_of_scipy(scored, name, statistic, vectorized, n_resamples):
     """SciPy resamples two samples apart, which is the stratified bootstrap."""
@@ -164,7 +181,7 @@ def test_intervals_are_those_of_scipy(scored, name, statistic, vectorized, n_res
 
 def test_interval_of_a_difference_is_paired(scored):
     y, plain, cured = scored
-    ours = compared(y, plain, cured, ["recall"], 2000)["recall"].difference
+    ours = compared(y, plain, cured, ["recall"], 20_000)["recall"].difference
     differences = (cured[y == 1] > 0) * 1.0 - (plain[y == 1] > 0)
     theirs = bootstrap(
         (differences,), np.mean, method="percentile", n_resamples=20_000, rng=np.random.default_rng(1)

@@ -1,4 +1,4 @@
-"""`Plain` layer by layer, own networks, and what is refused."""
+"""`Plain` layer by layer, custom networks, and what is refused."""
 
 import subprocess
 import sys
@@ -161,7 +161,7 @@ def test_builds_are_equal_to_keras_by_hand(rng):
     np.testing.assert_array_equal(ours(X), by_hand(X))
 
 
-def test_rows_of_float64_are_not_rounded(few_digits):
+def test_samples_of_float64_are_not_rounded(few_digits):
     X, y = few_digits
     net = CNNClassifier(Plain(filters=(2,)), epochs=1, dtype="float64", random_state=0).fit(X, y)
     ones = np.ones((2, 8, 8, 1))
@@ -201,7 +201,7 @@ def test_dropouts_of_feature_maps_change_the_fit_but_not_the_graph(network, name
 def test_dropouts_without_a_place_are_refused(few_digits):
     with pytest.raises(ValueError, match=r"stochastic_depth has no place in the network Plain, which has no residual"):
         CNNClassifier(stochastic_depth=0.1).fit(*few_digits)
-    with pytest.raises(ValueError, match=r"spatial_dropout=0\.1 has no place in an own network function"):
+    with pytest.raises(ValueError, match=r"spatial_dropout=0\.1 cannot be applied to a custom network function"):
         CNNClassifier(lambda input_shape, n_outputs: None, spatial_dropout=0.1).fit(*few_digits)
 
 

@@ -217,7 +217,7 @@ def test_labels_of_any_kind(kind):
 def test_objects_that_are_no_texts_are_no_labels(classes):
     """As for scikit-learn, whose scores do not take them."""
     y = np.array(classes, dtype=object)[np.arange(12) % len(classes)]
-    with pytest.raises(ValueError, match=r"y holds objects .* expected labels that are numbers or texts, .*astype"):
+    with pytest.raises(ValueError, match=r"y holds objects .* expected labels that are all numbers or .*astype"):
         CNNClassifier(**TINY).fit(NUMBERS, y)
 
 

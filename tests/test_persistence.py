@@ -106,7 +106,7 @@ def test_another_version_of_keras_or_none_warns(monkeypatch):
     with pytest.warns(InconsistentVersionWarning, match=r"keras 2\.15\.0 \(now 3\."):
         CNNClassifier().__setstate__(state)
     del state["_saved_with"]
-    with pytest.warns(InconsistentVersionWarning, match="skcnn unknown .*: fit it again. To ship"):
+    with pytest.warns(InconsistentVersionWarning, match="skcnn unknown .*: fit it again. To use"):
         CNNClassifier().__setstate__(state)
 
 

@@ -75,7 +75,7 @@ def test_sample_weights_are_copied_and_checked():
         ({"a": 1, "d": 2}, r"weights for the classes \['d'\], which are not in y"),
         ({"a": -1}, r"class_weight\['a'\] is -1"),
         ({"a": np.inf}, "expected a finite weight"),
-        ({"a": 0, "b": 0, "c": 0}, "gives every row the weight 0"),
+        ({"a": 0, "b": 0, "c": 0}, "gives every sample the weight 0"),
         ([{0: 1}], "expected None, 'balanced' or a dict"),
     ],
 )

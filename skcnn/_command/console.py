@@ -1,4 +1,4 @@
-"""What is shown while a search runs: paragraphs and progress."""
+"""What is shown on the console: errors, paragraphs, progress, numbers."""
 
 import sys
 import textwrap
@@ -7,13 +7,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["DataError", "Progress", "duration", "number", "paragraph"]
+__all__ = ["DataError", "Progress", "duration", "number", "one_line", "paragraph"]
 
 WIDTH = 100
 
 
 class DataError(ValueError):
     """What is wrong with data or options; each argument is a line to show instead of a traceback."""
+
+
+def one_line(error: object) -> str:
+    """Return a message without its line breaks."""
+    return " ".join(str(error).split())
 
 
 def paragraph(text: str) -> None:

@@ -8,19 +8,19 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
+from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from skcnn._command.console import DataError
+from skcnn._command.console import DataError, one_line
 from skcnn._sklearn.checks import nearest
-from skcnn.datasets import SizesDiffer, load_image_folder
+from skcnn.datasets import SizesDiffer, listed, load_image_folder
 
-__all__ = ["Data", "listed", "read"]
+__all__ = ["Data", "read"]
 
 TARGETS = ("y", "target", "label", "class")  # columns that are taken without being asked for
-N_NAMED = 6  # columns, files or labels in a message
 MISSING = {"", "?", "-", "na", "n/a", "nan", "none", "null"}
 
 
@@ -97,11 +97,9 @@ def read(
 def _reshaped(X: np.ndarray, shape: tuple[int, ...] | None, path: str) -> np.ndarray:
     # height and width alone are for images, whose channels are known
     if shape is not None and shape not in (X.shape[1:], X.shape[1:-1] if X.ndim == 4 else None):
-        if np.prod(shape, dtype=object) != np.prod(X.shape[1:], dtype=object):
-            sizes = " x ".join(map(str, X.shape[1:]))
-            raise DataError(
-                f"--shape {_sizes(shape)} has {np.prod(shape)} values, but the samples of {path} have {sizes}."
-            )
+        n_values, sizes = prod(shape), " x ".join(map(str, X.shape[1:]))
+        if n_values != prod(X.shape[1:]):
+            raise DataError(f"--shape {_sizes(shape)} has {n_values} values, but the samples of {path} have {sizes}.")
         X = X.reshape(len(X), *shape)
     if not 2 <= X.ndim <= 5:
         raise DataError(
@@ -123,53 +121,47 @@ def _whole(y: np.ndarray) -> np.ndarray:
 
 
 def _read_npz(path: Path, target: str, groups: str | None) -> Data:
-    for option, name in (("--target", target), ("--groups", groups)):
-        if name == "X":
-            raise DataError(f"{option} X: X holds the samples; expected the name of another array.")
-    arrays = _arrays(path, ["X", target, *([groups] if groups else [])])
-    X = arrays.pop("X")
+    names = ["X", target, *([groups] if groups else [])]
+    if names.count("X") > 1:
+        raise DataError("--target and --groups: X holds the samples; expected the names of other arrays.")
+    X, *others = _arrays(path, names)
     if X.ndim < 2 or not X.size:
         raise DataError(f"{path}: X has shape {X.shape}; expected a sample for each target.")
     if X.dtype.kind not in "biuf":
         raise DataError(f"{path}: X holds {X.dtype}; expected real numbers.")
-    for name, array in arrays.items():
+    for name, array in zip(names[1:], others, strict=True):
         if array.shape not in ((len(X),), (len(X), 1)):
             raise DataError(f"{path}: {name} has shape {array.shape}, expected ({len(X)},): one for each sample of X.")
         if array.dtype.kind not in "biufU":
             raise DataError(f"{path}: {name} holds {array.dtype}; expected real numbers or texts.")
-        arrays[name] = array.reshape(len(X))
+    y, *of_groups = (array.reshape(len(X)) for array in others)
     _check_finite(X, f"{path}: X")
-    _check_finite(arrays[target], f"{path}: {target}")
-    return Data(X, arrays[target], arrays.get(groups or ""))
+    _check_finite(y, f"{path}: {target}")
+    return Data(X, y, of_groups[0] if groups else None)
 
 
-def _arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
+def _arrays(path: Path, names: list[str]) -> list[np.ndarray]:
+    name = ""
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("it is no zip archive")
         with np.load(path, allow_pickle=False) as archive:
-            missing = [name for name in names if name not in archive.files]
-            if missing:
-                hint = "" if missing[0] == "X" else " --target and --groups NAME choose others."
-                raise DataError(f"{path} has no array {missing[0]!r}; it has {listed(archive.files)}.{hint}")
-            return {name: _array(archive, name, path) for name in names}
-    except DataError:
-        raise
+            found, arrays = archive.files, []
+            for name in names:
+                if name in found:
+                    arrays.append(archive[name])
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
-        raise DataError(f"{path} is not an .npz as numpy.savez writes it: {_one_line(error)}.") from error
-
-
-def _array(archive: Any, name: str, path: Path) -> np.ndarray:
-    try:
-        array: np.ndarray = archive[name]
-    except ValueError as error:
-        if "allow_pickle" not in str(error):
-            raise
-        raise DataError(
-            f"{path}: {name} holds Python objects, which are not loaded, since they could run code. Save numbers or "
-            "strings."
-        ) from error
-    return array
+        if "allow_pickle" in str(error):
+            raise DataError(
+                f"{path}: {name} holds Python objects, which are not loaded, since they could run code. Save numbers "
+                "or strings."
+            ) from error
+        raise DataError(f"{path} is not an .npz as numpy.savez writes it: {one_line(error)}.") from error
+    missing = [name for name in names if name not in found]
+    if missing:
+        hint = "" if missing[0] == "X" else " --target and --groups NAME choose others."
+        raise DataError(f"{path} has no array {missing[0]!r}; it has {listed(found)}.{hint}")
+    return arrays
 
 
 def _check_finite(values: np.ndarray, name: str) -> None:
@@ -179,7 +171,7 @@ def _check_finite(values: np.ndarray, name: str) -> None:
     if bad.any():
         raise DataError(
             f"{name} has missing or infinite values in {bad.sum()} of {len(values)} samples, first in sample "
-            f"{np.flatnonzero(bad)[0]}. Fill them in or leave these samples out."
+            f"{bad.argmax()}. Fill them in or leave these samples out."
         )
 
 
@@ -189,46 +181,41 @@ def _check_finite(values: np.ndarray, name: str) -> None:
 def _read_csv(path: Path, target: str | None, groups: str | None, like: Data | None) -> Data:
     header, rows = _table(path)
     target = target or _target_of(header, path)
-    for name in [target, *([groups] if groups else []), *(like.columns or [] if like else [])]:
+    columns = (like.columns if like else None) or [name for name in header if name not in (target, groups)]
+    for name in [target, *([groups] if groups else []), *columns]:
         if name not in header:
             raise DataError(f"{path} has no column {name!r}{nearest(name, header)} It has {listed(header)}.")
-    columns = (like.columns if like else None) or [name for name in header if name not in (target, groups)]
     if not columns:
         raise DataError(f"{path} has no columns besides {target!r} to predict from.")
-    places, X, y, kinds = [header.index(name) for name in columns], [], [], []
+    places = {name: header.index(name) for name in [*columns, target]}
+    X, y, kinds = [], [], []
     missing, texts = defaultdict[str, list[int]](list), dict[str, str]()  # cells that are no numbers, by column
     for line, row in rows:
-        X.append(_numbers([row[place] for place in places]))
-        y.append(row[header.index(target)].strip())
+        X.append(_numbers([row[places[name]] for name in columns]))
+        y.append(row[places[target]].strip())
         kinds.append(row[header.index(groups)].strip() if groups else "")
-        bad = [columns[i] for i in np.flatnonzero(~np.isfinite(X[-1]))]
-        if y[-1].lower() in MISSING:
-            bad.append(target)
-        for name in bad:
-            cell = row[header.index(name)]
+        for name in [*compress(columns, ~np.isfinite(X[-1])), target]:
+            cell = row[places[name]]
             if cell.strip().lower() in MISSING:
                 missing[name].append(line)
-            else:
+            elif name != target:
                 texts.setdefault(name, f"{name!r} ({cell!r} in line {line})")
-    faults = []
-    if texts:
-        named = listed(list(texts.values()))
-        faults.append(f"{path}: not numbers: {named}. Leave these columns out or encode them.")
-    if missing:
-        named = listed([f"{len(lines)} in {name!r} (first in line {lines[0]})" for name, lines in missing.items()])
-        faults.append(f"{path}: missing values: {named}. Fill them in or leave these rows out.")
+    gaps = [f"{len(lines)} in {name!r} (first in line {lines[0]})" for name, lines in missing.items()]
+    faults = [
+        *([f"not numbers: {listed(list(texts.values()))}. Leave these columns out or encode them."] if texts else []),
+        *([f"missing values: {listed(gaps)}. Fill them in or leave these rows out."] if gaps else []),
+        *(["a header and no rows."] if not X else []),
+    ]
     if faults:
-        raise DataError(*faults)
-    if not X:
-        raise DataError(f"{path} has a header and no rows.")
-    labels = _numbers(y) if all(map(_is_number, y)) else np.array(y)
+        raise DataError(*(f"{path}: {fault}" for fault in faults))
+    labels = _numbers(y)
+    labels = np.array(y) if np.isnan(labels).any() else labels
     _check_finite(labels, f"{path}: {target!r}")
     return Data(np.array(X), labels, np.array(kinds) if groups else None, columns)
 
 
 def _table(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     """Return the header of a CSV, and its rows with the numbers of their lines."""
-    # Not by pandas: it would tell neither the line of a cell nor rows that are too short.
     rows = _rows(path)
     header = [name.strip() for name in next(rows, (1, []))[1]]
     twice = [name for name in header if header.count(name) > 1]
@@ -236,25 +223,25 @@ def _table(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
         raise DataError(f"{path} is empty; expected a header and a row per line.")
     if twice:
         raise DataError(f"{path} has several columns {twice[0]!r}; name each of them once.")
-    if all(map(_is_number, header)):
+    if not np.isnan(_numbers(header)).any():
         raise DataError(f"{path} starts with numbers; expected a header with the names of the columns.")
     return header, rows
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    # Not by pandas: it would tell neither the line of a cell nor rows that are too short.
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8.") from error
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    reader, n_cells = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), None
+    reader, n_cells = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), 0
     try:
-        for row in reader:
-            n_cells = len(row) if n_cells is None else n_cells
-            if len(row) not in (0, n_cells):
+        for row in filter(None, reader):  # without empty lines
+            n_cells = n_cells or len(row)
+            if len(row) != n_cells:
                 raise DataError(f"{path}: line {reader.line_num} has {len(row)} cells, the header {n_cells}.")
-            if row or reader.line_num == 1:
-                yield reader.line_num, row
+            yield reader.line_num, row
     except csv.Error as error:
         raise DataError(f"{path}: line {reader.line_num} cannot be read as a table: {error}.") from error
 
@@ -272,15 +259,14 @@ def _numbers(cells: list[str]) -> np.ndarray:
     try:
         return np.array(cells, dtype=np.float64)
     except ValueError:
-        return np.array([float(cell) if _is_number(cell) else np.nan for cell in cells])
+        return np.array([_number(cell) for cell in cells])
 
 
-def _is_number(cell: str) -> bool:
+def _number(cell: str) -> float:
     try:
-        float(cell)
+        return float(cell)
     except ValueError:
-        return False
-    return True
+        return np.nan
 
 
 # Folder of images -------------------------------------------------------------------------------------------------
@@ -296,17 +282,17 @@ def _read_folder(
     if like is not None:
         if like.X.ndim != 4:
             raise DataError(f"{path} is a folder of images, but the training samples have shape {like.X.shape[1:]}.")
-        shape = shape or like.X.shape[1:]
-    channels = like.X.shape[3] if like is not None else shape[2] if shape and len(shape) == 3 else None
+        shape = (*(shape or like.X.shape[1:])[:2], like.X.shape[3])
+    size, channels = (shape[:2], shape[2] if len(shape) == 3 else None) if shape else (None, None)
     try:
-        bunch = load_image_folder(path, size=shape[:2] if shape else None, channels=channels)  # type: ignore[arg-type]
+        bunch = load_image_folder(path, size=size, channels=channels)  # type: ignore[arg-type]
     except SizesDiffer as error:
         raise DataError(
             f"{path}: the images have {error.found}. --shape {_sizes(error.common)} brings all to one."
         ) from error
     except (ImportError, ValueError) as error:
-        raise DataError(f"{path}: {_one_line(error)}") from error
-    files = [str(Path(name).relative_to(path).as_posix()) for name in bunch.filenames]
+        raise DataError(f"{path}: {one_line(error)}") from error
+    files = [Path(name).relative_to(path).as_posix() for name in bunch.filenames]
     return Data(bunch.images, bunch.target_names[bunch.target], _groups_of(files, groups) if groups else None)
 
 
@@ -324,15 +310,5 @@ def _groups_of(files: list[str], path: str) -> np.ndarray:
     return np.array([group_of[file] for file in files])
 
 
-def listed(items: Sequence[Any]) -> str:
-    """Return the first few items, and how many there are more."""
-    shown = ", ".join(map(str, items[:N_NAMED]))
-    return shown if len(items) <= N_NAMED else f"{shown} and {len(items) - N_NAMED} more"
-
-
 def _sizes(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())

@@ -13,10 +13,9 @@ from skcnn._command.scores import Comparison, Effect
 from skcnn._command.searching import Record
 from skcnn._command.tasks import Task
 from skcnn._statistics import Estimate
+from skcnn.datasets import listed
 
 __all__ = ["describe", "print_diagnosis", "print_grid", "print_scores", "settings_of", "verdict"]
-
-MAX_NAMED = 8  # classes
 
 
 def describe(name: str, data: Data, task: Task) -> str:
@@ -28,9 +27,7 @@ def describe(name: str, data: Data, task: Task) -> str:
     if task.kind == "regression":
         return f"{text}. Targets from {data.y.min():.4g} to {data.y.max():.4g}."
     counts = Counter(data.y.tolist()).most_common()
-    named = ", ".join(f"{label} {n / len(data.y):.1%}" for label, n in counts[:MAX_NAMED])
-    more = f" and {len(counts) - MAX_NAMED} more" if len(counts) > MAX_NAMED else ""
-    text += f". {len(counts)} classes: {named}{more}."
+    text += f". {len(counts)} classes: {listed([f'{label} {n / len(data.y):.1%}' for label, n in counts])}."
     if task.kind == "binary":
         label = "1" if task.to_find is None else f"{task.to_find}, called 1 below"
         text += f" The one to find is {label}: {task.y_train.sum()} to learn from, {task.y_test.sum()} held out."
@@ -48,7 +45,7 @@ def _samples(shape: tuple[int, ...]) -> str:
     return f"{'images' if len(shape) == 3 else 'volumes'} of {'x'.join(map(str, shape))}"
 
 
-# Grids ------------------------------------------------------------------------------------------------------------
+# Tables -----------------------------------------------------------------------------------------------------------
 
 
 def print_grid(record: Record, search: Any = None) -> None:
@@ -56,22 +53,37 @@ def print_grid(record: Record, search: Any = None) -> None:
     settings = [settings_of(params) for params in record.candidates]
     every = list(dict.fromkeys(name for one in settings for name in one))
     names = [name for name in every if len({one.get(name) for one in settings}) > 1] or every
-    width = {name: 2 + max(len(name), *(len(one.get(name, "")) for one in settings)) for name in names}
-    first, *others = record.scorers
-    print(
-        "\n  " + "".join(f"{name:{width[name]}}" for name in names) + f"{first:>20}" + "".join(f"  {o}" for o in others)
-    )
-    rows = [
-        ([[found[name] for found in scores] for name in record.scorers], i) for i, scores in enumerate(record.scores)
-    ]
-    for values, i in sorted((row for row in rows if row[0][0]), key=lambda row: -float(np.mean(row[0][0]))):
-        chosen = search is not None and i == search.best_index_
-        cells = "".join(f"{settings[i].get(name, ''):{width[name]}}" for name in names)
-        mean, *means = (number(float(np.mean(one))) for one in values)
-        further = "".join(f"{one:>{len(name) + 2}}" for one, name in zip(means, others, strict=True))
-        folds = "" if len(values[0]) == record.n_folds else f"  {len(values[0])} of {record.n_folds} folds"
-        print(f"{'*' if chosen else ' '} {cells}{mean:>12} ± {number(float(np.std(values[0])))}{further}{folds}")
+    rows = []
+    for i, found in enumerate(record.scores):
+        scores = [[one[name] for one in found] for name in record.scorers]
+        means = [float(np.mean(column)) for column in scores if column]
+        if means:
+            name, *more = [settings[i].get(name, "") for name in names]
+            chosen = "*" if search is not None and i == search.best_index_ else " "
+            spread, *others = number(float(np.std(scores[0]))), *map(number, means[1:])
+            folds = "" if len(found) == record.n_folds else f"{len(found)} of {record.n_folds} folds"
+            cells = [f"{chosen} {name}", *more, f"{number(means[0])} ± {spread}", *others, folds]
+            rows.append((means[0], cells))
+    rows.sort(key=lambda row: -row[0])
+    _print_table([[f"  {names[0]}", *names[1:], *record.scorers, ""], *(cells for _, cells in rows)], len(names))
     print(f"\n  {'* chosen; ' if search is not None else ''}± is the standard deviation over the folds")
+
+
+def print_scores(comparisons: Mapping[str, Comparison], titles: Sequence[str]) -> None:
+    """Print the scores of both searches on the held-out samples, and their difference."""
+    rows = [["", *titles, "difference"]]
+    for name, (plain, cured, difference) in comparisons.items():
+        rows.append([f"  {name}", interval(plain), interval(cured), interval(difference, "+")])
+    _print_table(rows, 1)
+
+
+def _print_table(rows: Sequence[Sequence[str]], n_left: int) -> None:
+    """Print cells below each other; the first columns are aligned to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    print()
+    for row in rows:
+        cells = [f"{cell:{'<' if i < n_left else '>'}{widths[i]}}" for i, cell in enumerate(row)]
+        print("   ".join(cells).rstrip())
 
 
 def settings_of(params: Mapping[str, Any]) -> dict[str, str]:
@@ -91,18 +103,7 @@ def _named(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-# Held-out samples -------------------------------------------------------------------------------------------------
-
-
-def print_scores(comparisons: Mapping[str, Comparison], titles: Sequence[str]) -> None:
-    """Print the scores of both searches on the held-out samples, and their difference."""
-    rows = [["", *titles, "difference"]]
-    for name, (plain, cured, difference) in comparisons.items():
-        rows.append([name, interval(plain), interval(cured), interval(difference, "+")])
-    first, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
-    print()
-    for name, *cells in rows:
-        print(f"  {name:{first}}" + "".join(f"{cell:>{width + 4}}" for cell, width in zip(cells, widths, strict=True)))
+# Words ------------------------------------------------------------------------------------------------------------
 
 
 def interval(estimate: Estimate, sign: str = "") -> str:

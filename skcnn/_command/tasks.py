@@ -1,7 +1,6 @@
 """What is to be learnt: the kind of target, samples to learn from and samples held out."""
 
 import warnings
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,8 @@ from sklearn.model_selection import (
 from sklearn.utils.multiclass import type_of_target
 
 from skcnn._command.console import DataError
-from skcnn._command.reading import Data, listed
+from skcnn._command.reading import Data
+from skcnn.datasets import listed
 
 __all__ = ["N_FOLDS", "Task", "make_task"]
 
@@ -63,14 +63,15 @@ def make_task(data: Data, test: Data | float, regression: bool, seed: int) -> Ta
         _check_quantities(data, test)
     else:
         _check_classes(data, test)
-    train, held = (data, test) if isinstance(test, Data) else _split(data, test, seed)
+    train, held = (data, test) if isinstance(test, Data) else _split(data, test, seed, stratify=kind != "regression")
     y_train, y_test, to_find = train.y, held.y, None
     if kind == "regression":
         y_train, y_test = y_train.astype(float), y_test.astype(float)
     elif kind == "binary":
-        label = _to_find(y_train)
+        labels, counts = np.unique(y_train, return_counts=True)
+        label = 1 if labels.tolist() == [0, 1] else labels[np.argmin(counts)]
         y_train, y_test = (y_train == label).astype(int), (y_test == label).astype(int)
-        to_find = None if _is_one(label) else str(label)
+        to_find = None if labels.dtype.kind != "U" and label == 1 else str(label)
     return Task(train.X, held.X, y_train, y_test, train.groups, held.groups, kind, to_find)
 
 
@@ -79,16 +80,6 @@ def _kind_of(y: np.ndarray) -> str:
         warnings.simplefilter("ignore")  # of many classes, which is an error here if it is one
         kind = str(type_of_target(y))
     return "regression" if kind == "continuous" else "binary" if len(np.unique(y)) == 2 else "multiclass"
-
-
-def _to_find(y: np.ndarray) -> Any:
-    """Return the label to find: 1 of 0 and 1, else the rarer one."""
-    labels, counts = np.unique(y, return_counts=True)
-    return labels[1] if _is_one(labels[1]) and labels[0] == 0 else labels[np.argmin(counts)]
-
-
-def _is_one(label: Any) -> bool:
-    return not isinstance(label, str) and label == 1
 
 
 def _check_quantities(data: Data, test: Data | float) -> None:
@@ -128,10 +119,9 @@ def _units(data: Data) -> str:
     return "samples" if data.groups is None else "groups"
 
 
-def _split(data: Data, share: float, seed: int) -> tuple[Data, Data]:
+def _split(data: Data, share: float, seed: int, *, stratify: bool) -> tuple[Data, Data]:
     """Hold a share of the samples, or groups, out."""
     X, y, groups = data.X, data.y, data.groups
-    stratify = _kind_of(y) != "regression" and Counter(y.tolist()).most_common()[-1][1] > 1
     splitter: Any
     if groups is not None and stratify:
         splitter = StratifiedGroupKFold(max(2, round(1 / share)), shuffle=True, random_state=seed)

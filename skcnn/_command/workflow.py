@@ -13,7 +13,7 @@ import joblib
 
 import skcnn
 from skcnn._command import reporting
-from skcnn._command.console import DataError, Progress, duration, number, paragraph
+from skcnn._command.console import DataError, Progress, duration, number, one_line, paragraph
 from skcnn._command.reading import Data, read
 from skcnn._command.scores import compare, effects, equal_alarms, scorers_of
 from skcnn._command.searching import (
@@ -21,7 +21,6 @@ from skcnn._command.searching import (
     Record,
     cures,
     failures,
-    make_pipeline,
     make_search,
     n_epochs,
     of_size,
@@ -123,7 +122,6 @@ def run(job: Job) -> int:
     plain = None
     record = Record([{"cnn__network__filters": job.sizes}], job.scorers)
     try:
-        _try(job)
         with joblib.parallel_config("threading", n_jobs=job.jobs):
             title = f"As the data come: no weights, no regularisation; which size of network has the best {score}?"
             plain = _searched(job, record, title)
@@ -142,15 +140,6 @@ def run(job: Job) -> int:
     return 0
 
 
-def _try(job: Job) -> None:
-    """Train one epoch, so that what cannot be trained at all is said at once."""
-    pipe = make_pipeline(job.task, 1, job.seed).set_params(cnn__network__filters=job.sizes[0])
-    try:
-        pipe.fit(job.task.X_train, job.task.y_train)
-    except (ValueError, TypeError, FloatingPointError, MemoryError) as error:
-        raise DataError(f"A network cannot be trained on these data: {' '.join(str(error).split())}") from error
-
-
 def _searched(job: Job, record: Record, title: str) -> Any:
     """Run a search, print its grid, and say in a line what failed or was warned of in it."""
     search = make_search(job.task, record, job.epochs, job.seed)
@@ -159,7 +148,7 @@ def _searched(job: Job, record: Record, title: str) -> Any:
         try:
             search.fit(job.task.X_train, job.task.y_train, groups=job.task.groups_train)
         except (ValueError, FloatingPointError, MemoryError) as error:
-            raise DataError(*(failures([str(error)]) or [" ".join(str(error).split())])) from error
+            raise DataError(*(failures([str(error)]) or [one_line(error)])) from error
         record.tick()  # the final fit, which is not scored
     messages = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
     for note in dict.fromkeys(failures(messages)):

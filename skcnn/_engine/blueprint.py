@@ -42,7 +42,7 @@ class Topology:
     n_outputs : int
         Number of outputs of the network.
     loss : str
-        Name of a loss, see `skcnn._engine.losses.row_losses`.
+        Name of a loss, see `skcnn._engine.losses.sample_losses`.
     optimizer : str
         Name of an update rule, a key of `skcnn._engine.optimizers.RULES`.
     dtype : {"float32", "float64"}
@@ -152,30 +152,25 @@ class Blueprint:
         Weights that an initializer without a seed draws, by their index.
     seeds : list of (list of int or None)
         For each seed generator its first state, if the user gave its seed.
-    largest_activation, step_row_bytes, gradient_bytes : int
+    largest_activation, step_sample_bytes, gradient_bytes : int
         Bytes of a layer's largest output for one sample, of what a training step takes for each of its samples, and of
         the gradient.
     """
 
     def __init__(self, topology: Topology) -> None:
-        tf, _ = start_tensorflow()
-        from skcnn._engine.step import TrainingStep
+        start_tensorflow()
+        from skcnn._engine.computation import Computation  # imports TensorFlow
 
         self.topology = topology
-        self.dtype = tf.as_dtype(topology.dtype)
         self._graphs: dict[Hashable, Graph] = {}
         with building(topology.dtype):
             self.model = topology.build()
-            self._units = []
-            if topology.standardize:
-                shape = topology.input_shape if topology.standardize == "position" else topology.input_shape[-1:]
-                self._units = [tf.Variable(value(shape, topology.dtype)) for value in (np.zeros, np.ones)]
-            self._step = TrainingStep(topology, self.model)
+            self._computation = Computation(topology, self.model)
             self.random = random_weights(self.model)
-            generators = generator_states([self.model, *self._step.layers])
-        self.averaged = self._step.averaged
-        weights = [*(variable.value for variable in self.model.weights), *self._units]
-        slots, states = self._step.variables, [state for state, _ in generators]
+            generators = generator_states([self.model, *self._computation.layers])
+        self.averaged = self._computation.averaged
+        weights = [*(variable.value for variable in self.model.weights), *self._computation.units]
+        slots, states = self._computation.variables, [state for state, _ in generators]
         self.variables = [*weights, *slots, *states]
         self.n_weights, self.n_slots = len(weights), len(slots)
         zero = np.zeros((), topology.dtype)  # slots start at zero, which takes no memory here
@@ -184,88 +179,37 @@ class Blueprint:
         self.initial += [state.numpy() for state in states]
         self.seeds = [first for _, first in generators]
         sizes = [math.prod(topology.input_shape), *map(_output_size, self.model.layers)]
-        self.largest_activation = max(sizes) * self.dtype.size
-        self.step_row_bytes = max(_held_for_gradient(self.model), 2 * max(sizes)) * self.dtype.size
-        self.gradient_bytes = sum(math.prod(weight.shape) for weight in self._step.trained) * self.dtype.size
-
-    def copy_of_variables(self) -> list[Any]:
-        """Return variables of the same types and shapes for one more program."""
-        tf, _ = start_tensorflow()
-        return [tf.Variable(value, trainable=False) for value in self.initial]
+        size = zero.itemsize
+        self.largest_activation = max(sizes) * size
+        self.step_sample_bytes = max(_held_for_gradient(self.model), 2 * max(sizes)) * size
+        self.gradient_bytes = sum(math.prod(weight.shape) for weight in self._computation.trained) * size
 
     def steps(self, data: tuple[Any, Any, Any], inputs: dict[str, Any]) -> Graph:
         """Return the graph that trains on data and inputs of these types, see `Program.steps`."""
         tf, _ = start_tensorflow()
-        X, y, w = data
-        return self._graph(
-            ("steps", X.dtype, y.dtype, w.shape[1]),
-            self._run_steps,
-            lambda: (
-                tuple(tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in data),
-                {name: tf.TensorSpec([None] * len(t.shape), t.dtype) for name, t in inputs.items()},
-                tf.TensorSpec([], tf.int32),
-                tf.TensorSpec([], tf.int32),
-                tf.TensorSpec([], tf.float64),
-            ),
-        )
+        samples = tuple(tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in data)
+        settings = {name: tf.TensorSpec([None] * len(t.shape), t.dtype) for name, t in inputs.items()}
+        first = last = tf.TensorSpec([], tf.int32)
+        return self._graph(self._computation.steps, samples, settings, first, last, tf.TensorSpec([], tf.float64))
 
     def predict(self, dtype: np.dtype[Any]) -> Graph:
         """Return the graph that predicts for samples of this type, in chunks."""
         tf, _ = start_tensorflow()
-        samples = (None, *self.topology.input_shape)
-        return self._graph(
-            ("predict", dtype.name),
-            self._run_predict,
-            lambda: (tf.TensorSpec(samples, dtype), tf.TensorSpec([], tf.int32)),
-        )
+        samples = tf.TensorSpec((None, *self.topology.input_shape), dtype)
+        return self._graph(self._computation.predict, samples, tf.TensorSpec([], tf.int32))
 
-    def _graph(self, key: Hashable, function: Callable[..., Any], specs: Callable[[], tuple[Any, ...]]) -> Graph:
-        """Return the compiled form of `function` for one kind of input, tracing it at the first call."""
+    def _graph(self, function: Callable[..., Any], *specs: Any) -> Graph:
+        """Return the compiled form of `function` for inputs of these kinds, tracing it at the first call."""
         global _n_traces
-        if key not in self._graphs:
-            tf, _ = start_tensorflow()
+        tf, _ = start_tensorflow()
+        key = function.__name__, *tf.nest.flatten(specs)
+        if key not in self._graphs:  # asked before the lock, too, which another network may hold for seconds
             with BUILDING:
                 if key not in self._graphs:
                     _n_traces += 1
-                    concrete = tf.function(function, autograph=False).get_concrete_function(*specs())
+                    concrete = tf.function(function, autograph=False).get_concrete_function(*specs)
                     self._graphs[key] = Graph(concrete, self.variables)
         return self._graphs[key]
-
-    # What is traced -------------------------------------------------------------------------------------------------
-
-    def _inputs(self, X: Any) -> Any:
-        """Return samples as the network sees them."""
-        tf, _ = start_tensorflow()
-        X = tf.cast(X, self.dtype)
-        return (X - self._units[0]) / self._units[1] if self._units else X
-
-    def _run_predict(self, X: Any, size: Any) -> Any:
-        tf, _ = start_tensorflow()
-
-        def chunk(i: Any, out: Any) -> tuple[Any, Any]:
-            samples = self._inputs(X[i * size : (i + 1) * size])
-            return i + 1, out.write(i, self.model(samples, training=False))
-
-        n_chunks = tf.shape(X)[0] // size
-        shape = (None, self.topology.n_outputs)
-        out = tf.TensorArray(self.dtype, size=n_chunks, element_shape=shape, infer_shape=False)
-        _, out = tf.while_loop(lambda i, _: i < n_chunks, chunk, [0, out], parallel_iterations=1)
-        return out.concat()
-
-    def _run_steps(self, data: tuple[Any, Any, Any], inputs: dict[str, Any], first: Any, last: Any, total: Any) -> Any:
-        tf, _ = start_tensorflow()
-        order, size = inputs["order"], inputs["batch_size"]
-        strengths = {name: inputs[name] for name in self.topology.knobs}
-
-        def step(i: Any, total: Any) -> tuple[Any, Any]:
-            chosen = order[i * size : (i + 1) * size]
-            X, y, w = (tf.gather(part, chosen) for part in data)
-            clock = inputs["clock"] + i
-            seed = tf.stack([inputs["seed"], clock])
-            loss = self._step((self._inputs(X), y, w), strengths, seed, inputs["rates"][i], clock)
-            return i + 1, total + tf.cast(loss, tf.float64) * tf.cast(tf.shape(chosen)[0], tf.float64)
-
-        return tf.while_loop(lambda i, _: i < last, step, [first, total], parallel_iterations=1)[1]
 
 
 def _output_size(layer: Any) -> int:

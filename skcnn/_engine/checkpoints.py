@@ -5,7 +5,6 @@ import os
 import platform
 import re
 import time
-import warnings
 from contextlib import suppress
 from dataclasses import fields
 from functools import cache
@@ -19,12 +18,14 @@ import numpy as np
 from skcnn._engine.loop import Progress
 from skcnn._engine.threads import n_threads, start_tensorflow
 from skcnn._version import __version__
-from skcnn.exceptions import CheckpointWarning
+from skcnn.exceptions import CheckpointWarning, warn
 
 __all__ = ["Checkpoints", "memory_folder", "surroundings"]
 
 _ARRAYS = ("weights", "optimizer_state", "best_weights")
 _NUMBERS = tuple(field.name for field in fields(Progress) if field.name not in _ARRAYS)
+# Fingerprint, epoch, and whether the run goes on after it; no other file in the folder is ever touched.
+_NAME = re.compile(r"([0-9a-f]{32})-(\d{6,})(-between)?(\.npz|-[0-9a-f]{32}\.tmp)")
 
 
 def memory_folder(memory: Any) -> Path | None:
@@ -40,14 +41,13 @@ def memory_folder(memory: Any) -> Path | None:
         return None
     try:
         folder = Path(os.fspath(location))
-        is_file = folder.exists() and not folder.is_dir()
-    except (OSError, TypeError) as error:
-        raise ValueError(f"memory={location!r} is no path ({error}); give the path of a folder.") from error
-    if is_file:
-        raise ValueError(f"memory={str(folder)!r} is a file; give the path of a folder, which may not exist yet.")
-    if not str(location) or "\0" in str(location):
+        fits = str(location) and "\0" not in str(location) and (folder.is_dir() or not folder.exists())
+    except (OSError, TypeError):  # too long, or bytes
+        fits = False
+    if not fits:
         raise ValueError(
-            f"memory={location!r} is no path; give the path of a folder, '.' for the current one, or None."
+            f"memory={location!r} is a file or no path; give the path of a folder, which may not exist yet, '.' for "
+            "the current one, or None."
         )
     return folder / "skcnn"
 
@@ -102,27 +102,20 @@ class Checkpoints:
 
     def furthest(self, epochs: int, like: Progress) -> Progress | None:
         """Return the state of the latest epoch kept, up to `epochs`, with arrays of the shapes that `like` has."""
-        pattern = re.compile(rf"{self.fingerprint}-(\d+)(-between)?\.npz")
-        matches = [match for path in self.folder.glob("*.npz") if (match := pattern.fullmatch(path.name))]
-        for match in sorted(matches, key=lambda match: int(match[1]), reverse=True):
-            epoch, path = int(match[1]), self.folder / match[0]
-            if epoch > epochs:
-                continue
+        files = self.folder.glob(f"{self.fingerprint}-*.npz")
+        matches = [match for path in files if (match := _NAME.fullmatch(path.name)) and int(match[2]) <= epochs]
+        for match in sorted(matches, key=lambda match: int(match[2]), reverse=True):
+            epoch, path = int(match[2]), self.folder / match[0]
             try:
-                progress = _read(path, self.fingerprint)
-                _check_fits(progress, like, epoch)
+                progress = _read(path, self.fingerprint, epoch, like)
                 os.utime(path)
             except FileNotFoundError:  # removed by another process to keep the folder small
                 continue
             except Exception as error:  # whatever reading bytes that anyone may have written can raise
-                warnings.warn(
-                    f"The checkpoint {path} cannot be read ({type(error).__name__}: {error}). It is ignored, and "
-                    "what it held is trained again.",
-                    CheckpointWarning,
-                    stacklevel=2,
-                )
+                why = f"{type(error).__name__}: {error}"
+                warn(CheckpointWarning(f"The checkpoint {path} cannot be read ({why}); its epochs are trained again."))
                 continue
-            self._between = path if match[2] else None
+            self._between = path if match[3] else None
             return progress
         return None
 
@@ -144,70 +137,56 @@ class Checkpoints:
             self._remove_oldest(keep=path)
         except OSError as error:
             self._broken = True
-            warnings.warn(
-                f"The checkpoint {path} cannot be written ({error}). Training goes on without; what this fit trains "
-                "will be trained again when it is needed.",
-                CheckpointWarning,
-                stacklevel=2,
-            )
+            warn(CheckpointWarning(f"The checkpoint {path} cannot be written ({error}). Training goes on without."))
         self._last = time.perf_counter()
         self._pause = max(self.FIRST_SECONDS, (self._last - start) / self.WRITE_SHARE)
 
     def _remove_oldest(self, keep: Path) -> None:
-        with os.scandir(self.folder) as entries:
-            files = []
-            for entry in entries:
-                with suppress(FileNotFoundError):  # another process removes files, too
-                    if entry.name.endswith((".npz", ".tmp")):
-                        files.append((entry.stat(), entry.path))
+        files = []
+        for path in self.folder.iterdir():
+            with suppress(FileNotFoundError):  # another process removes files, too
+                if _NAME.fullmatch(path.name):
+                    files.append((path.stat(), path))
         excess = sum(stat.st_size for stat, _ in files) - self.MAX_BYTES
         for stat, path in sorted(files, key=lambda file: file[0].st_mtime):
-            if excess <= 0:
-                break
-            if path != str(keep):
-                Path(path).unlink(missing_ok=True)
+            if excess > 0 and path != keep:
+                path.unlink(missing_ok=True)
                 excess -= stat.st_size
 
 
 def _write(path: Path, fingerprint: str, progress: Progress) -> None:
     numbers = {name: getattr(progress, name) for name in _NUMBERS}
-    arrays: dict[str, Any] = {"about": np.array(json.dumps({"fingerprint": fingerprint, **numbers}))}
-    for name in _ARRAYS:
-        values = getattr(progress, name)
-        if values is not None:
-            arrays |= {f"{name}-{i}": value for i, value in enumerate(values)}
+    about: Any = np.array(json.dumps({"fingerprint": fingerprint, **numbers}))
+    arrays = {f"{name}-{i}": value for name in _ARRAYS for i, value in enumerate(getattr(progress, name) or ())}
     unfinished = path.with_name(f"{path.stem}-{uuid4().hex}.tmp")
     try:
         with open(unfinished, "xb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, about=about, **arrays)
         os.replace(unfinished, path)
-    except BaseException:
+    finally:
         unfinished.unlink(missing_ok=True)
-        raise
 
 
-def _read(path: Path, fingerprint: str) -> Progress:
+def _read(path: Path, fingerprint: str, epoch: int, like: Progress) -> Progress:
+    """Read a file; refuse a state that is not one of this run's network at this epoch."""
     with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
         about = json.loads(str(file["about"]))
-        if about.pop("fingerprint") != fingerprint:
-            raise ValueError("it is the checkpoint of another run")
-        arrays: dict[str, Any] = {name: [] for name in _ARRAYS}
-        for key in file.files:
-            name, _, _ = key.partition("-")
-            if name in arrays:
-                arrays[name].append(file[key])
+        arrays: dict[str, Any] = {
+            name: [file[key] for key in file.files if key.partition("-")[0] == name] for name in _ARRAYS
+        }
+    if about["fingerprint"] != fingerprint:
+        raise ValueError("it is the checkpoint of another run")
     best = arrays.pop("best_weights") or None
-    return Progress(best_weights=best, **arrays, **{name: about[name] for name in _NUMBERS})
-
-
-def _check_fits(progress: Progress, like: Progress, epoch: int) -> None:
-    """Refuse a state that is not one of this run's network at this epoch."""
-    arrays = [(progress.weights, like.weights), (progress.optimizer_state, like.optimizer_state)]
-    if progress.best_weights is not None:
-        arrays.append((progress.best_weights, like.weights))
-    for kept, expected in arrays:
-        if [(value.shape, value.dtype) for value in kept] != [(value.shape, value.dtype) for value in expected]:
-            raise ValueError("its arrays are not those of this network")
+    progress = Progress(best_weights=best, **arrays, **{name: about[name] for name in _NUMBERS})
+    if _kinds(progress) != _kinds(like):
+        raise ValueError("its arrays are not those of this network")
     numbers_fit = all(type(getattr(progress, name)) is type(getattr(like, name)) for name in _NUMBERS)
     if not numbers_fit or progress.epoch != epoch or any(len(values) != epoch for values in progress.history.values()):
         raise ValueError("its numbers are not those of this epoch")
+    return progress
+
+
+def _kinds(progress: Progress) -> list[list[Any]]:
+    """Return shapes and types of all arrays; those of the weights stand for the best weights where there are none."""
+    arrays = progress.weights, progress.optimizer_state, progress.best_weights or progress.weights
+    return [[(value.shape, value.dtype) for value in values] for values in arrays]

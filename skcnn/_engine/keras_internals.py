@@ -1,4 +1,4 @@
-"""Private names of Keras, in the one place that uses them, and the walks over the layers of a model.
+"""Private names of Keras, in the one place that uses them, and what is done with its layers everywhere.
 
 Seen in Keras 3.8 to 3.15. Nothing is imported here: whoever has a Keras object has imported Keras.
 """
@@ -8,6 +8,7 @@ from typing import Any
 __all__ = [
     "all_layers",
     "calls_of",
+    "copy_of_layer",
     "final_activation",
     "forget_model",
     "function_options",
@@ -57,6 +58,24 @@ def final_activation(model: Any) -> tuple[str | None, Any]:
     last = operations_of(model)[-1]
     name = getattr(getattr(last, "activation", None), "__name__", type(last).__name__).lower()
     return (name, last) if name in ("sigmoid", "softmax") else (None, None)
+
+
+def copy_of_layer(layer: Any) -> Any:
+    """Return a new layer with the configuration of this one.
+
+    Raises
+    ------
+    ValueError
+        If Keras cannot build it, such as `RandomShear(0.1)`, whose configuration Keras 3.15 does not accept back.
+    """
+    try:
+        return type(layer).from_config(layer.get_config())
+    except Exception as error:  # whatever a layer raises
+        raise ValueError(
+            f"The layer {type(layer).__name__} ({layer.name!r}) cannot be copied, since Keras cannot build it from its "
+            f"get_config() ({type(error).__name__}: {error}). Give a range as a pair, as in RandomShear((0, 0.1)), or "
+            "let get_config() of a custom layer return all arguments of its __init__."
+        ) from error
 
 
 # Initial weights ----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ parameter of that name is 0.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -28,11 +28,10 @@ __all__ = [
 ]
 
 _step: ContextVar[dict[str, Any] | None] = ContextVar("step", default=None)
-_rates: ContextVar[dict[str, float] | None] = ContextVar("rates", default=None)
+_rates: ContextVar[dict[str, float]] = ContextVar("rates")
 
 
-@contextmanager
-def step_inputs(**inputs: Any) -> Iterator[None]:
+def step_inputs(**inputs: Any) -> AbstractContextManager[None]:
     """Pass the tensors of one training step to the layers called inside this block.
 
     Parameters
@@ -40,25 +39,21 @@ def step_inputs(**inputs: Any) -> Iterator[None]:
     **inputs : tensors
         ``seed``, an integer tensor of shape (2,) that differs from step to step, and one scalar per strength.
     """
-    token = _step.set(inputs)
-    try:
-        yield
-    finally:
-        _step.reset(token)
+    return _holding(_step, inputs)
+
+
+def rates(**given: float) -> AbstractContextManager[None]:
+    """Set the rates of the layers that are built inside this block, by the name of the estimator's parameter."""
+    return _holding(_rates, given)
 
 
 @contextmanager
-def rates(**given: float) -> Iterator[None]:
-    """Set the rates of the layers that are built inside this block, by the name of the estimator's parameter."""
-    token = _rates.set(given)
+def _holding(variable: ContextVar[Any], value: Any) -> Iterator[None]:
+    token = variable.set(value)
     try:
         yield
     finally:
-        _rates.reset(token)
-
-
-def _rate(name: str) -> float:
-    return (_rates.get() or {}).get(name, 0.0)
+        variable.reset(token)
 
 
 def spatial_dropout(x: Any) -> Any:
@@ -73,7 +68,7 @@ def spatial_dropout(x: Any) -> Any:
     -------
     keras.KerasTensor of the same shape
     """
-    rate = _rate("spatial_dropout")
+    rate = _rates.get({}).get("spatial_dropout", 0.0)
     return SpatialDropout(rate)(x) if rate else x
 
 
@@ -92,7 +87,7 @@ def stochastic_depth(x: Any, share: float = 1.0) -> Any:
     -------
     keras.KerasTensor of the same shape
     """
-    rate = _rate("stochastic_depth")
+    rate = _rates.get({}).get("stochastic_depth", 0.0)
     return StochasticDepth(rate, share=share)(x) if rate else x
 
 
@@ -114,8 +109,10 @@ class Dropout(keras.layers.Dropout):
         if step is None or not training:
             return super().call(inputs, training=training)
         seed = step["seed"] + tf.constant([self.stream, 0], step["seed"].dtype)
-        rate = self.share * step[self.strength]
-        shape = self._mask_shape(inputs)
+        rate, shape = self.share * step[self.strength], None
+        if self.noise_shape is not None:  # sizes of the mask, None where it has that of the inputs
+            sizes = tf.shape(inputs)
+            shape = tf.stack([sizes[i] if size is None else size for i, size in enumerate(self.noise_shape)])
         return tf.nn.experimental.stateless_dropout(inputs, rate=rate, seed=seed, noise_shape=shape)
 
     def plain(self, strengths: dict[str, float]) -> keras.layers.Layer:
@@ -123,44 +120,25 @@ class Dropout(keras.layers.Dropout):
         rate = self.share * strengths.get(self.strength, 0.0)
         return keras.layers.Dropout(rate, noise_shape=self.noise_shape, name=self.name, dtype=self.dtype_policy)
 
-    def _mask_shape(self, inputs: Any) -> Any:
-        """Shape of the mask; 1 along an axis on which all is dropped together."""
-        return None
 
+@keras.saving.register_keras_serializable(package="skcnn")
+class SpatialDropout(Dropout):
+    """Dropout of whole channels of a feature map (Tompson et al. 2015, section 3.2)."""
 
-class _WholeDropout(Dropout):
-    """Dropout of more than single units: the mask is the same along the axes that `noise_shape` gives 1 for."""
+    strength = "spatial_dropout"
 
     def __init__(self, rate: float, **settings: Any) -> None:
         super().__init__(rate, **settings)
         self.built = False  # Keras 3.8 takes a dropout for built from the start
 
     def build(self, input_shape: Any) -> None:
-        """Take the axes of the mask from those of the input."""
-        self.noise_shape = self._shared(tuple(input_shape))
+        """Share the mask among the positions of a channel."""
+        self.noise_shape = (None, *(1,) * (len(input_shape) - 2), input_shape[-1])
         super().build(input_shape)
 
-    def _shared(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
-        raise NotImplementedError
-
-    def _mask_shape(self, inputs: Any) -> Any:
-        assert self.noise_shape is not None
-        shape = tf.shape(inputs)
-        return tf.stack([shape[i] if size is None else size for i, size in enumerate(self.noise_shape)])
-
 
 @keras.saving.register_keras_serializable(package="skcnn")
-class SpatialDropout(_WholeDropout):
-    """Dropout of whole channels of a feature map (Tompson et al. 2015, section 3.2)."""
-
-    strength = "spatial_dropout"
-
-    def _shared(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (None, *(1,) * (len(shape) - 2), shape[-1])
-
-
-@keras.saving.register_keras_serializable(package="skcnn")
-class StochasticDepth(_WholeDropout):
+class StochasticDepth(Dropout):
     """Dropout of a whole residual branch, sample by sample (Huang et al. 2016).
 
     Branches that survive are divided by their probability to survive while training, instead of multiplied by it when
@@ -172,9 +150,12 @@ class StochasticDepth(_WholeDropout):
     def __init__(self, rate: float, share: float = 1.0, **settings: Any) -> None:
         super().__init__(rate, **settings)
         self.share = share
+        self.built = False  # as in `SpatialDropout`
 
-    def _shared(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (None, *(1,) * (len(shape) - 1))
+    def build(self, input_shape: Any) -> None:
+        """Share the mask among all values of a sample."""
+        self.noise_shape = (None, *(1,) * (len(input_shape) - 1))
+        super().build(input_shape)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the layer."""

@@ -3,14 +3,17 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from skcnn._engine.program import Program
 from skcnn._engine.threads import start_tensorflow
 
-__all__ = ["Epochs", "Keeper", "Plan", "Progress", "Told", "Watcher", "train"]
+if TYPE_CHECKING:
+    from skcnn._engine.checkpoints import Checkpoints
+
+__all__ = ["Epochs", "Plan", "Progress", "Told", "Watcher", "train"]
 
 CALL_SECONDS = 1.0  # a longer epoch comes back to Python about this often, so that an interrupt is heard
 FIRST_CALL_STEPS = 8  # steps of the first call of a fit, from which the length of the next is judged
@@ -42,16 +45,6 @@ class Epochs(Protocol):
         """
 
 
-class Keeper(Protocol):
-    """What writes a run down as it goes, see `skcnn._engine.checkpoints.Checkpoints`."""
-
-    def is_due(self, ended: bool) -> bool:
-        """Tell whether to write at the end of this epoch."""
-
-    def write(self, progress: "Progress", ended: bool) -> None:
-        """Write the state at the end of an epoch."""
-
-
 class Watcher(Protocol):
     """What follows the training of a network: printing, callbacks."""
 
@@ -79,13 +72,13 @@ class Told:
         negative ``"val_loss"`` is the score.
     watchers : sequence of Watcher
         They are told of each epoch, and may stop training.
-    keeper : Keeper or None
+    keeper : Checkpoints or None
         Writes the state at the end of an epoch down, when it is due.
     """
 
     validate: Callable[[Program], dict[str, float]] | None = None
     watchers: Sequence[Watcher] = ()
-    keeper: Keeper | None = None
+    keeper: "Checkpoints | None" = None
 
 
 @dataclass(frozen=True)
@@ -175,15 +168,9 @@ class Progress:
         return self.epoch >= plan.epochs or (plan.stop_early and self.stalled >= plan.patience)
 
     def resumed(self) -> "Progress":
-        """Return a copy from which training goes on, with the judgement of scores started anew."""
-        return replace(
-            self,
-            history={name: list(values) for name, values in self.history.items()},
-            best_score=-np.inf,
-            best_weights=None,
-            stalled=0,
-            rate_stalled=0,
-        )
+        """Return a copy from which training goes on, and scores are judged from scratch."""
+        history = {name: list(values) for name, values in self.history.items()}
+        return replace(self, history=history, best_score=-np.inf, best_weights=None, stalled=0, rate_stalled=0)
 
     def record(self, **values: float) -> None:
         """Append one epoch's values to the history; what was not recorded in earlier epochs is NaN there."""
@@ -251,7 +238,7 @@ class _Run:
         self.program, self.data, self.plan, self.progress, self.told = program, data, plan, progress, told
         self._sent: list[np.ndarray] = []
         self._tensors: tuple[Any, ...] = ()
-        self._pace = _Pace()
+        self._call_steps = FIRST_CALL_STEPS
         self._unfinished = list(told.watchers)
 
     def train(self) -> None:
@@ -293,7 +280,7 @@ class _Run:
         *parts, order = self.data.at(progress.epoch)
         if not self._sent or any(part is not old for part, old in zip(parts, self._sent, strict=True)):
             self._sent, self._tensors = parts, tuple(_on_device(part) for part in parts)
-        rates = _rates(plan, progress, -(-len(order) // plan.batch_size), plan.horizon or plan.epochs)
+        rates = _rates(plan, progress, -(-len(order) // plan.batch_size))
         loss = self._run_steps(order, rates)
         values = {"loss": loss, "learning_rate": float(rates[0])}
         with program.averaged():
@@ -324,10 +311,12 @@ class _Run:
         }
         total, first = tf.constant(0.0, tf.float64), 0
         while first < len(rates):
-            last = min(len(rates), first + self._pace.steps)
-            with self._pace.measure(last - first):
-                total = self.program.steps(self._tensors, inputs, first, last, total)
-                self._check_finite(float(total), "loss", rates[last - 1])
+            last = min(len(rates), first + self._call_steps)
+            start = time.perf_counter()
+            total = self.program.steps(self._tensors, inputs, first, last, total)
+            self._check_finite(float(total), "loss", rates[last - 1])  # which waits for a card to finish
+            seconds = max(time.perf_counter() - start, 1e-9)
+            self._call_steps = max(1, int((last - first) * CALL_SECONDS / seconds))
             first = last
         return float(total) / len(order)
 
@@ -335,8 +324,7 @@ class _Run:
         if not np.isfinite(value):
             raise FloatingPointError(
                 f"Training diverged: the {what} became {value} in epoch {self.progress.epoch + 1} at learning rate "
-                f"{rate:g}. Try a lower learning_rate (a tenth), clipnorm=1.0, and inputs scaled to about unit "
-                "variance, e.g. with StandardScaler."
+                f"{rate:g}. Try a lower learning_rate (a tenth), clipnorm=1.0, and inputs scaled by StandardScaler."
             )
 
 
@@ -352,29 +340,9 @@ def _on_device(values: np.ndarray) -> Any:
     return tf.experimental.dlpack.from_dlpack(aligned.__dlpack__())
 
 
-class _Pace:
-    """Judges how many steps fit into one call of the graph; the results do not depend on it."""
-
-    def __init__(self) -> None:
-        self.steps = FIRST_CALL_STEPS
-        self._n_steps = 0
-        self._start = 0.0
-
-    def measure(self, n_steps: int) -> "_Pace":
-        self._n_steps = n_steps
-        return self
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __exit__(self, *exception: object) -> None:
-        seconds = max(time.perf_counter() - self._start, 1e-9)
-        self.steps = max(1, int(self._n_steps * CALL_SECONDS / seconds))
-
-
-def _rates(plan: Plan, progress: Progress, n_steps: int, end: int) -> np.ndarray:
+def _rates(plan: Plan, progress: Progress, n_steps: int) -> np.ndarray:
     """Learning rate of each step of the coming epoch."""
-    steps = np.arange(n_steps)
+    steps, end = np.arange(n_steps), plan.horizon or plan.epochs
     warm = np.ones(n_steps)
     if plan.warmup_epochs:  # Goyal et al. 2017, section 2.2
         warm = np.minimum(1, (progress.epoch + (steps + 1) / n_steps) / plan.warmup_epochs)

@@ -4,12 +4,12 @@ from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["row_losses"]
+__all__ = ["sample_losses"]
 
 Tensor = Any
 
 
-def row_losses(
+def sample_losses(
     loss: str, y: Tensor, z: Tensor, *, label_smoothing: Tensor | None = None, focal_gamma: Tensor | None = None
 ) -> Tensor:
     r"""Return the loss of each sample, ``(n, 1)``, or of each sample and output, ``(n, n_outputs)``.
@@ -35,12 +35,10 @@ def row_losses(
     error = z - y
     if loss == "squared_error":
         return tf.square(error)
+    size = tf.abs(error)
     if loss == "absolute_error":
-        return tf.abs(error)
-    if loss == "huber":  # Huber 1964 with delta = 1, as in Keras
-        size = tf.abs(error)
-        return tf.where(size <= 1, 0.5 * tf.square(error), size - 0.5)
-    raise ValueError(f"Unknown loss {loss!r}.")
+        return size
+    return tf.where(size <= 1, 0.5 * tf.square(error), size - 0.5)  # Huber 1964 with delta = 1, as in Keras
 
 
 def _softmax(y: Tensor, z: Tensor, smoothing: Tensor | None, gamma: Tensor | None) -> Tensor:

@@ -7,8 +7,8 @@ that has promised more memory than it has kills the process, so what is known in
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from math import floor, inf, log10, prod
+from dataclasses import dataclass
+from math import inf, prod
 from pathlib import Path
 
 import numpy as np
@@ -63,10 +63,6 @@ class Need:
         sent = prod(X.shape[1:]) * np.dtype("uint8" if X.dtype == np.uint8 else dtype).itemsize
         return cls(what, len(X), sent, 0 if X.dtype in (np.uint8, dtype) else sent, batch_size)
 
-    def with_step(self, step_bytes: int, gradient_bytes: int) -> "Need":
-        """Return what is known once the network is built."""
-        return replace(self, step_bytes=step_bytes, gradient_bytes=gradient_bytes)
-
     def check_copies(self) -> None:
         """Refuse samples whose copies do not fit."""
         self._check(self._copies, 0)
@@ -93,14 +89,12 @@ class Need:
                 raise
             found = _TOLD.search(cause)
             told = found[0] if found else cause.split("\n")[0]
-            free = min(free_bytes(), free_addresses())
-            raise MemoryError(self._message("ran out of memory", free, f" ({told})" if told else "")) from error
+            raise MemoryError(self._message(f"ran out of memory ({told})" if told else "ran out of memory")) from error
 
     def _check(self, copies: int, step: int) -> None:
-        if copies + step > CHECKED_BYTES:
-            free, addresses = free_bytes(), free_addresses()
-            if copies + step > free or copies + ADDRESSES * step > addresses:
-                raise MemoryError(self._message("would run out of memory", min(free, addresses)))
+        needed = copies + step
+        if needed > CHECKED_BYTES and (needed > free_bytes() or copies + ADDRESSES * step > free_addresses()):
+            raise MemoryError(self._message("would run out of memory"))
 
     @property
     def _copies(self) -> int:
@@ -110,14 +104,14 @@ class Need:
     def _step(self) -> int:
         return min(self.batch_size, self.n_samples) * self.step_bytes + self.gradient_bytes
 
-    def _message(self, happened: str, free: float, cause: str = "") -> str:
-        parts = [f"{_size(self._copies)} for copies of {self.n_samples:,} samples"] if self._copies else []
+    def _message(self, happened: str) -> str:
+        free = min(free_bytes(), free_addresses())
+        needs = f"It needs about {_size(self._copies)} for copies of {self.n_samples:,} samples"
         if self.step_bytes:
-            parts.append(f"{_size(self._step)} for steps of {min(self.batch_size, self.n_samples):,} samples")
-        needs = f" It needs about {' and '.join(parts)}" if parts else ""
-        if needs:
-            needs += f"; {_size(free)} are free." if free < inf else "."
-        return f"The {self.what} {happened}{cause}.{needs} What would fit: {self._what_fits(free)}."
+            needs += f" and {_size(self._step)} for steps of {min(self.batch_size, self.n_samples):,} samples"
+        if free < inf:
+            needs += f"; {_size(free)} are free"
+        return f"The {self.what} {happened}. {needs}. What would fit: {self._what_fits(free)}."
 
     def _what_fits(self, free: float) -> str:
         """Suggest what takes part of what is free: fewer samples, or a smaller batch where that is enough."""
@@ -128,16 +122,11 @@ class Need:
         if 0 < self.step_bytes <= room < self._step - self.gradient_bytes:
             return f"batch_size={_round_down(room / self.step_bytes)}"
         if 0 < fitting < self.n_samples:
-            return (
-                f"{_round_down(fitting):,} samples at once, and the others by partial_fit; uint8 takes a quarter of "
-                "float32"
-            )
+            return f"{_round_down(fitting):,} samples at once, the others by partial_fit, or X as uint8"
         if self._step > room:
             return "a smaller network"
-        return (
-            "a smaller network, or fewer samples at once. By this estimate there is enough, so the weights of a large "
-            "network, samples that a sampler makes, or other processes have taken it"
-        )
+        # By this estimate there is enough: weights, samples that a sampler makes, or other processes have taken it.
+        return "a smaller network, fewer samples at once, no sampler that makes samples, or fewer processes"
 
 
 def free_bytes(root: Path = Path("/")) -> float:
@@ -187,20 +176,17 @@ def out_of_memory_in(error: BaseException | None) -> BaseException | None:
     """
     while error is not None:
         name = type(error).__name__
-        if isinstance(error, MemoryError) or name == "ResourceExhaustedError":
-            return error
-        if name == "AbortedError" and "Status:1," in str(error):
+        of_onednn = name == "AbortedError" and "Status:1," in str(error)
+        if isinstance(error, MemoryError) or name == "ResourceExhaustedError" or of_onednn:
             return error
         error = error.__cause__
     return None
 
 
 def _round_down(value: float) -> int:
-    """Return a whole number of two digits that is not larger."""
-    if value < 1:
-        return 0
-    unit = 10 ** max(0, floor(log10(value)) - 1)
-    return int(value // unit * unit)
+    """Return a whole number of two digits, and zeros, that is not larger."""
+    unit = 10 ** max(0, len(str(int(value))) - 2)
+    return max(0, int(value // unit * unit))
 
 
 def _size(n_bytes: float) -> str:

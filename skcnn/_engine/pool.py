@@ -48,7 +48,11 @@ class Pool:
         weights : list of ndarray, default=None
             What the program is to hold. One that holds them already is preferred, and loads nothing.
         """
-        program = self._take(topology, weights) or self._build(topology)
+        program = self._take(topology, weights)
+        if program is None:
+            with BUILDING:  # on the blueprint of another program of the topology, if one is alive
+                program = Program(topology, self._blueprints.get(topology))
+                self._blueprints[topology] = program.blueprint
         try:
             if weights is not None:
                 program.load_weights(weights)
@@ -60,22 +64,14 @@ class Pool:
                 del self._idle[: -self.capacity]
             del dropped  # freed outside of the lock
 
-    def _build(self, topology: Topology) -> Program:
-        """Build a program on the blueprint of another one of the topology, if any is alive."""
-        with BUILDING:
-            program = Program(topology, self._blueprints.get(topology))
-            self._blueprints[topology] = program.blueprint
-            return program
-
     def _take(self, topology: Topology, weights: object) -> Program | None:
+        """Take an idle program of the topology, if there is one, at best one that holds the weights."""
         with self._lock:
             fitting = [program for program in self._idle if program.topology == topology]
-            if not fitting:
-                return None
-            holding = [program for program in fitting if weights is not None and program.loaded is weights]
-            program = (holding or fitting)[-1]
-            self._idle.remove(program)
-            return program
+            fitting.sort(key=lambda program: weights is not None and program.loaded is weights)
+            if fitting:
+                self._idle.remove(fitting[-1])
+            return fitting[-1] if fitting else None
 
 
 pool = Pool()

@@ -1,6 +1,6 @@
 """A training program: the state of one fit at a time, and the compiled functions that change it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,10 +31,13 @@ class Program:
     """
 
     def __init__(self, topology: Topology, blueprint: Blueprint | None = None) -> None:
+        tf, _ = start_tensorflow()
         self.topology = topology
         self.blueprint = blueprint or Blueprint(topology)
         self.loaded: object = None  # the list of weights that is loaded, so that predicting twice loads it once
-        self._variables = self.blueprint.copy_of_variables() if blueprint else self.blueprint.variables
+        self._variables = self.blueprint.variables
+        if blueprint is not None:
+            self._variables = [tf.Variable(value, trainable=False) for value in blueprint.initial]
         n_weights, n_slots = self.blueprint.n_weights, self.blueprint.n_slots
         self._weights = self._variables[:n_weights]
         self._slots = self._variables[n_weights : n_weights + n_slots]
@@ -44,28 +47,27 @@ class Program:
 
     # State ------------------------------------------------------------------------------------------------------
 
+    def _assign(self, variables: list[Any], values: Iterable[Any]) -> None:
+        """Change variables; an interrupt may leave it half done, so nothing counts as loaded from here on."""
+        self.loaded = None
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
     def reset(self, seed: int) -> None:
         """Start again: weights drawn from `seed`, slots zero, nothing left of an earlier fit."""
-        self.loaded = None  # first, for an interrupt may come between any two assignments
-        blueprint = self.blueprint
-        for variable, value in zip(self._variables, blueprint.initial, strict=True):
-            variable.assign(value)
-        sequence = np.random.SeedSequence(seed).generate_state(len(blueprint.random) + len(self._seeds)) >> 1
-        for (index, initializer), drawn in zip(
-            blueprint.random, sequence[: len(blueprint.random)].tolist(), strict=True
-        ):
-            config = initializer.get_config() | {"seed": drawn}
+        blueprint, n_random = self.blueprint, len(self.blueprint.random)
+        self._assign(self._variables, blueprint.initial)
+        sequence = (np.random.SeedSequence(seed).generate_state(n_random + len(self._seeds)) >> 1).tolist()
+        for (index, initializer), drawn in zip(blueprint.random, sequence[:n_random], strict=True):
             weight = self._weights[index]
-            weight.assign(type(initializer).from_config(config)(tuple(weight.shape), dtype=self.topology.dtype))
-        for variable, first, drawn in zip(
-            self._seeds, blueprint.seeds, sequence[len(blueprint.random) :].tolist(), strict=True
-        ):
-            variable.assign([drawn, 0] if first is None else first)
+            seeded = type(initializer).from_config(initializer.get_config() | {"seed": drawn})
+            weight.assign(seeded(tuple(weight.shape), dtype=self.topology.dtype))
+        states = zip(blueprint.seeds, sequence[n_random:], strict=True)
+        self._assign(self._seeds, ([drawn, 0] if first is None else first for first, drawn in states))
 
     def set_units(self, mean: np.ndarray, scale: np.ndarray) -> None:
         """Set what samples are standardised with."""
-        for variable, value in zip(self._weights[-2:], (mean, scale), strict=True):
-            variable.assign(value)
+        self._assign(self._weights[-2:], (mean, scale))
 
     def weights(self) -> list[np.ndarray]:
         """Copy the weights out, in the order of ``model.weights``; then mean and scale, if samples are standardised."""
@@ -73,12 +75,9 @@ class Program:
 
     def load_weights(self, weights: list[np.ndarray]) -> None:
         """Load weights, unless it is this very list that is loaded; the slots stay."""
-        if self.loaded is weights:
-            return
-        self.loaded = None
-        for variable, value in zip(self._weights, weights, strict=True):
-            variable.assign(value)
-        self.loaded = weights
+        if self.loaded is not weights:
+            self._assign(self._weights, weights)
+            self.loaded = weights
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -87,20 +86,17 @@ class Program:
         After t steps with momentum m the average is :math:`\sum_i m^{t-i} w_i / \sum_i m^{t-i}`; unlike Keras', it
         has no share of the weights before the first step.
         """
-        indices = self.blueprint.averaged
-        values = [variable.numpy() for variable in self._slots[self.blueprint.n_slots - len(indices) - 1 :]]
-        if not indices or values[-1] == 0:
+        averaged = [self._weights[i] for i in self.blueprint.averaged]
+        *averages, shares = [variable.numpy() for variable in self._slots[-len(averaged) - 1 :]] if averaged else [0]
+        if shares == 0:
             yield
             return
-        last = [self._weights[i].numpy() for i in indices]
-        self.loaded = None
-        for i, value in zip(indices, values[:-1], strict=True):
-            self._weights[i].assign(value / values[-1])
+        last = [weight.numpy() for weight in averaged]
         try:
+            self._assign(averaged, (average / shares for average in averages))
             yield
         finally:
-            for i, value in zip(indices, last, strict=True):
-                self._weights[i].assign(value)
+            self._assign(averaged, last)
 
     def optimizer_state(self) -> list[np.ndarray]:
         """Copy the optimizer's slots, the averages, and the states of Keras' seed generators out."""
@@ -108,8 +104,7 @@ class Program:
 
     def load_optimizer_state(self, state: list[np.ndarray]) -> None:
         """Load what `optimizer_state` gave."""
-        for variable, value in zip([*self._slots, *self._seeds], state, strict=True):
-            variable.assign(value)
+        self._assign([*self._slots, *self._seeds], state)
 
     # Compiled functions -----------------------------------------------------------------------------------------
 
@@ -134,7 +129,7 @@ class Program:
             `total` plus the losses of the samples of these steps.
         """
         tf, _ = start_tensorflow()
-        self.loaded = None
+        self.loaded = None  # first, as in `_assign`
         graph = self.blueprint.steps(data, inputs)
         return graph(self._variables, data, inputs, tf.constant(first, tf.int32), tf.constant(last, tf.int32), total)
 

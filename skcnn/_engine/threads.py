@@ -16,7 +16,7 @@ from typing import Any
 from skcnn._engine.tensorflow_internals import has_started
 from skcnn.exceptions import ThreadsWarning, warn
 
-__all__ = ["n_threads", "set_threads", "start_for", "start_tensorflow"]
+__all__ = ["n_threads", "set_threads", "start_tensorflow"]
 
 # Positions of a sample (steps, pixels or voxels). With the default network a second thread cost time up to some 500 and
 # paid above (2 cores; a step of 32 samples: 1.1 against 2.1 ms at 64, 2.6 against 3.6 at 256, 7.5 against 6.1 at 784).
@@ -75,62 +75,52 @@ def set_threads(n: int) -> None:
         ) from error
 
 
-def start_tensorflow() -> Any:
+def start_tensorflow(positions: int | None = None) -> Any:
     """Import and return TensorFlow and Keras, sizing the thread pools if nobody has.
+
+    Parameters
+    ----------
+    positions : int, default=None
+        Positions of the samples of a fit; few of them are given one thread.
 
     Raises
     ------
     RuntimeError
         If Keras runs on another backend than TensorFlow, or this process was forked from one that uses TensorFlow.
-    """
-    global _started
-    if _forked:
-        raise RuntimeError(
-            "This process was forked from one in which TensorFlow had started; its threads do not exist here, and it "
-            "would wait for them forever. Use joblib's 'loky' or 'threading' backend, or multiprocessing with "
-            "set_start_method('spawn'), or fork before the first fit."
-        )
-    import keras
-    import tensorflow as tf
-
-    if keras.config.backend() != "tensorflow":
-        raise RuntimeError(
-            f"Keras runs on the backend {keras.config.backend()!r}, skcnn needs 'tensorflow'. Keras reads its backend "
-            'once: set the environment variable KERAS_BACKEND=tensorflow (or "backend" in ~/.keras/keras.json) '
-            "before Keras is first imported, and restart Python."
-        )
-    with _lock:
-        if not _started:
-            if _runs_in_worker() and not _is_chosen(tf):
-                tf.config.threading.set_intra_op_parallelism_threads(_threads_of_worker())
-            _started = True
-    return tf, keras
-
-
-def start_for(positions: int) -> None:
-    """Start TensorFlow for a fit on samples of so many positions, with one thread if they are few.
 
     Warns
     -----
     ThreadsWarning
         If TensorFlow was started with one thread for small samples, and these are large.
     """
-    global _small
+    global _started, _small
+    if _forked:
+        raise RuntimeError(
+            "This process was forked from one in which TensorFlow had started, whose threads do not exist here. Use "
+            "joblib's 'loky' or 'threading' backend, or set_start_method('spawn'), or fork before the first fit."
+        )
+    import keras
     import tensorflow as tf
 
+    if keras.config.backend() != "tensorflow":
+        raise RuntimeError(
+            f"Keras runs on the backend {keras.config.backend()!r}, skcnn needs 'tensorflow'. Set the environment "
+            'variable KERAS_BACKEND=tensorflow (or "backend" in ~/.keras/keras.json) and restart Python.'
+        )
+    is_small = positions is not None and positions <= SMALL_SAMPLE
     with _lock:
-        if not _started and positions <= SMALL_SAMPLE and not _runs_in_worker() and not _is_chosen(tf):
-            tf.config.threading.set_intra_op_parallelism_threads(1)
-            _small = True
-    start_tensorflow()
-    if _small and positions >= LARGE_SAMPLE and not _runs_in_worker():
+        if not _started and (_runs_in_worker() or is_small) and not _is_chosen(tf):
+            _small = not _runs_in_worker()
+            tf.config.threading.set_intra_op_parallelism_threads(1 if _small else _threads_of_worker())
+        _started = True
+    if _small and positions is not None and positions >= LARGE_SAMPLE and not _runs_in_worker():
         warn(
             ThreadsWarning(
-                "TensorFlow runs with one thread, chosen because the first samples trained on in this process were "
-                f"small; samples of {positions} positions train faster with more. Call skcnn.set_threads(n) before the "
-                "first fit."
+                "TensorFlow runs with one thread, chosen for the small samples of the first fit; samples of "
+                f"{positions} positions train faster with more. Call skcnn.set_threads(n) before the first fit."
             )
         )
+    return tf, keras
 
 
 def _threads_of_worker() -> int:
@@ -151,20 +141,14 @@ def n_threads() -> int:
 def _runs_in_worker() -> bool:
     from joblib.parallel import get_active_backend
 
-    backend, _ = get_active_backend()
-    return bool(getattr(backend, "nesting_level", 0)) or _runs_in_dask()
-
-
-def _runs_in_dask() -> bool:
-    """Tell whether this is a task of a dask worker, which joblib does not count as a level of nesting."""
-    distributed = sys.modules.get("distributed")  # imported wherever a worker runs
-    if distributed is None:
-        return False
+    if getattr(get_active_backend()[0], "nesting_level", 0):
+        return True
+    # joblib does not count a task of a dask worker as a level of nesting; where one runs, distributed is imported.
+    distributed = sys.modules.get("distributed")
     try:
-        distributed.get_worker()
+        return distributed is not None and distributed.get_worker() is not None
     except ValueError:
         return False
-    return True
 
 
 def _is_chosen(tf: Any) -> bool:

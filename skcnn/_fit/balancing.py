@@ -13,21 +13,21 @@ __all__ = ["Balancing"]
 
 @dataclass(frozen=True)
 class Balancing:
-    """What a classifier says of class imbalance; a regressor says nothing.
+    """How a classifier handles class imbalance; a regressor keeps the defaults.
 
     Attributes
     ----------
     class_weight : None, "balanced", dict or list of dict
         Weights by class.
     sampler : sampler or None
-        Resamples the training samples.
+        What resamples the training samples.
     every_epoch : bool
-        Whether it does so before each epoch or once.
+        Whether to resample before each epoch, or once.
     share : int
-        Samples of each class in a batch, 0 for batches as they come.
+        Samples of each class in a batch; 0 for batches that are not balanced.
     priors : "train", ndarray or None
-        Class shares to predict for, as in `ClassTarget.class_shares`: those of the training samples, given ones, or
-        None for those that the network was trained on.
+        Class shares to predict for, see `ClassTarget.class_shares`: those of the training samples, known ones, or with
+        None those that the network was trained on.
     """
 
     class_weight: Any = None
@@ -37,11 +37,14 @@ class Balancing:
     priors: Any = None
 
     def weigh(self, target: Target, y: np.ndarray, weight: np.ndarray | None, order: np.ndarray) -> np.ndarray:
-        """Return the weights of samples, of mean 1 over those in `order`, see `combined_weights`."""
+        """Return sample weights with mean 1 over `order`, see `combined_weights`."""
         return combined_weights(target, self.class_weight, y, weight, order)
 
     def shifts(self, trained: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return what to subtract from the logits to judge them on the training shares, and to predict.
+        """Return what to subtract from the logits for validation, and for prediction.
+
+        Validation is on the class shares of the training samples: without a correction the validation loss of balanced
+        training hardly ever starts to rise. Prediction is for `priors`.
 
         Parameters
         ----------

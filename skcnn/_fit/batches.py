@@ -1,4 +1,4 @@
-"""Which samples each epoch trains on: shuffled, resampled or in balanced batches; always training samples alone."""
+"""Which samples each epoch trains on: shuffled, resampled or in balanced batches."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -18,14 +18,16 @@ _Drawn = tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]
 
 @dataclass
 class Batches:
-    """The training samples of a fit, drawn for each epoch as a function of seed and epoch alone.
+    """Training samples of a fit, drawn for each epoch.
+
+    What is drawn depends on seed and epoch only, so that a run can be continued from any epoch.
 
     Attributes
     ----------
     X : ndarray of shape (n, ...)
-        All samples, in the type in which they go to the device.
+        All samples, in the type in which they are sent to the device.
     y : ndarray of shape (n,) or (n, n_outputs)
-        What the network is trained on.
+        Targets as the network is trained on them.
     weight : ndarray of shape (n,) or None
         Sample weights.
     rows : ndarray of int
@@ -53,7 +55,8 @@ class Batches:
         self._drawn: tuple[int, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] | None = None
 
     def at(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return samples, targets and weights, and the order in which `epoch` trains on them."""
+        """Return samples, targets, weights, and the order in which `epoch` uses them."""
+        # The very same arrays unless each epoch resamples, so that they are sent to the device once.
         draw = epoch if self.balancing.every_epoch else 0
         if self._drawn is None or self._drawn[0] != draw:
             self._drawn = draw, self._draw(draw)
@@ -62,7 +65,7 @@ class Batches:
         return X, y, w, self._balanced(y, rows, rng) if self.balancing.share else rows[rng.permutation(len(rows))]
 
     def batch_size(self, wanted: int) -> int:
-        """Return the samples of a batch: as wanted, or as many as a balanced batch has of each class."""
+        """Return the batch size: as wanted, or that of balanced batches."""
         share = self.balancing.share
         return share * len(np.unique(self.y[self.rows])) if share else wanted
 
@@ -71,6 +74,7 @@ class Batches:
 
     def _draw(self, draw: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         X, y, weight, rows = self._resampled(draw) if self.balancing.sampler is not None else self._as_given
+        # Weights are scaled over one balanced order, which stands for those of all epochs.
         order = self._balanced(y, rows, np.random.default_rng(0)) if self.balancing.share else rows
         return X, y, self.balancing.weigh(self.target, y, weight, order).astype(self.dtype), rows
 
@@ -79,7 +83,7 @@ class Batches:
         return self.X, self.y, self.weight, self.rows
 
     def _resampled(self, draw: int) -> _Drawn:
-        """Resample the training samples: as indices where some are selected, as new arrays where some are made."""
+        """Resample the training samples: selected ones as indices, new ones as arrays."""
         from skcnn.sampling import NDSampler, selects_rows  # imbalanced-learn takes a second to import
 
         target = self.target
@@ -97,9 +101,12 @@ class Batches:
         return made, y, weight, np.arange(len(made))
 
     def _seeded(self, sampler: Any, draw: int) -> Any:
-        """Return a clone of the sampler, seeded for this draw where the user has set no seed, or for each epoch."""
+        """Return a clone of the sampler with a seed for this draw.
+
+        A seed that the user has set is kept, unless every epoch resamples: it would draw the same each time.
+        """
         sampler = clone(sampler)
-        seed = int(np.random.SeedSequence([self.seed, draw]).generate_state(1)[0] >> 1)
+        seed = int(np.random.SeedSequence([self.seed, draw]).generate_state(1)[0] >> 1)  # below 2**31, which any takes
         unseeded = {
             name: seed
             for name, value in sampler.get_params().items()
@@ -109,9 +116,10 @@ class Batches:
 
 
 def balanced_order(codes: np.ndarray, share: int, rng: np.random.Generator) -> np.ndarray:
-    """Return an order in which every ``share * n_classes`` samples hold `share` of each class.
+    """Return an order whose batches hold `share` samples of each class.
 
-    Every sample occurs; those of the smaller classes come again, each as often as the others of its class but for one.
+    A batch is ``share * n_classes`` samples. Every sample occurs; those of the smaller classes are repeated, all of a
+    class equally often, give or take one.
     """
     members = [np.flatnonzero(codes == code) for code in np.unique(codes)]
     share = min(share, max(map(len, members)))  # one batch of all samples, however large batches may be
@@ -125,7 +133,7 @@ def balanced_order(codes: np.ndarray, share: int, rng: np.random.Generator) -> n
 
 
 def sample_digests(X: np.ndarray) -> np.ndarray:
-    """Return a digest of 16 bytes for each sample; samples are equal to the bit if theirs are."""
+    """Return a digest of 16 bytes for each sample, the same for exact duplicates."""
     rows = np.ascontiguousarray(X).reshape(len(X), -1)
     return np.array([blake2b(row.tobytes(), digest_size=16).digest() for row in rows], dtype="S16")
 
@@ -133,10 +141,12 @@ def sample_digests(X: np.ndarray) -> np.ndarray:
 def _inherited(
     made: np.ndarray, made_codes: np.ndarray, X: np.ndarray, codes: np.ndarray, weight: np.ndarray
 ) -> np.ndarray:
-    """Weights after resampling: a sample that was there keeps its own, a new one takes the mean weight of its class.
+    """Return the weights of resampled samples.
 
-    Of equal samples with different weights the first to come back takes the weight of the first, and so on.
+    A sample that was there before keeps its weight, a new one gets the mean weight of its class. Of duplicates with
+    different weights, the first to be selected gets the weight of the first, and so on.
     """
+    # By value, for samplers that make new samples do not tell which of the others they kept.
     means = np.bincount(codes, weights=weight) / np.maximum(np.bincount(codes), 1)
     given: dict[bytes, deque[float]] = {}
     for digest, value in zip(sample_digests(X), weight, strict=True):

@@ -1,4 +1,4 @@
-"""`BaseCNN`: the fit that classifier and regressor share: validate, decide, split, weigh, build, train, record."""
+"""`BaseCNN`: the parameters, fit and outputs that classifier and regressor share."""
 
 import copy
 import math
@@ -20,9 +20,10 @@ from skcnn._engine.blueprint import Topology
 from skcnn._engine.checkpoints import memory_folder
 from skcnn._engine.fingerprint import object_key
 from skcnn._engine.greetings import quiet_start
+from skcnn._engine.keras_internals import copy_of_layer
 from skcnn._engine.loop import Plan
 from skcnn._engine.memory import Need
-from skcnn._engine.threads import start_for
+from skcnn._engine.threads import start_tensorflow
 from skcnn._fit.balancing import Balancing
 from skcnn._fit.fitted import Fitted
 from skcnn._fit.keras_callbacks import check_copyable
@@ -44,12 +45,12 @@ from skcnn._sklearn.checks import (
 from skcnn._sklearn.diagram import DiagramMixin
 from skcnn._sklearn.internals import HasMethods, Interval, StrOptions, fit_context
 from skcnn._sklearn.version_note import VersionNote
-from skcnn.augmentation import AUGMENTATIONS, check_augmentation, check_known, layer_key, listed
+from skcnn.augmentation import AUGMENTATIONS, check_augmentation, layer_key, listed
 from skcnn.networks import NETWORKS, Network, NetworkBuilder, resolve_network
 
 __all__ = ["PENALTY", "RATE", "BaseCNN"]
 
-MANY = 2**63 - 1  # the largest whole number of the graphs
+MANY = 2**63 - 1  # the largest integer that the graphs can hold
 RATE = Interval(Real, 0, 1, closed="left")
 PENALTY = Interval(Real, 0, None, closed="left")
 COUNT = Interval(Integral, 1, None, closed="left")
@@ -57,13 +58,13 @@ COUNT = Interval(Integral, 1, None, closed="left")
 
 @dataclass(eq=False, repr=False)
 class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, BaseEstimator):
-    """What classifier and regressor share: checks, the fit, and the outputs of the network."""
+    """Base of classifier and regressor: checks, fit, and outputs of the network."""
 
-    # Keras builds the network again from its description when it predicts.
+    # Keras rebuilds the network from its description for prediction, so its version matters too.
     _noted = ("skcnn", "keras")
-    # With early_stopping="auto", as in scikit-learn's HistGradientBoostingClassifier.
+    # Above this, early_stopping="auto" is on, as in scikit-learn's HistGradientBoostingClassifier.
     AUTO_EARLY_STOPPING_SAMPLES = 10_000
-    # Any rate in (0, 1) stands for "is on" while a network is built: the rates themselves are inputs of each step.
+    # Any rate in (0, 1) stands for "on" when a network is built; the actual rates are inputs of each step.
     DROPOUT_ON = 0.5
     DROPOUTS = ("dropout", "spatial_dropout", "stochastic_depth")
 
@@ -144,7 +145,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
     verbose: int = 0
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters, also those of the network (``network__filters=...``), and return the estimator.
+        """Set parameters of the estimator and of its network (``network__filters=...``).
 
         A network given by its name is replaced by the object that it stands for when one of its parameters is set.
         """
@@ -156,43 +157,43 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
 
     def _check_names(self, params: dict[str, Any]) -> None:
         """Refuse parameters that do not exist, and name what was probably meant."""
-        valid = self.get_params(deep=False) | params
+        own = self.get_params(deep=False)
         for name in params:
             head, nested, rest = name.partition("__")
-            if head not in self._get_param_names():
-                known = self._get_param_names()
+            known, of = list(own), ""
+            if nested and head in own:
+                inner = params.get(head, own[head])
+                if isinstance(inner, type) or not hasattr(inner, "get_params"):
+                    raise ValueError(
+                        f"Invalid parameter {name!r} for {type(self).__name__}: {head}={inner!r} has no parameters. "
+                        f"Set {head} to an object that has, such as an estimator or a skcnn.networks.Network."
+                    )
+                known, of = [f"{head}__{one}" for one in inner.get_params()], f" of {head}={type(inner).__name__}"
+                head = f"{head}__{rest.partition('__')[0]}"
+            if head not in known:
                 raise ValueError(
                     f"Invalid parameter {name!r} for {type(self).__name__}{nearest(name, known)} "
-                    f"Valid parameters are: {known}."
-                )
-            inner = valid[head]
-            if nested and (isinstance(inner, type) or not hasattr(inner, "get_params")):
-                raise ValueError(
-                    f"Invalid parameter {name!r} for {type(self).__name__}: {head}={inner!r} has no parameters. "
-                    f"Set {head} to an object that has, such as an estimator or a subclass of skcnn.networks.Network."
-                )
-            if nested and rest.partition("__")[0] not in inner.get_params(deep=False):
-                known = [f"{head}__{one}" for one in inner.get_params(deep=True)]
-                raise ValueError(
-                    f"Invalid parameter {name!r} for {type(self).__name__}{nearest(name, known)} "
-                    f"Valid parameters of {head}={type(inner).__name__} are: {known}."
+                    f"Valid parameters{of} are: {known}."
                 )
 
     def _check_values(self) -> None:
-        """Refuse what the constraints of single parameters let pass, whatever the data: for `fit` and `check_grid`."""
+        """Refuse values that the parameter constraints let pass, whatever the data.
+
+        Both `fit` and `check_grid` call it.
+        """
         for name, value in self.get_params(deep=False).items():
             largest: Any = MANY if isinstance(value, Integral) else float(np.finfo(self.dtype).max)
             if isinstance(value, Real) and value > largest:
                 got = f"about 2**{int(value).bit_length() - 1}" if isinstance(value, Integral) else f"{value:.3g}"
                 raise ValueError(
                     f"{name} is {got}; expected at most {largest:.3g}, the largest number of its kind with "
-                    f"dtype={self.dtype!r}. Give a smaller one."
+                    f"dtype={self.dtype!r}. Pass a smaller one."
                 )
-        check_known(self.augmentation)
+        check_augmentation(self.augmentation)
         sampler = getattr(self, "sampler", None)
         if isinstance(sampler, type):
             name = sampler.__name__
-            raise TypeError(f"sampler is the class {name}; expected an object made from it, such as {name}().")
+            raise TypeError(f"sampler is the class {name}; expected an instance of it, such as {name}().")
 
     # Fit --------------------------------------------------------------------------------------------------------
 
@@ -213,17 +214,17 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         Parameters
         ----------
         X : array-like of shape (n, n_features) or (n, ..., n_channels)
-            Training rows, up to 5-D, channels last. ``uint8`` stays ``uint8`` until it is on the device.
+            Training samples, up to 5-D, channels last. ``uint8`` stays ``uint8`` until it is on the device.
         y : array-like of shape (n,) or (n, n_outputs)
             Targets.
         sample_weight : array-like of shape (n,), default=None
-            Weight of each row; 2 means the same as the row twice, 0 the same as no such row.
+            Weight of each sample; 2 is equivalent to repeating the sample, 0 to leaving it out.
         groups : array-like of shape (n,), default=None
-            Rows of one group stay on one side of the inner validation split.
+            Group of each sample; samples of one group stay on the same side of the inner validation split.
         X_val, y_val : array-like, default=None
-            Validation rows for early stopping, instead of an inner split.
+            Validation samples and targets for early stopping, in place of an inner validation split.
         sample_weight_val : array-like, default=None
-            Their weights.
+            Weights of the validation samples.
 
         Returns
         -------
@@ -233,13 +234,13 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         Raises
         ------
         ValueError, TypeError
-            If a parameter or the data do not fit, before any training.
+            If a parameter or the data are invalid, before any training.
         FloatingPointError
-            If the loss is no longer finite.
+            If the loss becomes infinite or NaN.
         MemoryError
-            If memory runs out, or would for certain; it says what would fit.
+            If memory runs out, or is certain to; the message says what would fit.
         KeyboardInterrupt
-            If interrupted; the estimator is then fitted with the best weights so far.
+            If interrupted; the estimator is left fitted with the best weights so far.
         """
         earlier = self._fitted if self.warm_start and self.__sklearn_is_fitted__() else None
         samples = self._check_samples(X, y, sample_weight, groups, earlier)
@@ -255,7 +256,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
     def _train(
         self, recipe: Recipe, samples: Samples, held_out: Samples | None = None, tasks: FitTasks | None = None
     ) -> None:
-        """Split, weigh, build, train, record; an interrupt leaves what has been trained so far."""
+        """Split, weight, build, train, record; an interrupt keeps what has been trained."""
         training, held_out = recipe.split(samples, held_out)
         run = Run(self, recipe, tasks)
         try:
@@ -278,7 +279,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
     def _check_samples(
         self, X: Any, y: Any, sample_weight: Any, groups: Any, earlier: Fitted | None, classes: Any = None
     ) -> Samples:
-        """Check what is to be trained on, as what an earlier fit was trained on if there is one."""
+        """Check training samples, against an earlier fit if this one continues it."""
         self._check_values()
         X, layout = self._check_layout(X, earlier)
         y = check_y(self, y, len(X), numeric=self._numeric_target)
@@ -295,7 +296,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         return Samples(inputs, y, encoded, target, weight, groups, rows, layout, need)
 
     def _check_layout(self, X: Any, earlier: Fitted | None) -> tuple[np.ndarray, Layout]:
-        seen: Any = copy.copy(self)  # scikit-learn's check writes what it sees into its estimator
+        seen: Any = copy.copy(self)  # scikit-learn's check sets attributes of its estimator
         X = check_X(seen, X, sample_shape=earlier.layout.sample_shape if earlier else None)
         input_shape = resolve_input_shape(self.input_shape, X.shape[1:])
         return X, Layout(X.shape[1:], input_shape, seen.n_features_in_, getattr(seen, "feature_names_in_", None))
@@ -305,11 +306,11 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
     ) -> Samples | None:
         if X_val is None and y_val is None:
             if sample_weight_val is not None:
-                raise ValueError("sample_weight_val is given without X_val and y_val; give all three.")
+                raise ValueError("sample_weight_val is given without X_val and y_val; pass all three.")
             return None
         if X_val is None or y_val is None:
             missing, given = ("X_val", "y_val") if X_val is None else ("y_val", "X_val")
-            raise ValueError(f"{given} is given without {missing}; give both, or none for an inner split.")
+            raise ValueError(f"{given} is given without {missing}; pass both, or neither for an inner split.")
         if self.early_stopping is False:
             raise ValueError(
                 "X_val and y_val are given with early_stopping=False, which would not use them. Set early_stopping to "
@@ -327,27 +328,27 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
 
     def _check_one_epoch(self) -> None:
         if self.early_stopping is True:
-            raise ValueError("partial_fit trains one epoch on what it is given; set early_stopping to 'auto' or False.")
+            raise ValueError("partial_fit trains one epoch without validation; set early_stopping to 'auto' or False.")
         if self.callbacks:
             raise ValueError(
-                "partial_fit trains one epoch on what it is given and calls no callbacks; set callbacks to None and do "
-                "between two calls what they would do."
+                "partial_fit trains one epoch and calls no callbacks; set callbacks to None, and do between two calls "
+                "what they would do."
             )
 
     # Decide -----------------------------------------------------------------------------------------------------
 
     def _recipe(self, samples: Samples, held_out: Samples | None, earlier: Fitted | None) -> Recipe:
-        """Return all that parameters and data decide before training."""
+        """Return everything that parameters and data decide before training."""
         if self.refit_full and self.warm_start:
             raise ValueError(
-                "refit_full=True and warm_start=True do not go together: after training on all samples, none is left "
-                "to validate on when training goes on. Leave one of them out."
+                "refit_full=True and warm_start=True cannot be combined: after a refit on all samples, none is left to "
+                "validate on when training continues. Set one of them to False."
             )
         strengths = self._strengths()
         balancing = self._balancing(samples.target)
         memory = memory_folder(self.memory)
-        with quiet_start() if shows_bars(self) else nullcontext():  # its greetings would tear the bars
-            start_for(math.prod(samples.layout.input_shape[:-1]))
+        with quiet_start() if shows_bars(self) else nullcontext():  # TensorFlow's messages would break the bars
+            start_tensorflow(math.prod(samples.layout.input_shape[:-1]))
         stops_early = bool(self.early_stopping)
         if self.early_stopping == "auto":
             stops_early = held_out is not None or len(samples.X) > self.AUTO_EARLY_STOPPING_SAMPLES
@@ -364,7 +365,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
             tol=float(self.tol),
             stop_early=stops_early,
         )
-        # What callbacks do is in no fingerprint, and a fit without a seed is like no other.
+        # No fingerprint knows what callbacks do, and a fit without a seed cannot be repeated.
         found_again = earlier is None and isinstance(self.random_state, Integral)
         watched = bool(self.callbacks) or follows_epochs(self)
         return Recipe(
@@ -380,16 +381,16 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         )
 
     def _strengths(self) -> dict[str, float]:
-        """Return the strengths that are on, by the name of their knob; `l2` always is.
+        """Return the strengths that are on, by name; `l2` always is.
 
-        A search that has 0 among its values of `l2` then needs one graph, not two, and adding nothing costs little.
+        A search with 0 among its values of `l2` then needs one graph instead of two, at hardly any cost.
         """
         dropouts = [name for name in self.DROPOUTS if getattr(self, name)]
         if dropouts and not isinstance(self.network, (str, Network)):
             raise ValueError(
-                f"{dropouts[0]}={getattr(self, dropouts[0])} has no place in a custom network function, which "
-                "decides on its layers itself. Put keras.layers.Dropout into the function, or write it as a subclass "
-                "of skcnn.networks.Network."
+                f"{dropouts[0]}={getattr(self, dropouts[0])} cannot be applied to a custom network function, which "
+                "defines its own layers. Add keras.layers.Dropout in the function, or write a subclass of "
+                "skcnn.networks.Network."
             )
         names = ["l1", *dropouts, "weight_decay", "mixup", "cutmix", "clipnorm", "ema_momentum"]
         names += self._more_strengths()
@@ -403,12 +404,13 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
     def _topology(self, target: Any, layout: Layout, strengths: dict[str, float]) -> Topology:
         input_shape = layout.input_shape
         network = self.network
+        # A copy, so that the fitted network stays as it is when parameters of the network are set later.
         network = resolve_network(copy.deepcopy(network) if isinstance(network, Network) else network)
         optimizer: str = self.optimizer
         if "momentum" in strengths:
             optimizer = "nesterov" if self.nesterovs_momentum else "momentum"
         transformations = check_augmentation(self.augmentation, input_shape)
-        if "augmentation_strength" not in strengths:
+        if "augmentation_strength" not in strengths:  # at strength 0 named augmentations change nothing
             transformations = tuple(one for one in transformations if not isinstance(one, str))
         rates = {name: self.DROPOUT_ON for name in self.DROPOUTS if name in strengths}
         return Topology(
@@ -428,7 +430,10 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
     # Record -----------------------------------------------------------------------------------------------------
 
     def _become(self, fitted: Fitted | None) -> None:
-        """Take over what is fitted, all of it in one assignment, so that no interrupt or thread sees a part of it."""
+        """Set what is fitted, in one assignment.
+
+        No interrupt or thread can then see parts of two fits.
+        """
         if fitted is None:
             return
         earlier = vars(self).get("_fitted")
@@ -437,13 +442,13 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         self.__dict__ = kept | fitted.attributes() | {"_fitted": fitted}
 
     def _as(self, fitted: Fitted) -> Self:
-        """Return a copy of the estimator that is fitted so."""
+        """Return a copy of the estimator with this fit."""
         copied = copy.copy(self)
         copied._become(fitted)
         return copied
 
     def _as_seen(self, layout: Layout) -> Self:
-        """Return a copy that knows the layout of X, which scikit-learn's check compares with."""
+        """Return a copy with the layout of X, to which scikit-learn's check compares."""
         seen = copy.copy(self)
         seen.__dict__.pop("feature_names_in_", None)
         seen.__dict__.update(layout.attributes())
@@ -454,7 +459,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
-        if state.get("callbacks_"):  # used ones hold open files and the like
+        if state.get("callbacks_"):  # used callbacks may hold open files
             return state | {"callbacks_": [], "_fitted": replace(state["_fitted"], callbacks=())}
         return state
 
@@ -463,21 +468,24 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
             return super().__sklearn_clone__()
         except Exception:
             check_copyable(self.callbacks)
+            for layer in listed(self.augmentation):
+                if not isinstance(layer, str):
+                    copy_of_layer(layer)  # raises an error that names the layer, if it is the reason
             raise
 
     # Outputs ----------------------------------------------------------------------------------------------------
 
     def _outputs(self, X: Any) -> tuple[Any, np.ndarray]:
-        """Return the fitted target, and what the network puts out for samples, (n, n_outputs) in float64."""
+        """Return the fitted target and the outputs for X, (n, n_outputs) in float64."""
         check_is_fitted(self)
         fitted = self._fitted
         return fitted.target, fitted.outputs(check_X(self, X, sample_shape=fitted.layout.sample_shape))
 
     def to_keras(self) -> Any:
-        """Return the fitted network as a Keras model of its own.
+        """Return the fitted network as a separate Keras model.
 
-        Its inputs have shape ``(n, *input_shape_)``. It returns logits for a classifier (`decision_function`) and
-        predictions in the unit of y for a regressor.
+        Its inputs have shape ``(n, *input_shape_)``. It outputs logits for a classifier (see `decision_function`) and
+        predictions in the unit of `y` for a regressor.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""`Fitted`: everything that a fitted estimator knows, in one value that is replaced as a whole."""
+"""`Fitted`: everything that a fitted estimator knows, in one immutable value."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from skcnn._engine.blueprint import Topology, building
+from skcnn._engine.keras_internals import copy_of_layer
 from skcnn._engine.loop import Progress
 from skcnn._engine.memory import Need
 from skcnn._engine.pool import pool
@@ -20,28 +21,28 @@ __all__ = ["Fitted"]
 
 @dataclass(frozen=True)
 class Fitted:
-    """What training has come to, and what is needed to predict with it, to export it and to go on from it.
+    """Result of training: what prediction, export and further training require.
 
     Attributes
     ----------
     layout : Layout
-        How X came in fit.
+        Shape and names of X in `fit`.
     target : Target
         What y means, and its unit.
     topology : Topology
         The network.
     strengths : mapping of str to float
-        Strengths that were on, such as rates of dropout.
+        Strengths that were on, such as dropout rates.
     seed : int
-        What all random numbers of the fit came from.
+        Seed of all random numbers of the fit.
     shift : ndarray
-        What is subtracted from the outputs to correct them for class shares.
+        What to subtract from the outputs to correct them for class shares.
     progress : Progress
-        Where training stands, with the weights; not changed any more.
+        State of training, with the weights; no longer changed.
     callbacks : tuple
-        The Keras callbacks that were used; none in a pickle.
+        Keras callbacks that were used; none in a pickle.
     program : Program or None
-        While training goes on, what holds the weights of the moment in place of `progress`.
+        During training, the program that holds the current weights in place of `progress`.
     """
 
     layout: Layout
@@ -56,11 +57,11 @@ class Fitted:
 
     @property
     def weights(self) -> list[np.ndarray]:
-        """Weights in the order of ``model.weights``; then mean and scale, if samples are standardised."""
+        """Weights in the order of ``model.weights``, then any mean and scale of samples."""
         return self.progress.weights
 
     def with_weights(self, weights: list[np.ndarray], progress: Progress) -> "Fitted":
-        """Return this with other weights, as if training had stopped where `progress` stands."""
+        """Return a copy with other weights, as if training had stopped at `progress`."""
         history = {name: list(values) for name, values in progress.history.items()}
         now = replace(progress, weights=weights, optimizer_state=[], best_epoch=progress.epoch, history=history)
         return replace(self, progress=replace(now, best_weights=None), program=None)
@@ -78,31 +79,31 @@ class Fitted:
         }
 
     def outputs(self, X: np.ndarray) -> np.ndarray:
-        """Return what the network puts out for checked samples, corrected for class shares, in float64.
+        """Return the outputs for checked samples in float64, corrected for class shares.
 
         Raises
         ------
         ValueError
             If the network overflows.
         MemoryError
-            If memory runs out; it says how many samples would fit.
+            If memory runs out; the message says how many samples would fit.
         """
         topology = self.topology
         with Need.of("prediction", X, topology.dtype).explained():
             inputs = as_inputs(X, topology.input_shape, topology.dtype)
-            if self.program is not None:  # training itself finds out whether its outputs are finite
+            if self.program is not None:  # training itself checks that its loss is finite
                 return self.program.predict(inputs).astype(np.float64) - self.shift
             with pool.lend(topology, self.weights) as program:
                 outputs = program.predict(inputs)
         if not np.isfinite(outputs).all():
             raise ValueError(
                 f"X holds values up to {np.abs(inputs).max():g}, at which the network overflows; expected samples "
-                "scaled as those that it was fitted on."
+                "on the scale of those that it was fitted on. Scale X in the same way."
             )
         return outputs.astype(np.float64) - self.shift
 
     def to_keras(self) -> Any:
-        """Return the network as a Keras model of its own, from samples to logits or to the unit of y."""
+        """Return a Keras model from samples to logits, or to predictions in the unit of y."""
         _, keras = start_tensorflow()
         with building(self.topology.dtype):
             model = self.topology.build()
@@ -113,16 +114,14 @@ class Fitted:
             return self._with_units(model, self.weights[n_weights:])
 
     def _plain_layer(self, layer: Any) -> Any:
-        """Return Keras' own layer for one of skcnn's, at the fitted strength, and a copy of any other."""
-        if hasattr(layer, "plain"):
-            return layer.plain(self.strengths)
-        return type(layer).from_config(layer.get_config())
+        """Return Keras' layer in place of one of skcnn's, and a copy of any other layer."""
+        return layer.plain(self.strengths) if hasattr(layer, "plain") else copy_of_layer(layer)
 
     def _with_units(self, model: Any, units: list[np.ndarray]) -> Any:
-        """Put what stands before and after the network in the graph into Keras layers of their own."""
+        """Add standardisation and the correction of outputs as Keras layers."""
         _, keras = start_tensorflow()
         inputs, outputs = model.inputs[0], model.outputs[0]
-        if units:  # not keras.layers.Normalization, which takes scales below 1e-7 for 1e-7
+        if units:  # not keras.layers.Normalization, which raises scales below 1e-7 to 1e-7
             mean, factor = units[0], 1 / units[1]
             inputs = x = keras.Input(self.topology.input_shape, dtype=self.topology.dtype)
             x = keras.layers.Rescaling(np.ones_like(mean), -mean, name="center")(x)

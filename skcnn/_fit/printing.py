@@ -1,4 +1,4 @@
-"""What ``verbose=`` prints while a network is trained."""
+"""What ``verbose=`` prints during training."""
 
 from time import perf_counter
 
@@ -8,29 +8,29 @@ __all__ = ["Printer"]
 
 
 class Printer:
-    """Print as `HistGradientBoostingClassifier` does: with 1 how training went, with 2 each epoch, too.
+    """Print as `HistGradientBoostingClassifier` does: a summary, and each epoch.
 
     Parameters
     ----------
     verbose : int
-        How much to print.
+        1 prints a summary of training, 2 also prints each epoch.
     plan : Plan
         How the network is trained.
-    n_rows : int
-        Training rows.
+    n_samples : int
+        Number of training samples.
     """
 
-    def __init__(self, verbose: int, plan: Plan, n_rows: int) -> None:
+    def __init__(self, verbose: int, plan: Plan, n_samples: int) -> None:
         self.verbose = verbose
         self.plan = plan
-        self.n_rows = n_rows
+        self.n_samples = n_samples
 
     def start(self, progress: Progress) -> None:
-        """Look at the clock."""
+        """Start timing the run."""
         self._first, self._start = progress.epoch, perf_counter()
 
     def begin(self, progress: Progress) -> None:
-        """Look at the clock."""
+        """Start timing an epoch."""
         self._epoch_start = perf_counter()
 
     def end(self, progress: Progress) -> bool:
@@ -41,10 +41,10 @@ class Printer:
         return False
 
     def finish(self, progress: Progress) -> None:
-        """Print how training went."""
+        """Print the summary."""
         earlier = f" after {self._first} trained earlier" if self._first else ""
         n_epochs = progress.epoch - self._first
         print(
-            f"Fit {n_epochs} epoch{'s' if n_epochs != 1 else ''}{earlier} on {self.n_rows} rows in "
+            f"Fit {n_epochs} epoch{'s' if n_epochs != 1 else ''}{earlier} on {self.n_samples} samples in "
             f"{perf_counter() - self._start:.3f} s, best epoch: {progress.best_epoch}"
         )

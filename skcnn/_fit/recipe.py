@@ -1,4 +1,4 @@
-"""`Recipe`: all that parameters and data decide before training."""
+"""`Recipe`: everything that parameters and data decide before training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,18 +21,18 @@ __all__ = ["Prepared", "Recipe"]
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a network is trained on, and what follows from it.
+    """Data to train on, and what follows from it.
 
     Attributes
     ----------
     target : Target
-        What y means, with the unit of the training targets.
+        What y means, with mean and scale of the training targets.
     batches : Batches
-        Samples, targets and weights of each epoch.
+        Samples of each epoch, with targets and weights.
     units : tuple of ndarray or None
-        Mean and scale by which samples are standardised.
+        Mean and scale by which to standardise samples.
     judging_shift, shift : ndarray
-        What is subtracted from the outputs to judge them on the class shares of the training samples, and to predict.
+        What to subtract from the outputs for validation and for prediction, see `Balancing.shifts`.
     """
 
     target: Target
@@ -44,28 +44,28 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that parameters and data decide before training.
+    """Everything that parameters and data decide before training.
 
     Attributes
     ----------
     topology : Topology
-        The network and its losses.
+        The network and its loss.
     plan : Plan
-        How to train, for as many epochs as `epochs` says.
+        How to train; its epochs are those of this fit only.
     balancing : Balancing
-        How classes are balanced, and which shares are predicted for.
+        How classes are balanced, and which class shares to predict for.
     validation_fraction : float
-        Share of the samples in the inner validation split; 0 for none.
+        Fraction of the samples in the inner validation split; 0 for none.
     scoring : str or callable
-        What judges the validation samples.
+        Score of the validation samples.
     refits : bool
-        Whether to train again, on all samples, for the number of epochs that was best.
+        Whether to refit on all samples for the best number of epochs.
     earlier : Fitted or None
-        The last fit, from which this one goes on.
+        The previous fit, if this one continues it.
     keeps_optimizer : bool
-        Whether a later fit may go on from this one.
+        Whether a later fit may continue this one.
     memory : Path or None
-        Folder that keeps where training stands, if it could be found again.
+        Folder that keeps the state of training, if a later fit could find it.
     """
 
     topology: Topology
@@ -84,12 +84,12 @@ class Recipe:
         return replace(self, plan=plan, validation_fraction=0.0, refits=False, keeps_optimizer=True)
 
     def split(self, samples: Samples, held_out: Samples | None) -> tuple[Samples, Samples | None]:
-        """Return samples of which the training part is chosen, and those to validate on."""
+        """Return the samples with a training part chosen, and those to validate on."""
         if not self.validation_fraction:
             return samples, held_out
         rows, target = samples.rows, samples.target
         strata = target.strata(samples.encoded[rows], self.validation_fraction)
-        X = samples.X if len(rows) == len(samples.X) else samples.X[rows]
+        X = samples.X if len(rows) == len(samples.X) else samples.X[rows]  # without a copy, if all have a weight
         groups = None if samples.groups is None else samples.groups[rows]
         train, val = inner_split(
             X, strata, self.validation_fraction, groups, self.plan.seed, classes=target.has_classes
@@ -97,10 +97,10 @@ class Recipe:
         return samples.chosen(rows[train]), samples.taken(rows[val])
 
     def prepare(self, samples: Samples) -> Prepared:
-        """Weigh, resample and standardise: return what follows from the samples to train on."""
+        """Weight, resample and standardise the samples to train on."""
         rows, weight, dtype = samples.rows, samples.weight, self.topology.dtype
         seen = None if weight is None else weight[rows]
-        # A later fit keeps the unit of the first, in which the weights were learnt.
+        # A fit that continues another keeps its unit of y, in which the weights were learnt.
         target = samples.target if self.earlier else samples.target.settled(samples.encoded[rows], seen)
         y = target.scaled(samples.encoded)
         y = y if y.dtype.kind == "i" else y.astype(dtype)
@@ -108,17 +108,18 @@ class Recipe:
         units = None
         if self.topology.standardize is not None:
             units = standard_units(samples.X, rows, weight, self.topology.standardize, dtype)
+        # The shares of the first epoch stand for those of all, which differ by chance at most.
         _, drawn, w, order = batches.at(0)
         trained = target.class_shares(drawn[order], w[order])
         shifts = self.balancing.shifts(trained, target.class_shares(y[rows], seen))
         return Prepared(target, batches, units, *shifts)
 
     def plan_for(self, batches: Batches, first: int = 0) -> Plan:
-        """Return the plan with the batch size that `batches` allow, ending so many epochs after `first`."""
+        """Return the plan for these batches, from epoch `first` on."""
         return replace(self.plan, epochs=first + self.plan.epochs, batch_size=batches.batch_size(self.plan.batch_size))
 
     def fitted(self, samples: Samples, prepared: Prepared, progress: Progress, program: Program | None) -> Fitted:
-        """Return what an estimator knows where training stands."""
+        """Return what an estimator knows at this state of training."""
         return Fitted(
             layout=samples.layout,
             target=prepared.target,

@@ -1,4 +1,4 @@
-"""`Run`: the one or two trainings of a call of fit, on programs from the pool."""
+"""`Run`: the training, or training and refit, of one call of `fit`."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,7 +26,7 @@ __all__ = ["Run"]
 
 
 class _Part(NamedTuple):
-    """What one training is about."""
+    """Data of one training."""
 
     samples: Samples
     prepared: Prepared
@@ -34,16 +34,16 @@ class _Part(NamedTuple):
 
 
 class Run:
-    """The trainings of one call of fit.
+    """The training, or training and refit, of one call of `fit`.
 
     Parameters
     ----------
     estimator : BaseCNN
-        Copies of it are what scorers and callbacks see.
+        Scorers and callbacks are given copies of it.
     recipe : Recipe
-        What has been decided.
+        How to train.
     tasks : FitTasks or None
-        What tells scikit-learn's callbacks.
+        What calls scikit-learn's callbacks.
     """
 
     def __init__(self, estimator: Any, recipe: Recipe, tasks: FitTasks | None) -> None:
@@ -56,7 +56,7 @@ class Run:
 
     @property
     def fitted(self) -> Fitted | None:
-        """What has been trained so far, also by a training that was interrupted; None before there are weights."""
+        """What has been trained so far, even if interrupted; None without any weights."""
         if self._kept is None or not self._kept[1].weights:
             return None
         part, progress = self._kept
@@ -65,28 +65,32 @@ class Run:
         return replace(self.recipe.fitted(part.samples, part.prepared, kept, None), callbacks=self._callbacks)
 
     def train(self, samples: Samples, held_out: Samples | None) -> None:
-        """Train on the chosen samples, and validate on those held out."""
+        """Train on the chosen samples and validate on those held out."""
         earlier = self.recipe.earlier
         progress = Progress() if earlier is None else earlier.progress.resumed()
         part = _Part(samples, self.recipe.prepare(samples), held_out)
         self._train(part, self.recipe.plan_for(part.prepared.batches, progress.epoch), progress, first=True)
 
     def refit(self, samples: Samples) -> None:
-        """Train again, on all samples, for the number of epochs that was best, at the learning rates of then."""
+        """Refit on all samples for the best number of epochs, at the same learning rates."""
         assert self._kept is not None
         chosen = self._kept[1]
         part = _Part(samples, self.recipe.prepare(samples), None)
         plan = self.recipe.plan_for(part.prepared.batches)
         rates = None
-        if plan.schedule == "plateau" or self._callbacks:  # both lower the rate of whole epochs, on top of the warm-up
+        if plan.schedule == "plateau" or self._callbacks:  # both change whole epochs
             used = enumerate(chosen.history["learning_rate"])
             rates = [rate / plan.learning_rate if i >= plan.warmup_epochs else 1.0 for i, rate in used]
         plan = replace(plan, epochs=chosen.best_epoch, horizon=plan.epochs, stop_early=False, rate_factors=rates)
         progress = self._train(part, plan, Progress(), first=False)
-        self._kept = part, replace(progress, history=chosen.history)  # an interrupt before leaves the first training
+        # Only now, so that an interrupt keeps the first training.
+        self._kept = part, replace(progress, history=chosen.history)
 
     def _train(self, part: _Part, plan: Plan, progress: Progress, *, first: bool) -> Progress:
-        """Train from `progress`, or from the furthest checkpoint; Keras callbacks hear of the first training alone."""
+        """Train from `progress`, or from the furthest checkpoint.
+
+        Keras callbacks follow the first training only; a refit repeats the learning rates that they set.
+        """
         with pool.lend(self.recipe.topology) as program:
             program.reset(plan.seed)
             if part.prepared.units is not None:
@@ -102,14 +106,15 @@ class Run:
                 self._kept = part, progress
             need = part.samples.need
             tf, _ = start_tensorflow()
-            if not tf.config.list_logical_devices("GPU"):  # a card has memory of its own, and raises by itself
-                need = need.with_step(program.blueprint.step_row_bytes, program.blueprint.gradient_bytes)
+            if not tf.config.list_logical_devices("GPU"):  # a graphics card has its own memory, and raises itself
+                built = program.blueprint
+                need = replace(need, step_bytes=built.step_sample_bytes, gradient_bytes=built.gradient_bytes)
             with need.explained(), need.step():
                 train(program, part.prepared.batches, plan, progress, Told(validate, watchers, keeper))
         return progress
 
     def _watchers(self, part: _Part, plan: Plan, program: Program, progress: Progress, *, keras: bool) -> list[Watcher]:
-        """Return who is told of the epochs."""
+        """Return what is notified of each epoch."""
         rows, earlier = part.samples.rows, self.recipe.earlier
         first = 0 if earlier is None else earlier.progress.epoch
         watchers: list[Watcher] = []
@@ -124,7 +129,7 @@ class Run:
         return watchers
 
     def _now(self, part: _Part, program: Program, progress: Progress) -> Fitted:
-        """Return what would be known if training stopped now, with weights of its own."""
+        """Return what an estimator would know if training stopped now."""
         with program.averaged():
             weights = program.weights()
         return self.recipe.fitted(part.samples, part.prepared, progress, None).with_weights(weights, progress)
@@ -133,22 +138,22 @@ class Run:
         return self.estimator._as(self._now(part, program, progress))
 
     def _validator(self, part: _Part, held_out: Samples, program: Program) -> Callable[[Program], dict[str, float]]:
-        """Return the function that judges the network on the validation samples after each epoch."""
-        from skcnn._engine.losses import row_losses
+        """Return the function that validates the network after each epoch."""
+        from skcnn._engine.losses import sample_losses
 
         topology, target, scoring = self.recipe.topology, part.prepared.target, self.recipe.scoring
         encoded = target.scaled(held_out.encoded)
         encoded = encoded if encoded.dtype.kind == "i" else encoded.astype(topology.dtype)
         with naming("scoring", theirs=True):
             scorer = None if scoring == "loss" else check_scoring(self.estimator, scoring)
-        # What scorers see: the estimator with the weights of the moment; checked samples have no names any more.
+        # Scorers are given the estimator with the current weights. Checked samples no longer have feature names.
         nameless = replace(held_out, layout=held_out.layout._replace(feature_names=None))
         view = self.estimator._as(self.recipe.fitted(nameless, part.prepared, Progress(), program))
         weights = {} if held_out.weight is None else {"sample_weight": held_out.weight}
 
         def validate(program: Program) -> dict[str, float]:
             z = program.predict(held_out.X) - part.prepared.judging_shift
-            losses = row_losses(topology.loss, encoded, z.astype(topology.dtype)).numpy().mean(axis=1)
+            losses = sample_losses(topology.loss, encoded, z.astype(topology.dtype)).numpy().mean(axis=1)
             values = {"val_loss": float(np.average(losses.astype(np.float64), weights=held_out.weight))}
             if scorer is not None:
                 with naming("scoring", theirs=True):
@@ -160,10 +165,11 @@ class Run:
     # What is kept on disk -----------------------------------------------------------------------------------------
 
     def _checkpoints(self, part: _Part, plan: Plan, program: Program) -> Checkpoints | None:
-        """Return where this training is kept; None if nothing is to be kept, or could not be found again."""
+        """Return where this training is kept; None if a later fit could not find it."""
         recipe = self.recipe
         scoring = recipe.scoring if part.held_out is not None else None
         objects = [recipe.topology.network, object_key(recipe.balancing.sampler), object_key(scoring)]
+        # An object that cannot be pickled has a key of this process only.
         if recipe.memory is None or not all(isinstance(key, str) for key in objects):
             return None
         deciding = [*self._deciding(part, plan), *self._judged(part, plan), *program.weights()]
@@ -172,12 +178,12 @@ class Run:
         return Checkpoints(recipe.memory, found)
 
     def _deciding(self, part: _Part, plan: Plan) -> list[Any]:
-        """List what decides the state after an epoch, which the number of epochs does not.
+        """List what decides the state after an epoch, so all but the number of epochs.
 
-        The weights that a program starts with tell pretrained ones, units and what a seed has drawn.
+        Pretrained weights, units and the seed show in the weights that a program starts with.
         """
         balancing, batches = self.recipe.balancing, part.prepared.batches
-        apart = ("build", "knobs", "transformations")
+        apart = ("build", "knobs", "transformations")  # which follow from the rest, and from the strengths
         topology = {key: value for key, value in vars(self.recipe.topology).items() if key not in apart}
         how = {key: value for key, value in vars(plan).items() if key not in ("epochs", "horizon", "rate_factors")}
         if plan.schedule in ("cosine", "one_cycle"):
@@ -188,23 +194,23 @@ class Run:
         return [topology, how, *samples, balancing.class_weight, balancing.every_epoch, balancing.share]
 
     def _judged(self, part: _Part, plan: Plan) -> list[Any]:
-        """List what decides the judgement of epochs, and with it learning rates that follow it."""
+        """List what decides validation scores, and learning rates that depend on them."""
         if part.held_out is None:
             return [] if plan.rate_factors is None else [self._first]
         held_out, prepared = part.held_out, part.prepared
         judged = [held_out.X, held_out.y, held_out.weight, held_out.encoded, prepared.judging_shift]
-        if self.recipe.scoring != "loss":  # scorers see the probabilities that the user will
+        if self.recipe.scoring != "loss":  # scorers see the same probabilities as the user
             judged += [prepared.shift, self.recipe.balancing.priors]
         return judged
 
 
 def _load(program: Program, progress: Progress) -> None:
-    """Load where a run stands; an optimizer that has changed since starts again."""
+    """Load the state of a run; an optimizer that has changed starts from scratch."""
     if progress.weights:
         if not _alike(progress.weights, program.weights()):
             raise ValueError(
-                "warm_start=True goes on from the weights of the last fit, but they are not those of the network that "
-                "the parameters describe now. Set warm_start=False, or leave network, input_shape and standardize as "
+                "warm_start=True continues from the weights of the previous fit, but the parameters now describe a "
+                "network with other weights. Set warm_start=False, or leave network, input_shape and standardize as "
                 "they were."
             )
         program.load_weights(progress.weights)

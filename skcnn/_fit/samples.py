@@ -1,4 +1,4 @@
-"""What fit is given, checked and in the form in which the network takes it."""
+"""What `fit` is given, checked and in the form that the network takes."""
 
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -14,14 +14,14 @@ STATISTICS_BYTES = 16 * 2**20  # of float64 at a time
 
 
 class Layout(NamedTuple):
-    """How X came in fit, and has to come again.
+    """Shape and names of X in `fit`, which prediction expects again.
 
     Attributes
     ----------
     sample_shape : tuple of int
         ``X.shape[1:]``.
     input_shape : tuple of int
-        Shape in which the network sees a sample, channels last.
+        Shape in which the network receives a sample, channels last.
     n_features : int
         Size of the second axis, as scikit-learn counts features.
     feature_names : ndarray of str or None
@@ -34,7 +34,7 @@ class Layout(NamedTuple):
     feature_names: np.ndarray | None
 
     def attributes(self) -> dict[str, Any]:
-        """Return what a fitted estimator shows of it."""
+        """Return the public attributes that follow from it."""
         names = {} if self.feature_names is None else {"feature_names_in_": self.feature_names}
         return {"n_features_in_": self.n_features, "input_shape_": self.input_shape} | names
 
@@ -46,9 +46,9 @@ class Samples:
     Attributes
     ----------
     X : ndarray of shape (n, *input_shape)
-        As the network takes them.
+        Samples as the network takes them.
     y : ndarray
-        Targets as the user has them.
+        Targets as given.
     encoded : ndarray
         Class codes, indicators, or targets in columns, see `Target.encode`.
     target : Target
@@ -56,13 +56,13 @@ class Samples:
     weight : ndarray of shape (n,) or None
         Sample weights.
     groups : ndarray of shape (n,) or None
-        What stays on one side of a split.
+        Group of each sample, which stays on one side of a split.
     rows : ndarray of int
-        Indices of those to train on.
+        Indices of the samples to train on.
     layout : Layout
-        How X came.
+        Shape and names of X.
     need : Need
-        What memory a fit on them takes, as far as it is known.
+        Memory that a fit on them requires, as far as it is known.
     """
 
     X: np.ndarray
@@ -76,11 +76,11 @@ class Samples:
     need: Need
 
     def chosen(self, rows: np.ndarray) -> "Samples":
-        """Return the same samples, of which others are to be trained on."""
+        """Return the same samples, with these as the ones to train on."""
         return replace(self, rows=rows)
 
     def taken(self, rows: np.ndarray) -> "Samples":
-        """Return some of the samples alone."""
+        """Return these samples only."""
 
         def part(values: np.ndarray | None) -> Any:
             return None if values is None else values[rows]
@@ -89,12 +89,14 @@ class Samples:
         return replace(self, **parts, rows=np.arange(len(rows)))
 
     def as_given(self) -> np.ndarray:
-        """Return X in the shape in which it came."""
+        """Return X in its original shape."""
         return self.X.reshape(len(self.X), *self.layout.sample_shape)
 
 
 def as_inputs(X: np.ndarray, input_shape: tuple[int, ...], dtype: str, name: str = "X") -> np.ndarray:
-    """Return X as (n, *input_shape) in the type in which it goes to the device: uint8 as it is, else `dtype`.
+    """Return X as (n, *input_shape), in the type in which it is sent to the device.
+
+    That is ``uint8`` for ``uint8``, which takes a quarter of the memory of float32, and `dtype` for all else.
 
     Raises
     ------
@@ -116,25 +118,27 @@ def as_inputs(X: np.ndarray, input_shape: tuple[int, ...], dtype: str, name: str
 def standard_units(
     X: np.ndarray, rows: np.ndarray, weight: np.ndarray | None, per: str, dtype: str = "float64"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and scale of some samples, as scikit-learn's `StandardScaler` would, without copying them all.
+    """Return mean and scale of some samples, as `StandardScaler` would.
+
+    Samples are read in blocks, so that they are never copied as a whole.
 
     Parameters
     ----------
     X : ndarray of shape (n, ..., channels)
         Samples of any real type.
     rows : ndarray of int
-        Indices of the samples to look at.
+        Indices of the samples to use.
     weight : ndarray of shape (n,) or None
         Weights of all samples.
     per : {"channel", "position"}
-        Shape of the results: (channels,) or (..., channels).
+        Statistics of shape (channels,) or (..., channels).
     dtype : {"float32", "float64"}, default="float64"
-        Type in which samples are divided by the scale: one that it has in part alone, a denormal, is taken for 0.
+        Type in which samples are divided by the scale; a scale that is denormal in it is treated as 0.
 
     Raises
     ------
     ValueError
-        If the squares of values are beyond float64.
+        If squares of values overflow in float64.
     """
     shape = X.shape[1:] if per == "position" else X.shape[-1:]
     size = max(1, STATISTICS_BYTES // max(1, 8 * X[:1].size))
@@ -154,5 +158,6 @@ def standard_units(
         scale = np.sqrt(mean_of(lambda x: (x - mean) ** 2))
     if not np.isfinite(scale).all():
         raise ValueError(f"X holds values too large to standardize (largest magnitude {np.abs(X).max():g}). Scale X.")
+    # As in StandardScaler, what differs by no more than rounding is constant, and only centred.
     constant = scale <= np.maximum(10 * np.finfo(np.float64).eps * np.abs(mean), np.finfo(dtype).tiny)
     return mean, np.where(constant, 1.0, scale)

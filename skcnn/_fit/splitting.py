@@ -1,4 +1,4 @@
-"""The inner split that early stopping validates on: stratified, seeded, and honest about groups and duplicates."""
+"""Inner validation split: stratified, seeded, keeping groups and duplicates whole."""
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -13,24 +13,24 @@ __all__ = ["inner_split"]
 def inner_split(
     X: np.ndarray, labels: np.ndarray, fraction: float, groups: np.ndarray | None, seed: int, *, classes: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split samples into training and validation samples.
+    """Split samples into a training and a validation part.
 
-    Rows of one group, and samples that are equal to the bit, stay on one side.
+    Samples of one group, and exact duplicates, stay on the same side.
 
     Parameters
     ----------
     X : ndarray of shape (n, ...)
-        Rows.
+        Samples.
     labels : ndarray of bool, shape (n, n_labels)
-        What to hold in equal shares, see `ClassTarget.strata`.
+        Labels whose shares both parts keep, see `ClassTarget.strata`.
     fraction : float in (0, 1)
-        Share of the validation samples.
+        Fraction of the samples in the validation part.
     groups : ndarray of shape (n,) or None
         Group of each sample.
     seed : int
         Seed of the shuffle.
     classes : bool, default=True
-        Whether labels are classes, each of which keeps a training sample, and not the bins of a regression.
+        Whether labels are classes, each of which keeps a training sample, rather than bins of a regression target.
 
     Returns
     -------
@@ -40,19 +40,19 @@ def inner_split(
     Raises
     ------
     ValueError
-        If all samples, or the samples of each class, belong together, so that one side would be empty.
+        If all samples, or all of each class, must stay together, so that one part would be empty.
 
     Warns
     -----
     InnerSplitWarning
-        If a label has samples that all belong together: they stay in the training part, the validation part has none.
+        If all samples of a label must stay together: they go to the training part, and the validation part has none.
     """
     units = _units(X, groups)
     n_units = units.max() + 1
     if n_units < 2:
         raise ValueError(
             f"The {len(X)} samples cannot be split for early stopping, as all are of one group or equal. Expected at "
-            "least two groups of samples; give X_val and y_val, or set early_stopping=False."
+            "least two groups of samples; pass X_val and y_val, or set early_stopping=False."
         )
     rng = np.random.default_rng([seed, 1])
     sizes = np.bincount(units)
@@ -67,7 +67,7 @@ def inner_split(
     if not chosen.any():
         raise ValueError(
             f"The {len(X)} samples cannot be split for early stopping, as each class has one sample, or samples that "
-            "all belong together. Expected at least two groups of samples of a class; give X_val and y_val, or set "
+            "must all stay together. Expected at least two groups of samples in a class; pass X_val and y_val, or set "
             "early_stopping=False."
         )
     return np.flatnonzero(~chosen[units]), np.flatnonzero(chosen[units])
@@ -79,7 +79,7 @@ def _units(X: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
     if groups is None:
         return units
     _, codes = np.unique(groups, return_inverse=True)
-    # Rows joined through a group or a duplicate, however many steps away, are one component of this graph.
+    # Samples joined through a group or a duplicate, however many steps away, are one component of this graph.
     n_units, n_nodes = units.max() + 1, units.max() + codes.max() + 2
     edges = coo_array((np.ones(len(X)), (units, n_units + codes)), shape=(n_nodes, n_nodes))
     component = connected_components(edges, directed=False)[1]
@@ -87,7 +87,7 @@ def _units(X: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
 
 
 def _numbered(values: np.ndarray) -> np.ndarray:
-    """Number distinct values by first occurrence, so that what they are does not matter."""
+    """Number distinct values by their first occurrence, whatever the values are."""
     _, first, codes = np.unique(values, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[codes.ravel()]
 
@@ -97,8 +97,8 @@ def _warn_of_lonely(counts: np.ndarray) -> None:
     if len(lonely):
         warn(
             InnerSplitWarning(
-                f"{len(lonely)} of the {counts.shape[1]} classes (or labels) have one sample, or samples that all "
-                "belong together. They stay in the training part, so that early stopping does not see these classes."
+                f"{len(lonely)} of the {counts.shape[1]} classes (or labels) have one sample, or samples that must all "
+                "stay together. They stay in the training part, so that early stopping does not see these classes."
             )
         )
 
@@ -106,16 +106,15 @@ def _warn_of_lonely(counts: np.ndarray) -> None:
 def _choose_samples(
     codes: np.ndarray, n_labels: int, fraction: float, classes: bool, rng: np.random.Generator
 ) -> np.ndarray:
-    """Choose single samples of one label each: the shares rounded to the largest remainders."""
+    """Choose single samples of one label each, by the largest remainder method."""
     members = np.bincount(codes, minlength=n_labels)
     n_wanted = min(max(1, round(fraction * len(codes))), len(codes) - 1)
     room = np.maximum(members - 1, 0) if classes else members  # every class keeps a training sample
     exact = n_wanted * members / len(codes)
-    least = (room > 0) & (
-        classes and n_wanted >= (room > 0).sum()
-    )  # a validation sample of every class, if there is place for all
+    # A validation sample of every class, if there is room for all.
+    least = (room > 0) & (classes and n_wanted >= (room > 0).sum())
     quota = np.minimum(np.maximum(np.floor(exact).astype(int), least), room)
-    ties = rng.uniform(0, 1e-9, n_labels)
+    ties = rng.uniform(0, 1e-9, n_labels)  # broken at random, or the first classes would always win
     while quota.sum() > n_wanted:
         quota[np.where(quota > least, exact - quota + ties, np.inf).argmin()] -= 1
     while quota.sum() < n_wanted and (quota < room).any():
@@ -130,7 +129,7 @@ def _choose_samples(
 def _choose_units(
     counts: np.ndarray, sizes: np.ndarray, fraction: float, classes: bool, rng: np.random.Generator
 ) -> np.ndarray:
-    """Choose units of several samples or labels, rarest label first (Sechidis et al. 2011, section 3)."""
+    """Choose units of samples, rarest label first (Sechidis et al. 2011, section 3)."""
     total = counts.sum(axis=0)
     wanted = np.stack([(1 - fraction) * total, fraction * total])
     samples_wanted = np.array([1 - fraction, fraction]) * sizes.sum()
@@ -144,7 +143,7 @@ def _choose_units(
         for unit in shuffled[of_label[shuffled]]:
             has = counts[unit] > 0
             need = samples_wanted if label is None else wanted[:, label]
-            # A unit larger than what validation still wants would take it beyond its share.
+            # With a unit twice as large as what validation lacks, it would miss its share by more than without.
             fits = need[1] >= (sizes[unit] if label is None else counts[unit, label]) / 2
             last = classes and (has & ~has_training & (n_left == 1)).any()
             side = int(fits and not last and need[1] / fraction > need[0] / (1 - fraction))

@@ -1,6 +1,6 @@
-"""What y means: how labels become what the network is trained on, and how its outputs become labels again.
+"""What y means: how targets are encoded for the network, and outputs decoded.
 
-Both kinds of target answer the same questions, so that nothing after them asks which kind it is.
+Both kinds of target have the same methods, so that no later code depends on the kind.
 """
 
 from dataclasses import dataclass, replace
@@ -12,58 +12,58 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 __all__ = ["ClassTarget", "RegressionTarget", "Target"]
 
-QUANTILES = 10  # bins of a regression target, fewer if a bin would not reach into the validation part
+QUANTILES = 10  # bins of a regression target; fewer if a bin has less than one validation sample
 
 
 class Target:
-    """What both kinds of target answer, and the answers of one that leaves targets and outputs as they are."""
+    """Base of both kinds of target; by default, targets and outputs stay as they are."""
 
     #: Whether the strata of a split are classes, each of which keeps a training sample.
     has_classes: ClassVar[bool] = True
 
     def encode(self, y: np.ndarray, name: str = "y") -> np.ndarray:
-        """Return codes, indicators or columns for checked targets; raise if they do not fit."""
+        """Return checked targets as codes, indicators or columns, if they fit."""
         raise NotImplementedError
 
     def strata(self, encoded: np.ndarray, fraction: float) -> np.ndarray:
-        """Return what to hold in equal shares where this fraction is split off, as a 0/1 matrix."""
+        """Return the labels by which to stratify a split, as an indicator matrix."""
         raise NotImplementedError
 
     def settled(self, encoded: np.ndarray, weight: np.ndarray | None = None) -> Self:
-        """Return the target with what it takes from the training samples alone."""
+        """Return the target with what it learns from the training samples."""
         return self
 
     def scaled(self, encoded: np.ndarray) -> np.ndarray:
-        """Return what the network is trained on."""
+        """Return encoded targets as the network is trained on them."""
         return encoded
 
     def class_shares(self, encoded: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-        """Return each class's share of the total weight; without classes the whole, from which no shift follows."""
+        """Return the share of each class in the total weight; 1 for numbers."""
         return np.ones(1)
 
     def output_units(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return scale and offset from outputs of the network to the unit of y."""
+        """Return scale and offset that take outputs to the unit of y."""
         return np.ones(1), np.zeros(1)
 
     def attributes(self) -> dict[str, Any]:
-        """Return what a fitted estimator shows of it."""
+        """Return the public attributes that follow from it."""
         return {}
 
     def decode(self, z: np.ndarray) -> np.ndarray:
-        """Return predictions in the form of y for outputs of the network."""
+        """Return predictions in the form of y from outputs of the network."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class ClassTarget(Target):
-    """Labels of a classification.
+    """Target of a classifier: labels.
 
     Attributes
     ----------
     kind : {"binary", "multiclass", "multilabel"}
-        Binary is one logit, multiclass one logit a class, multilabel one logit a label.
+        Binary has one logit, multiclass one logit per class, multilabel one logit per label.
     classes : ndarray of shape (n_classes,)
-        Sorted labels; for multilabel the numbers of the labels.
+        Sorted class labels; for multilabel the indices of the labels.
     """
 
     kind: str
@@ -71,13 +71,13 @@ class ClassTarget(Target):
 
     @classmethod
     def of(cls, y: np.ndarray, classes: Any = None) -> Self:
-        """Tell what kind of classification `y` is; `classes` are all labels, if they are known beforehand."""
+        """Return the target of labels `y`; `classes` are all labels, if known beforehand."""
         kind = type_of_target(y, input_name="y")
         if kind == "unknown" and y.dtype.kind == "O":
             found = sorted({type(label).__name__ for label in y.flat})
             raise ValueError(
-                f"Unknown label type: y holds objects of the types {found}; expected labels that are numbers or texts, "
-                "such as y.astype(int) or y.astype(str)."
+                f"Unknown label type: y holds objects of the types {found}; expected labels that are all numbers or "
+                "all strings, such as y.astype(int) or y.astype(str)."
             )
         check_classification_targets(y)
         if kind == "multilabel-indicator":
@@ -103,11 +103,11 @@ class ClassTarget(Target):
 
     @property
     def loss(self) -> str:
-        """Name of the cross-entropy of these logits."""
+        """Name of the activation in the cross-entropy of these logits."""
         return "softmax" if self.kind == "multiclass" else "sigmoid"
 
     def encode(self, y: np.ndarray, name: str = "y") -> np.ndarray:
-        """Class codes of shape (n,) for multiclass, else 0/1 of shape (n, n_outputs)."""
+        """Return class codes (n,) for multiclass, else zeros and ones (n, n_outputs)."""
         if self.kind == "multilabel":
             if y.ndim != 2 or y.shape[1] != len(self.classes) or not np.isin(y, (0, 1)).all():
                 raise ValueError(
@@ -127,18 +127,18 @@ class ClassTarget(Target):
         return codes.astype(np.int32) if self.kind == "multiclass" else codes[:, None].astype(np.float64)
 
     def codes(self, encoded: np.ndarray) -> np.ndarray:
-        """Return the class codes of encoded labels of one kind, (n,)."""
+        """Return the class codes (n,) of encoded labels, binary or multiclass."""
         return encoded if encoded.ndim == 1 else encoded[:, 0].astype(np.int32)
 
     def strata(self, encoded: np.ndarray, fraction: float) -> np.ndarray:
-        """Return what to hold in equal shares in a split, as a 0/1 matrix: classes, or labels of multilabel."""
+        """Return the labels to stratify by as an indicator matrix: classes, or labels."""
         if self.kind == "multilabel":
             return encoded == 1
         codes = self.codes(encoded)
         return codes[:, None] == np.unique(codes)
 
     def class_shares(self, encoded: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-        """Return each class's share of the total weight, ``(n_classes,)``, or each label's of 0 and 1.
+        """Return each class's share of the total weight, or that of each label's 0 and 1.
 
         Parameters
         ----------
@@ -163,23 +163,23 @@ class ClassTarget(Target):
         return {"classes_": self.classes}
 
     def decision(self, z: np.ndarray) -> np.ndarray:
-        """Logits in scikit-learn's shape: (n,) for binary, else (n, n_outputs)."""
+        """Return logits of shape (n,) for binary, else (n, n_outputs)."""
         return z[:, 0] if self.kind == "binary" else z
 
     def probabilities(self, z: np.ndarray) -> np.ndarray:
-        """Probabilities (n, n_classes); for multilabel of each label."""
+        """Return probabilities (n, n_classes), for multilabel those of each label."""
         if self.kind == "binary":
             return np.hstack([expit(-z), expit(z)])
         return softmax(z, axis=1) if self.kind == "multiclass" else expit(z)
 
     def log_probabilities(self, z: np.ndarray) -> np.ndarray:
-        """Logarithms of `probabilities`, without underflow."""
+        """Return the logarithms of `probabilities`, without underflow."""
         if self.kind == "binary":
             return np.hstack([-np.logaddexp(0, z), -np.logaddexp(0, -z)])
         return log_softmax(z, axis=1) if self.kind == "multiclass" else -np.logaddexp(0, -z)
 
     def decode(self, z: np.ndarray) -> np.ndarray:
-        """Labels of shape (n,), or a 0/1 matrix (n, n_labels) for multilabel."""
+        """Return labels (n,), or an indicator matrix (n, n_labels) for multilabel."""
         if self.kind == "multilabel":
             return (z > 0).astype(int)
         codes = (z[:, 0] > 0).astype(int) if self.kind == "binary" else z.argmax(axis=1)
@@ -188,15 +188,15 @@ class ClassTarget(Target):
 
 @dataclass(frozen=True)
 class RegressionTarget(Target):
-    """Targets of a regression, standardised for training.
+    """Target of a regressor: numbers, standardised for training.
 
-    The network is trained on targets of mean 0 and variance 1 over the (weighted) training rows, so that learning rate
-    and penalties mean the same whatever the unit of y; predictions come in the unit of y.
+    The network is trained on targets of mean 0 and variance 1 over the (weighted) training samples, so that learning
+    rate and penalties mean the same whatever the unit of y; predictions are in the unit of y.
 
     Attributes
     ----------
     mean, scale : ndarray of shape (n_outputs,)
-        Of the training targets; a constant target has scale 1.
+        Mean and scale of the training targets; the scale of a constant target is 1.
     flat : bool
         Whether y was one-dimensional.
     """
@@ -210,7 +210,7 @@ class RegressionTarget(Target):
 
     @classmethod
     def of(cls, y: np.ndarray) -> Self:
-        """Return a target of as many columns, in the unit of y until it is `settled`."""
+        """Return the target of `y`, not yet standardised, see `settled`."""
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
         return cls(np.zeros(n_outputs), np.ones(n_outputs), y.ndim == 1)
 
@@ -225,20 +225,21 @@ class RegressionTarget(Target):
                 f"y holds values too large to take their mean (largest magnitude {np.abs(columns).max():g}). Scale y, "
                 "e.g. with TransformedTargetRegressor."
             )
-        # In units of the largest deviation, whose square may be no number of float64 any more.
+        # In units of the largest deviation, whose square may overflow in float64.
         unit = np.abs(deviations).max(axis=0)
         unit = np.where(unit > 0, unit, 1.0)
         scale = unit * np.sqrt(np.average((deviations / unit) ** 2, axis=0, weights=weight))
+        # A deviation of the size of rounding is none: the target is constant.
         tiny = 10 * np.finfo(np.float64).eps * np.abs(mean)
         return replace(self, mean=mean, scale=np.where(scale > tiny, scale, 1.0))
 
     @property
     def n_outputs(self) -> int:
-        """Number of columns of y."""
+        """Number of targets of a sample."""
         return len(self.mean)
 
     def encode(self, y: np.ndarray, name: str = "y") -> np.ndarray:
-        """Targets in their own unit as columns (n, n_outputs)."""
+        """Return targets in the unit of y, (n, n_outputs)."""
         if (y.ndim == 1) != self.flat or (not self.flat and y.shape[1] != self.n_outputs):
             raise ValueError(
                 f"{name} has shape {y.shape}; expected {'(n,)' if self.flat else f'(n, {self.n_outputs})'}, as in fit."
@@ -246,21 +247,21 @@ class RegressionTarget(Target):
         return y.reshape(len(y), -1).astype(np.float64)
 
     def scaled(self, encoded: np.ndarray) -> np.ndarray:
-        """Return what the network is trained on: standardised columns."""
+        """Return encoded targets as the network is trained on them: standardised."""
         return (encoded - self.mean) / self.scale
 
     def strata(self, encoded: np.ndarray, fraction: float) -> np.ndarray:
-        """Return what to hold in equal shares in a split, as a 0/1 matrix: bins of the first column's quantiles."""
+        """Return bins of the first target's quantiles to stratify by, as indicators."""
         n_bins = max(1, min(QUANTILES, int(len(encoded) * fraction)))
         inner = np.quantile(encoded[:, 0], np.linspace(0, 1, n_bins + 1)[1:-1])
         codes = np.searchsorted(inner, encoded[:, 0])
         return codes[:, None] == np.unique(codes)
 
     def output_units(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return scale and offset from outputs of the network to the unit of y."""
+        """Return scale and offset that take outputs to the unit of y."""
         return self.scale, self.mean
 
     def decode(self, z: np.ndarray) -> np.ndarray:
-        """Predictions in the unit and shape of y."""
+        """Return predictions in the unit and shape of y."""
         prediction = z * self.scale + self.mean
         return prediction[:, 0] if self.flat else prediction

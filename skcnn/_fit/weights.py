@@ -1,4 +1,4 @@
-"""Weights of samples: class weights times sample weights, and what they do to the class shares that a network sees."""
+"""Class weights, sample weights, and the class shares that they amount to."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -37,8 +37,8 @@ def check_sample_weight(weight: Any, n_samples: int, name: str = "sample_weight"
     if checked.shape != (n_samples,):
         raise ValueError(
             f"{name}.shape == {checked.shape}, expected ({n_samples},): one weight per sample of X. A sampler in an "
-            "earlier step of the pipeline changes the samples but not the weights; give the sampler to the estimator "
-            "instead (sampler=...), which carries them along."
+            "earlier step of the pipeline changes the samples but not the weights; pass the sampler to the estimator "
+            "instead (sampler=...), which resamples the weights as well."
         )
     if not np.isfinite(checked).all() or (checked < 0).any():
         bad = checked[~(np.isfinite(checked) & (checked >= 0))]
@@ -47,7 +47,7 @@ def check_sample_weight(weight: Any, n_samples: int, name: str = "sample_weight"
         )
     if not checked.any():
         raise ValueError(
-            f"All entries of {name} are zero: no sample is left to train on. Expected at least one above 0."
+            f"All entries of {name} are zero, so no sample is left to train on. Expected at least one above 0."
         )
     with np.errstate(over="ignore"):
         if not np.isfinite(checked.sum()):
@@ -56,12 +56,12 @@ def check_sample_weight(weight: Any, n_samples: int, name: str = "sample_weight"
 
 
 def class_weights(class_weight: Any, target: ClassTarget, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-    """Return the weight of each class, ``(n_classes,)``, or of each label's 0 and 1, ``(n_labels, 2)``.
+    """Return the weight of each class, or for multilabel of each label's 0 and 1.
 
     Parameters
     ----------
     class_weight : None, "balanced", dict, or list of dict for multilabel
-        As in scikit-learn; "balanced" is n / (n_classes * samples of the class), counted with sample weights.
+        As in scikit-learn; "balanced" is ``n / (n_classes * n_of_the_class)``, counted with sample weights.
     target : ClassTarget
         Kind and classes.
     y : ndarray
@@ -69,10 +69,14 @@ def class_weights(class_weight: Any, target: ClassTarget, y: np.ndarray, weight:
     weight : ndarray of shape (n,) or None
         Sample weights.
 
+    Returns
+    -------
+    ndarray of shape (n_classes,), or (n_labels, 2) for multilabel
+
     Raises
     ------
     ValueError
-        If a weight is for a class that is not in y, is negative or is not finite, or the form does not fit `target`.
+        If a weight is for a class that is not in y, negative or not finite, or if the form does not fit `target`.
     """
     if target.kind != "multilabel":
         if class_weight is not None and not isinstance(class_weight, (str, Mapping)):
@@ -112,7 +116,7 @@ def _of_one(class_weight: Any, classes: np.ndarray, codes: np.ndarray, weight: n
     unknown = [label for label in class_weight if label not in labels]
     if unknown:
         raise ValueError(
-            f"class_weight has weights for the classes {unknown}, which are not in y; its classes are {labels}."
+            f"class_weight has weights for the classes {unknown}, which are not in y; expected classes of {labels}."
         )
     for label, value in class_weight.items():
         if not WEIGHT.is_satisfied_by(value):
@@ -128,10 +132,9 @@ def _of_one(class_weight: Any, classes: np.ndarray, codes: np.ndarray, weight: n
 def combined_weights(
     target: Any, class_weight: Any, y: np.ndarray, weight: np.ndarray | None, order: np.ndarray
 ) -> np.ndarray:
-    """Return class weight times sample weight, ``(n, 1)``, or for each label of a multilabel target ``(n, n_labels)``.
+    """Return class weight times sample weight, scaled to mean 1 over an epoch.
 
-    They are scaled to mean 1 over the samples in `order`, those of an epoch, so that weighting does not change the
-    effective learning rate.
+    The scaling keeps the effective learning rate the same with and without weights.
 
     Parameters
     ----------
@@ -145,6 +148,10 @@ def combined_weights(
         Sample weights.
     order : ndarray of int
         Samples of an epoch.
+
+    Returns
+    -------
+    ndarray of shape (n, 1), or (n, n_labels) if class weights differ by label
     """
     weights = np.ones((len(y), 1)) if weight is None else weight[:, None].copy()
     if class_weight is not None:
@@ -158,18 +165,18 @@ def combined_weights(
     if not 0 < mean < np.inf:
         raise ValueError(
             f"class_weight times sample_weight has mean {mean:g} over the training samples; expected a mean above 0 "
-            "that is finite. Scale the weights, and give some samples a weight above 0."
+            "that is finite. Scale the weights, or set some above 0."
         )
     return weights / mean
 
 
 def prior_shift(trained: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Return by how much logits that were trained on other class shares are too high, ``(n_outputs,)``.
+    """Return by how much logits trained on other class shares are too high.
 
     By Bayes' rule a posterior for class shares q becomes one for shares p when it is multiplied by p / q and normalised
     (Saerens, Latinne and Decaestecker 2002, equation 2.4, https://doi.org/10.1162/089976602753284446): the logits fall
     by log(q / p), the logit of a binary network by the difference of the two classes. Class weights change the shares
-    as resampling does (Elkan 2001, theorem 2). A class without any share on one of the sides stays where it is.
+    as resampling does (Elkan 2001, theorem 2). A class with share 0 in p or q is not shifted.
 
     Parameters
     ----------
@@ -177,6 +184,10 @@ def prior_shift(trained: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         Shares q that the network was trained on.
     wanted : ndarray of the same shape
         Shares p to predict for.
+
+    Returns
+    -------
+    ndarray of shape (n_outputs,)
     """
     known = (trained > 0) & (wanted > 0)
     shift = np.log(np.where(known, trained, 1.0) / np.where(known, wanted, 1.0))
@@ -186,12 +197,12 @@ def prior_shift(trained: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 def check_priors(priors: Any, target: ClassTarget) -> np.ndarray:
-    """Return the class shares of a test population in the form of `ClassTarget.class_shares`.
+    """Return checked `priors` in the form of `ClassTarget.class_shares`.
 
     Raises
     ------
     ValueError
-        If there is not one share in (0, 1) per class (or label), or those of the classes do not sum to 1.
+        If there is not one share in (0, 1) per class or label, or if class shares do not sum to 1.
     """
     try:
         shares = np.asarray(priors, dtype=np.float64)

@@ -11,6 +11,8 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.utils.multiclass import type_of_target
 
+from skcnn._engine.keras_internals import function_options
+
 __all__ = [
     "SQUASHING",
     "Components",
@@ -53,7 +55,7 @@ class KerasModel:
     def from_logits(self) -> bool:
         """Whether the loss applies a sigmoid or softmax itself."""
         loss = getattr(self.model, "loss", None)
-        settings = getattr(loss, "_fn_kwargs", {}) or {}
+        settings = function_options(loss)
         return bool(getattr(loss, "from_logits", settings.get("from_logits", False)))
 
     @property

@@ -8,6 +8,5 @@
 ``diagnosis``    why a network fails on the test set, and the grid that its diagnosis proposes
 ``cures``        weighted cross-entropy, L2, scaling and augmentation: what is often written, and what
                  to write instead
-``pictures``     draws the pictures of the README
 ================ ==================================================================================
 """

@@ -37,8 +37,7 @@ def build_model(
         kind = "model" if isinstance(network, keras.Model) else "layer"
         raise TypeError(
             f"network is a Keras {kind} ({network.name!r}); expected a function (input_shape, n_outputs) -> "
-            "keras.Model that builds a new one, so that every fold starts from scratch. Move the code that builds it "
-            "there."
+            "keras.Model that builds a new one for every fit. Move the code that builds it there."
         )
     try:
         model = network.build(input_shape, n_outputs, **rates) if rates else network(input_shape, n_outputs)
@@ -54,8 +53,8 @@ def build_model(
     for rate in rates or ():
         if rate not in found:
             raise ValueError(
-                f"{rate} has no place in the network {name}, {_PLACES[rate]}. Leave {rate} at 0, or use another "
-                "network."
+                f"{rate} has no place in the network {name}, which has no {_PLACES[rate]}. Leave {rate} at 0, or use "
+                "another network."
             )
     return model
 
@@ -87,9 +86,9 @@ class NetworkBuilder:
 
 
 _PLACES = {
-    "dropout": "which has no skcnn.networks.Dropout",
-    "spatial_dropout": "which has no skcnn.networks.spatial_dropout after its convolutions",
-    "stochastic_depth": "which has no residual branches with skcnn.networks.stochastic_depth",
+    "dropout": "skcnn.networks.Dropout",
+    "spatial_dropout": "skcnn.networks.spatial_dropout after its convolutions",
+    "stochastic_depth": "residual branches with skcnn.networks.stochastic_depth",
 }
 
 
@@ -98,17 +97,16 @@ def _check_model(model: Any, name: str, input_shape: tuple[int, ...], n_outputs:
 
     if not hasattr(model, "operations") and not isinstance(model, keras.Sequential):
         raise ValueError(
-            f"The network {name} returned a keras.Model with its own call(), whose layers cannot be seen. Write it "
-            "with Keras' functional API, keras.Model(inputs, outputs), or as a keras.Sequential with a keras.Input."
+            f"The network {name} returned a keras.Model with its own call(), whose layers cannot be seen. Write it as "
+            "keras.Model(inputs, outputs), or as a keras.Sequential with a keras.Input."
         )
     if not model.built:
         model.build((None, *input_shape))
     inputs, outputs = model.input_shape, model.output_shape
     if not isinstance(inputs, tuple) or not isinstance(outputs, tuple):
         raise ValueError(f"The network {name} has several inputs or outputs; expected one of each.")
-    if len(inputs) != len(input_shape) + 1 or any(
-        size not in (None, given) for size, given in zip(inputs[1:], input_shape, strict=True)
-    ):
+    sizes = zip(inputs[1:], input_shape, strict=False)
+    if len(inputs) != len(input_shape) + 1 or any(size not in (None, given) for size, given in sizes):
         raise ValueError(
             f"The network {name} takes samples of shape {inputs[1:]}, but X has samples of shape {input_shape}. Use "
             "the input_shape that the function is given, or change input_shape of the estimator."
@@ -116,12 +114,11 @@ def _check_model(model: Any, name: str, input_shape: tuple[int, ...], n_outputs:
     if outputs[1:] != (n_outputs,):
         raise ValueError(
             f"The network {name} has outputs of shape {outputs[1:]}, expected ({n_outputs},): one logit for two "
-            "classes, one logit per class or label for more, one value per target in regression. End it with "
-            "Dense(n_outputs)."
+            "classes, else one per class, label or target. End it with Dense(n_outputs)."
         )
     ending, _ = final_activation(model)
     if ending:
         raise ValueError(
-            f"The network {name} ends in {ending}; expected logits, since the loss applies it itself and applying it "
-            "twice flattens the gradient. End the network with Dense(n_outputs) without activation."
+            f"The network {name} ends in {ending}; expected logits, since the loss applies {ending} itself. End the "
+            "network with Dense(n_outputs) without activation."
         )

@@ -32,44 +32,33 @@ class ConvolutionalNetwork(Network):
 
     _series_only = False
 
+    # Of all parameters that several networks have, and mean the same by.
     _parameter_constraints = {
         "activation": [str],
+        "filters": ["array-like"],
+        "kernel_size": [SIZE],
+        "kernel_sizes": ["array-like"],
         "normalization": [StrOptions({"batch", "layer"}), None],
     }
 
     def _check_values(self) -> None:
         super()._check_values()
-        for name, constraints in self._parameter_constraints.items():
-            if "array-like" in constraints and not _are_sizes(getattr(self, name)):
+        for name, value in self.get_params(deep=False).items():
+            if "array-like" in self._parameter_constraints.get(name, ()) and not _are_sizes(value):
                 raise ValueError(
                     f"The {name!r} parameter of {type(self).__name__} must be a sequence of positive integers, one per "
-                    f"layer, none above {LARGEST:,}. Got {getattr(self, name)!r} instead."
+                    f"layer, none above {LARGEST:,}. Got {value!r} instead."
                 )
-
-    def _check_activation(self) -> None:
-        from keras import activations
-
-        try:
-            activations.get(self.activation)
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"The 'activation' parameter of {type(self).__name__} must be the name of a Keras activation, such as "
-                f"'relu' or 'gelu'. Got {self.activation!r} instead."
-            ) from None
-
-    def _check_shape(self, shape: tuple[int, ...]) -> None:
-        takes = {1: AXES[1]} if self._series_only else AXES
-        if len(shape) - 1 not in takes:
-            *others, last = takes.values()
-            expected = f"{', '.join(others)} or {last}" if others else last
-            why = " Its kernels are meant for series: for others use ImageResNet()." if self._series_only else ""
-            raise ValueError(f"{type(self).__name__} takes samples of shape {expected}; got {shape}.{why}")
 
     def features(self, x: Any) -> Any:
         """Add the layers from the input to the features, see the class."""
         self._check_values()
-        self._check_activation()
-        self._check_shape(tuple(x.shape[1:]))
+        shape = tuple(x.shape[1:])
+        takes = {1: AXES[1]} if self._series_only else AXES
+        if len(shape) - 1 not in takes:
+            why = " Its kernels are meant for series: for others use ImageResNet()." if self._series_only else ""
+            expected = " or ".join(takes.values())
+            raise ValueError(f"{type(self).__name__} takes samples of shape {expected}; got {shape}.{why}")
         return self._features(x)
 
     def _features(self, x: Any) -> Any:
@@ -87,8 +76,8 @@ class ConvolutionalNetwork(Network):
     def _convolve(self, x: Any, filters: int, kernel_size: int, strides: int = 1, bias: bool = True) -> Any:
         """Convolve, same padding. The bias is left out where a normalisation follows, which would cancel it."""
         bias = bias and self.normalization is None
-        settings = {"strides": strides, "padding": "same", "use_bias": bias}
-        return self._layer(x, "Conv", int(filters), int(kernel_size), **settings)(x)
+        sizes = int(filters), int(kernel_size)
+        return self._layer(x, "Conv", *sizes, strides=strides, padding="same", use_bias=bias)(x)
 
     def _normalize(self, x: Any) -> Any:
         from keras import layers

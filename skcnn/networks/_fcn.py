@@ -20,13 +20,13 @@ class FCN(ConvolutionalNetwork):
     ----------
     filters : tuple of int, default=(128, 256, 128)
         Filters of each convolution.
-    kernel_sizes : tuple of int, default=(8, 5, 3)
-        Length of its kernels along each axis.
     activation : str, default="relu"
         Name of a Keras activation.
     normalization : {"batch", "layer", None}, default="batch"
         Normalisation between convolution and activation; the paper's is "batch". The convolution before it has no bias,
         which the normalisation would cancel.
+    kernel_sizes : tuple of int, default=(8, 5, 3)
+        Length of its kernels along each axis.
 
     Notes
     -----
@@ -44,12 +44,6 @@ class FCN(ConvolutionalNetwork):
     >>> FCN()((150, 1), 2).count_params()
     265474
     """
-
-    _parameter_constraints = {
-        **ConvolutionalNetwork._parameter_constraints,
-        "filters": ["array-like"],
-        "kernel_sizes": ["array-like"],
-    }
 
     filters: Sequence[int] = (128, 256, 128)
     _: KW_ONLY

@@ -25,16 +25,16 @@ class Inception(ConvolutionalNetwork):
     ----------
     depth : int, default=6
         Number of modules.
+    activation : str, default="relu"
+        Name of a Keras activation.
+    normalization : {"batch", "layer", None}, default="batch"
+        Normalisation of each module; the paper's is "batch".
     filters : int, default=32
         Filters of each of a module's convolutions; the module has ``filters * (len(kernel_sizes) + 1)`` channels.
     kernel_sizes : tuple of int, default=(40, 20, 10)
         Lengths of the parallel kernels.
     bottleneck : int or None, default=32
         Channels that the long kernels see; None: all of them.
-    activation : str, default="relu"
-        Name of a Keras activation.
-    normalization : {"batch", "layer", None}, default="batch"
-        Normalisation of each module; the paper's is "batch".
 
     Notes
     -----
@@ -64,7 +64,6 @@ class Inception(ConvolutionalNetwork):
         **ConvolutionalNetwork._parameter_constraints,
         "depth": [Interval(Integral, 1, DEEPEST, closed="both")],
         "filters": [SIZE],
-        "kernel_sizes": ["array-like"],
         "bottleneck": [SIZE, None],
     }
 

@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from skcnn._sklearn.internals import StrOptions
-from skcnn.networks._convolutional import SIZE, ConvolutionalNetwork
+from skcnn.networks._convolutional import ConvolutionalNetwork
 
 __all__ = ["Plain"]
 
@@ -22,6 +22,11 @@ class Plain(ConvolutionalNetwork):
     ----------
     filters : tuple of int, default=(32, 64)
         Filters of each convolution.
+    activation : str, default="relu"
+        Name of a Keras activation.
+    normalization : {"batch", "layer", None}, default="batch"
+        Normalisation between convolution and activation. The convolution before it has no bias, which the
+        normalisation would cancel. "batch" is the default because it learns from small data and unscaled inputs.
     kernel_size : int, default=3
         Length of the kernels along each axis.
     pooling : {"avg", "max", None}, default=None
@@ -29,11 +34,6 @@ class Plain(ConvolutionalNetwork):
         (flattened), as in Keras Applications. Small inputs need their positions, so None is the default.
     dense_units : tuple of int, default=()
         Units of each dense layer between feature map and output.
-    activation : str, default="relu"
-        Name of a Keras activation.
-    normalization : {"batch", "layer", None}, default="batch"
-        Normalisation between convolution and activation. The convolution before it has no bias, which the
-        normalisation would cancel. "batch" is the default because it learns from small data and unscaled inputs.
 
     Examples
     --------
@@ -45,8 +45,6 @@ class Plain(ConvolutionalNetwork):
 
     _parameter_constraints = {
         **ConvolutionalNetwork._parameter_constraints,
-        "filters": ["array-like"],
-        "kernel_size": [SIZE],
         "pooling": [StrOptions({"avg", "max"}), None],
         "dense_units": ["array-like"],
     }

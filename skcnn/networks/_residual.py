@@ -23,12 +23,12 @@ class ResNet(ConvolutionalNetwork):
     ----------
     filters : tuple of int, default=(64, 128, 128)
         Filters of the convolutions of each block.
-    kernel_sizes : tuple of int, default=(8, 5, 3)
-        Lengths of the kernels of the convolutions in a block.
     activation : str, default="relu"
         Name of a Keras activation.
     normalization : {"batch", "layer", None}, default="batch"
         Normalisation after each convolution and of each block's input before it is added; the paper's is "batch".
+    kernel_sizes : tuple of int, default=(8, 5, 3)
+        Lengths of the kernels of the convolutions in a block.
 
     Notes
     -----
@@ -47,12 +47,6 @@ class ResNet(ConvolutionalNetwork):
     """
 
     _series_only = True
-
-    _parameter_constraints = {
-        **ConvolutionalNetwork._parameter_constraints,
-        "filters": ["array-like"],
-        "kernel_sizes": ["array-like"],
-    }
 
     filters: Sequence[int] = (64, 128, 128)
     _: KW_ONLY
@@ -80,14 +74,14 @@ class ImageResNet(ConvolutionalNetwork):
     ----------
     depth : int, default=20
         Layers with weights: 8, 14, 20, 26, 32, ..., that is 6 n + 2.
-    filters : int, default=16
-        Filters of the first stage.
-    kernel_size : int, default=3
-        Length of the kernels along each axis.
     activation : str, default="relu"
         Name of a Keras activation.
     normalization : {"batch", "layer", None}, default="batch"
         Normalisation after each convolution; the paper's is "batch".
+    filters : int, default=16
+        Filters of the first stage.
+    kernel_size : int, default=3
+        Length of the kernels along each axis.
 
     Notes
     -----
@@ -111,7 +105,6 @@ class ImageResNet(ConvolutionalNetwork):
         **ConvolutionalNetwork._parameter_constraints,
         "depth": [Interval(Integral, 8, DEEPEST, closed="both")],
         "filters": [SIZE],
-        "kernel_size": [SIZE],
     }
 
     depth: int = 20

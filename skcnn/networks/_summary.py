@@ -1,6 +1,5 @@
 """The size of a network and how far its features see, before any training."""
 
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
@@ -8,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from skcnn._engine.blueprint import building
 from skcnn._engine.keras_internals import calls_of
 from skcnn.networks._builder import build_model
 from skcnn.networks._names import resolve_network
@@ -140,16 +140,13 @@ def summary(network: Any, input_shape: tuple[int, ...], n_outputs: int) -> Summa
       receptive field  10 x 10 of 28 x 28 positions; the layers after it see all
     """
     network, input_shape = resolve_network(network), tuple(input_shape)
-    state = random.getstate()  # Keras draws unset seeds from it
-    try:
+    with building("float32"):
         model = build_model(network, input_shape, n_outputs)
-    finally:
-        random.setstate(state)
     found = receptive_field(model)
     if found is None or None in model.input_shape[1:]:
         raise ValueError(
-            f"The network {model.name!r} is no graph of layers of known shapes, so that nothing can be counted. Write "
-            "it with Keras' functional API (keras.Input of the input_shape that it is given) or keras.Sequential."
+            f"The network {model.name!r} is no graph of layers of known shapes, so that nothing can be counted. Start "
+            "it with keras.Input(input_shape)."
         )
     layers = tuple(_layer_sizes(model))
     return Summary(
@@ -214,12 +211,9 @@ def _walk(model: Any, start: _View | None = None) -> Iterator[tuple[Any, _View]]
 
 def _merge(views: list[_View]) -> _View:
     """Return what a layer sees that takes several tensors."""
-    maps = [view for view in views if view.field] or [_View()]
-    return _View(
-        tuple(map(max, zip(*(view.field for view in maps), strict=True))),
-        tuple(map(max, zip(*(view.step for view in maps), strict=True))),
-        any(view.all for view in views),
-    )
+    maps = [(view.field, view.step) for view in views if view.field] or [((), ())]
+    field, step = (tuple(map(max, zip(*sizes, strict=True))) for sizes in zip(*maps, strict=True))
+    return _View(field, step, any(view.all for view in views))
 
 
 def _look(call: Any, before: _View) -> _View:
@@ -229,7 +223,7 @@ def _look(call: Any, before: _View) -> _View:
     if any(name in kind for name in SEE_ALL):
         return _View(before.field if rank > 0 else (), before.step, True)
     if rank <= 0 or not before.field:
-        return _View((), (), before.all)
+        return _View(all=before.all)
     kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
     if kernel is None or not ("Conv" in kind or "Pooling" in kind):
         return before

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, clone
 
 from skcnn._engine.blueprint import Topology
 from skcnn._engine.fingerprint import fingerprint, object_key
+from skcnn._engine.keras_internals import final_activation
 from skcnn._fit.samples import Layout
 from skcnn._fit.targets import ClassTarget, RegressionTarget
 from skcnn.estimators import CNNClassifier, CNNRegressor
@@ -152,7 +153,7 @@ def _identity(value: Any) -> Hashable:
 
 def _with_logits(model: Any, loss: Any, target_type: str) -> Any:
     """Return the model without its final sigmoid or softmax, if its loss is one for this kind of target."""
-    ending, layer = _final_activation(model)
+    ending, layer = final_activation(model)
     wanted = wanted_ending(loss, target_type, model.output_shape[-1])
     if ending != wanted:
         raise NotCarried(
@@ -167,16 +168,6 @@ def _with_logits(model: Any, loss: Any, target_type: str) -> Any:
         logits = model.outputs[0]
         model = keras.Model(model.inputs, keras.ops.subtract(logits[:, 1:], logits[:, :1]))
     return model
-
-
-def _final_activation(model: Any) -> tuple[str | None, Any]:
-    """Return the name of the sigmoid or softmax that a model ends in, and its layer."""
-    layer = model
-    while getattr(layer, "layers", None):
-        operations = getattr(layer, "operations", None) or layer.layers
-        layer = operations[-1]
-    name = getattr(getattr(layer, "activation", None), "__name__", type(layer).__name__).lower()
-    return (name, layer) if name in ("sigmoid", "softmax") else (None, None)
 
 
 def _fed_with(model: Any, input_shape: tuple[int, ...]) -> Any:

@@ -34,14 +34,12 @@ if "scikeras" not in sys.modules:
 
 from scikeras._utils import accepts_kwargs, has_param, route_params  # noqa: E402
 from scikeras.wrappers import BaseWrapper  # noqa: E402
-from tensorflow.python.framework.config import is_op_determinism_enabled  # noqa: E402
 
 __all__ = [
     "BaseWrapper",
     "built_model",
     "compiled_with",
     "fit_callbacks",
-    "is_op_determinism_enabled",
     "needs_data",
     "route_params",
 ]

@@ -10,11 +10,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, validate_data
 
+from skcnn._engine.tensorflow_internals import ops_are_deterministic
 from skcnn._fit.splitting import inner_split
 from skcnn._fit.targets import RegressionTarget
 from skcnn._fit.weights import check_sample_weight
 from skcnn._sklearn.version_note import VersionNote
-from skcnn.scikeras._original import BaseWrapper, is_op_determinism_enabled, route_params
+from skcnn.scikeras._original import BaseWrapper, route_params
 from skcnn.scikeras._settings import new_optimizer
 
 __all__ = ["RepairedWrapper"]
@@ -74,7 +75,7 @@ class RepairedWrapper(
         self._random_state = seed
         # scikeras asks whether TensorFlow is deterministic after it has set the environment variable that says so, and
         # then never ends it: later unseeded fits of the process fail. Asked once before, TensorFlow keeps the answer.
-        is_op_determinism_enabled()
+        ops_are_deterministic()
         self.target_encoder_ = self.target_encoder.fit(y)
         self.__dict__.update(getattr(self.target_encoder_, "get_metadata", dict)())
         self.feature_encoder_ = self.feature_encoder.fit(X)

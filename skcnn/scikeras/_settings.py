@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from scikeras.utils import loss_name
 
+from skcnn._engine.keras_internals import function_options
+
 __all__ = ["NotCarried", "loss_settings", "new_optimizer", "optimizer_settings", "wanted_ending"]
 
 # What is fixed in each of skcnn's update rules; learning rate, momentum and clipnorm are its parameters.
@@ -142,5 +144,5 @@ def _name_and_config(loss: Any) -> tuple[str, dict[str, Any]]:
     if not isinstance(loss, str) and not callable(loss):
         raise NotCarried(f"loss {loss!r}", "skcnn trains a model with one loss.")
     config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
-    config |= getattr(loss, "_fn_kwargs", {})  # delta of Huber is nowhere else
+    config |= function_options(loss)  # delta of Huber is nowhere else
     return loss_name(loss), config

@@ -1,4 +1,4 @@
-"""Draw the pictures of the README: ``python -m skcnn.examples.pictures FOLDER``; needs matplotlib."""
+"""Draw the pictures of the README: ``python benchmarks/pictures.py skcnn/examples``; needs matplotlib."""
 
 import sys
 from pathlib import Path

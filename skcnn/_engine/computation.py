@@ -1,30 +1,31 @@
-"""One step of training, as TensorFlow traces it: the loss of a batch, its gradient, and the update of the weights."""
+"""What TensorFlow traces: predictions, and steps of training with the loss of a batch, its gradient and the update."""
 
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from skcnn._engine.keras_internals import all_layers
+from skcnn._engine.keras_internals import all_layers, copy_of_layer
 from skcnn._engine.layers import step_inputs
-from skcnn._engine.losses import row_losses
+from skcnn._engine.losses import sample_losses
 from skcnn._engine.optimizers import RULES
 from skcnn._engine.transformations import augment, mix
 
-__all__ = ["TrainingStep"]
+__all__ = ["Computation"]
 
 Tensor = Any
 Batch = tuple[Tensor, Tensor, Tensor]
 Strengths = dict[str, Tensor]
 
 
-class TrainingStep:
-    """The step of a network, with the variables that it changes besides the weights.
+class Computation:
+    """The predictions and training steps of a network, with the variables that they use besides its weights.
 
     Parameters
     ----------
     topology : Topology
-        What decides the step.
+        What decides them.
     model : keras.Model
         The network.
 
@@ -32,6 +33,8 @@ class TrainingStep:
     ----------
     layers : list of keras.Layer
         Those that augment.
+    units : list of tf.Variable
+        Mean and scale, if samples are standardised.
     trained : list of tf.Variable
         Weights that have a gradient.
     averaged : list of int
@@ -42,41 +45,70 @@ class TrainingStep:
 
     def __init__(self, topology: Any, model: keras.Model) -> None:
         self._topology, self._model = topology, model
-        self._transformations = [_copy_of_layer(one) for one in topology.transformations]
+        self._transformations = [
+            one if isinstance(one, str) else copy_of_layer(one) for one in topology.transformations
+        ]
         self.layers = [one for one in self._transformations if not isinstance(one, str)]
         for layer in self.layers:
             _check_shape(layer, topology.input_shape)
         for stream, layer in enumerate(layer for layer in all_layers(model) if hasattr(layer, "stream")):
             layer.stream = stream
-        self._rule = RULES[topology.optimizer]
+        n_slots, self._rule = RULES[topology.optimizer]
+        shape = topology.input_shape if topology.standardize == "position" else topology.input_shape[-1:]
+        units = (np.zeros, np.ones) if topology.standardize else ()
+        self.units = [tf.Variable(value(shape, topology.dtype)) for value in units]
         self.trained = [variable.value for variable in model.trainable_variables]
-        self._slots = [[_zeros_like(weight) for _ in range(self._rule.n_slots)] for weight in self.trained]
+        self._slots = [[_zeros_like(weight) for _ in range(n_slots)] for weight in self.trained]
         self.averaged = _moving_weights(model) if "ema_momentum" in topology.knobs else []
         self._moving = [model.weights[i].value for i in self.averaged]
         self._averages = [_zeros_like(weight) for weight in self._moving]
         self._shares = [tf.Variable(tf.zeros([], topology.dtype), trainable=False)] if self.averaged else []
         self.variables = [*(slot for slots in self._slots for slot in slots), *self._averages, *self._shares]
 
-    def __call__(self, batch: Batch, strengths: Strengths, seed: Tensor, rate: Tensor, clock: Tensor) -> Tensor:
-        """Add a step to the graph and return its loss.
+    def predict(self, X: Tensor, size: Tensor) -> Tensor:
+        """Return the outputs of the network for samples, in chunks of `size`."""
 
-        Parameters
-        ----------
-        batch : tuple of tensors
-            Samples as the network sees them, targets and weights.
-        strengths : dict of str to scalar tensor
-            Those that are on.
-        seed : int tensor of shape (2,)
-            Differs from step to step.
-        rate, clock : scalar tensor
-            Learning rate, and steps done before.
+        def chunk(i: Tensor, out: Any) -> tuple[Tensor, Any]:
+            samples = self._inputs(X[i * size : (i + 1) * size])
+            return i + 1, out.write(i, self._model(samples, training=False))
+
+        n_chunks = tf.shape(X)[0] // size
+        shape = (None, self._topology.n_outputs)
+        out = tf.TensorArray(self._topology.dtype, size=n_chunks, element_shape=shape, infer_shape=False)
+        _, out = tf.while_loop(lambda i, _: i < n_chunks, chunk, [0, out], parallel_iterations=1)
+        return out.concat()
+
+    def steps(self, data: Batch, inputs: dict[str, Tensor], first: Tensor, last: Tensor, total: Tensor) -> Tensor:
+        """Train, and return the sum of the losses, see `Program.steps`."""
+        order, size = inputs["order"], inputs["batch_size"]
+        strengths = {name: inputs[name] for name in self._topology.knobs}
+
+        def step(i: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+            chosen = order[i * size : (i + 1) * size]
+            X, y, w = (tf.gather(part, chosen) for part in data)
+            clock = inputs["clock"] + i
+            seed = tf.stack([inputs["seed"], clock])
+            loss = self._step((self._inputs(X), y, w), strengths, seed, inputs["rates"][i], clock)
+            return i + 1, total + tf.cast(loss, tf.float64) * tf.cast(tf.shape(chosen)[0], tf.float64)
+
+        return tf.while_loop(lambda i, _: i < last, step, [first, total], parallel_iterations=1)[1]
+
+    def _inputs(self, X: Tensor) -> Tensor:
+        """Return samples as the network sees them."""
+        X = tf.cast(X, self._topology.dtype)
+        return (X - self.units[0]) / self.units[1] if self.units else X
+
+    def _step(self, batch: Batch, strengths: Strengths, seed: Tensor, rate: Tensor, clock: Tensor) -> Tensor:
+        """Train on a batch of samples as the network sees them, and return its loss; `seed` differs from step to step.
+
+        `clock` are the steps done before.
         """
         X, targets = self._vary(batch, strengths, seed)
         with tf.GradientTape(watch_accessed_variables=False) as tape, step_inputs(seed=seed, **strengths):
             tape.watch(self.trained)
             z = self._model(X, training=True)
             options = {name: strengths.get(name) for name in ("label_smoothing", "focal_gamma")}
-            losses = [weight * row_losses(self._topology.loss, y, z, **options) for y, weight in targets]
+            losses = [weight * sample_losses(self._topology.loss, y, z, **options) for y, weight in targets]
             loss = tf.reduce_mean(tf.add_n(losses))
             objective = tf.add_n([loss, *self._model.losses])  # a custom network may bring regularisers of its own
         gradients = tape.gradient(objective, self.trained)
@@ -99,7 +131,8 @@ class TrainingStep:
             gradient = tf.clip_by_norm(gradient, strengths["clipnorm"])
         if "weight_decay" in on_kernel:
             weight.assign_sub(rate * strengths["weight_decay"] * weight)
-        self._rule.update(weight, slots, gradient, rate, step=clock, momentum=strengths.get("momentum"))
+        handles = [slot.handle for slot in slots]
+        self._rule(weight.handle, handles, gradient, rate, step=clock, momentum=strengths.get("momentum"))
 
     def _vary(self, batch: Batch, strengths: Strengths, seed: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         """Augment and mix a batch; return its samples, and their targets with weights, whose losses add up."""
@@ -125,11 +158,6 @@ class TrainingStep:
 
 def _zeros_like(weight: Any) -> Any:
     return tf.Variable(tf.zeros_like(weight), trainable=False)
-
-
-def _copy_of_layer(one: Any) -> Any:
-    """Return a new layer with the arguments of this one, or a name as it is."""
-    return one if isinstance(one, str) else type(one).from_config(one.get_config())
 
 
 def _check_shape(layer: Any, input_shape: tuple[int, ...]) -> None:
