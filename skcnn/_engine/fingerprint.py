@@ -29,24 +29,17 @@ def object_key(value: Any) -> Hashable:
     has_parameters = hasattr(value, "get_params") and not inspect.isclass(value)
     kind: Any = type(value) if has_parameters else value
     try:
-        if has_parameters:
-            _settle(value)
+        if has_parameters:  # have Python write into the classes what it does when they are first pickled or inspected
+            value.__reduce_ex__(2)  # __slotnames__
+            for base in kind.__mro__:
+                getattr(base, "__annotations__", None)
         pickled = bytes(dumps(kind))  # by value where pickle itself could not, as joblib sends it to workers
         parameters = fingerprint(value.get_params()) if has_parameters else None
     except Exception:  # whatever a user's object raises when pickled
         return ("object", id(value))
-    functions = (
-        [function for _, function in inspect.getmembers(kind, inspect.isfunction)] if inspect.isclass(kind) else [kind]
-    )
-    code = [_code_values(function.__code__) for function in functions if hasattr(function, "__code__")]
+    functions = inspect.getmembers(kind, inspect.isfunction) if inspect.isclass(kind) else [("", kind)]
+    code = [_code_values(function.__code__) for _, function in functions if hasattr(function, "__code__")]
     return fingerprint(_RANDOM_NAME.sub(b"", pickled), code, parameters)
-
-
-def _settle(value: Any) -> None:
-    """Have Python write into the object's classes what it otherwise does when they are first pickled or inspected."""
-    value.__reduce_ex__(2)  # __slotnames__
-    for kind in type(value).__mro__:
-        getattr(kind, "__annotations__", None)
 
 
 def _code_values(code: CodeType) -> tuple[Any, ...]:

@@ -87,6 +87,7 @@ class Program:
         has no share of the weights before the first step.
         """
         averaged = [self._weights[i] for i in self.blueprint.averaged]
+        # The last slots are the averages and the sum of their shares.
         *averages, shares = [variable.numpy() for variable in self._slots[-len(averaged) - 1 :]] if averaged else [0]
         if shares == 0:
             yield
