@@ -10,13 +10,13 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, clone
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skcnn._sklearn.callback_tasks import CallbackSupportMixin, fit_task
-from skcnn._sklearn.checks import is_frame, naming, plain_array
+from skcnn._sklearn.checks import check_layout, check_samples, is_frame, naming, plain_array
 from skcnn._sklearn.diagram import DiagramMixin
 from skcnn._sklearn.internals import HasMethods, StrOptions, fit_context
-from skcnn._sklearn.nd_adapters import check_nd_array, copy_tags, routed
+from skcnn._sklearn.nd_adapters import copy_tags, routed
 from skcnn._sklearn.version_note import VersionNote
 
 __all__ = ["NDTransformer"]
@@ -295,23 +295,15 @@ class NDTransformer(
     def _table(self, X: ArrayLike, *, reset: bool) -> Any:
         """Check ``X`` and reshape it to the table that the transformer works on: a view where memory allows it."""
         # The transformer alone knows what to do with the names and dtypes of a data frame's columns.
-        samples: Any = X if is_frame(X) else check_nd_array(X, self)
-        row_shape = tuple(samples.shape[1:])
+        samples: Any = X if is_frame(X) else check_samples(self, X, dtype=None, finite=False)
+        check_layout(self, samples, None if reset else self.row_shape_)
         if reset:
-            self.row_shape_ = row_shape
-        elif row_shape != self.row_shape_ and max(len(row_shape), len(self.row_shape_)) > 1:
-            expected = f"(n, {', '.join(map(str, self.row_shape_))})"
-            raise ValueError(
-                f"X has samples of shape {row_shape}, but {type(self).__name__} was fitted on samples of shape "
-                f"{self.row_shape_}: pass an array of shape {expected}, or fit again."
-            )
-        with naming("X"):
-            validate_data(self, X=samples, reset=reset, skip_check_array=True)  # names and number of features
-        return samples if is_frame(X) else samples.reshape(-1, self._n_columns(row_shape))
+            self.row_shape_: tuple[int, ...] = tuple(samples.shape[1:])
+        return samples if is_frame(X) else samples.reshape(-1, self._n_columns(self.row_shape_))
 
     def _transformed_table(self, X: ArrayLike) -> NDArray[Any]:
         """Check transformed samples of more than one axis and reshape them to the table for `inverse_transform`."""
-        samples = check_nd_array(X, self)
+        samples = check_samples(self, X, dtype=None, finite=False)
         if self.per == "channel":
             fits = samples.shape[1:-1] == self.row_shape_[:-1]
         else:

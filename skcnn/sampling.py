@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import check_array, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skcnn._sklearn.callback_tasks import fit_task
-from skcnn._sklearn.checks import naming, plain_array
+from skcnn._sklearn.checks import check_layout, check_samples, naming, plain_array
 from skcnn._sklearn.diagram import DiagramMixin
 from skcnn._sklearn.internals import HasMethods, fit_context
-from skcnn._sklearn.nd_adapters import check_nd_array, copy_tags, routed
+from skcnn._sklearn.nd_adapters import copy_tags, routed
 from skcnn._sklearn.version_note import VersionNote
 
 __all__ = ["NDSampler", "Pipeline"]
@@ -229,9 +229,8 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
         samples: Any = X
         if not _is_frame(X):
             takes = get_tags(self).input_tags
-            samples = check_nd_array(X, self, dtype=None if takes.string else "numeric", finite=not takes.allow_nan)
-        with naming("X"):
-            validate_data(self, X=samples, reset=True, skip_check_array=True)  # names and number of features
+            samples = check_samples(self, X, dtype=None if takes.string else "numeric", finite=not takes.allow_nan)
+        check_layout(self, samples, None)
         if y is not None:  # which the sampler refuses
             with naming("y"):
                 check_array(plain_array(y, "y"), dtype=None, ensure_2d=False, estimator=self, input_name="y")

@@ -437,6 +437,14 @@ def test_training_goes_on_with_partial_fit_and_warm_start(rows):
         clf.partial_fit(X, np.eye(3)[y])
 
 
+def test_classes_stay_known_when_a_warm_start_goes_on(rows):
+    X, y = rows
+    clf = classifier(warm_start=True).fit(X, y).fit(X[:50], y[:50])  # of the third class there is nothing new
+    assert clf.classes_.tolist() == [0, 1, 2]
+    assert clf.predict_proba(X).shape == (60, 3)
+    assert clf.set_params(warm_start=False).fit(X[:50], y[:50]).classes_.tolist() == [0, 1]
+
+
 def test_initialise_without_training(binary):
     clf = KerasClassifier(binary_model(), **QUIET).initialize(*binary)
     assert clf.predict_proba(binary[0]).shape == (50, 2)

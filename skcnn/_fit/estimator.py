@@ -156,26 +156,23 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
 
     def _check_names(self, params: dict[str, Any]) -> None:
         """Refuse parameters that do not exist, and name what was probably meant."""
-        valid = self.get_params(deep=False) | params
+        own = self.get_params(deep=False)
         for name in params:
             head, nested, rest = name.partition("__")
-            if head not in self._get_param_names():
-                known = self._get_param_names()
+            known, of = list(own), ""
+            if nested and head in own:
+                inner = params.get(head, own[head])
+                if isinstance(inner, type) or not hasattr(inner, "get_params"):
+                    raise ValueError(
+                        f"Invalid parameter {name!r} for {type(self).__name__}: {head}={inner!r} has no parameters. "
+                        f"Set {head} to an object that has, such as an estimator or a skcnn.networks.Network."
+                    )
+                known, of = [f"{head}__{one}" for one in inner.get_params()], f" of {head}={type(inner).__name__}"
+                head = f"{head}__{rest.partition('__')[0]}"
+            if head not in known:
                 raise ValueError(
                     f"Invalid parameter {name!r} for {type(self).__name__}{nearest(name, known)} "
-                    f"Valid parameters are: {known}."
-                )
-            inner = valid[head]
-            if nested and (isinstance(inner, type) or not hasattr(inner, "get_params")):
-                raise ValueError(
-                    f"Invalid parameter {name!r} for {type(self).__name__}: {head}={inner!r} has no parameters. "
-                    f"Set {head} to an object that has, such as an estimator or a subclass of skcnn.networks.Network."
-                )
-            if nested and rest.partition("__")[0] not in inner.get_params(deep=False):
-                known = [f"{head}__{one}" for one in inner.get_params(deep=True)]
-                raise ValueError(
-                    f"Invalid parameter {name!r} for {type(self).__name__}{nearest(name, known)} "
-                    f"Valid parameters of {head}={type(inner).__name__} are: {known}."
+                    f"Valid parameters{of} are: {known}."
                 )
 
     def _check_values(self) -> None:

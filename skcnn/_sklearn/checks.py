@@ -17,6 +17,8 @@ __all__ = [
     "KnownArguments",
     "check_X",
     "check_groups",
+    "check_layout",
+    "check_samples",
     "check_y",
     "is_frame",
     "naming",
@@ -40,32 +42,68 @@ def check_X(estimator: Any, X: Any, *, sample_shape: tuple[int, ...] | None = No
     X : array-like
         What is checked.
     sample_shape : tuple of int, default=None
-        Shape of the samples that it was fitted on, of which scikit-learn's own check compares the first axis alone.
+        Shape of the samples that it was fitted on.
+    name : str, default="X"
+        Of the argument.
+    """
+    values = check_samples(estimator, X, name=name)
+    if values.dtype.kind not in REAL:
+        raise TypeError(f"{name} holds {values.dtype}; expected real numbers.{_ADVICE.get(values.dtype.kind, '')}")
+    if values.ndim > MAX_NDIM:
+        raise ValueError(
+            f"{name} has {values.ndim} dimensions (shape {values.shape}); expected at most {MAX_NDIM}: "
+            "(n, depth, height, width, channels)."
+        )
+    check_layout(estimator, X if is_frame(X) else values, sample_shape, name)
+    return values
+
+
+def check_samples(
+    estimator: Any, X: Any, *, dtype: Any = "numeric", finite: bool = True, name: str = "X"
+) -> np.ndarray:
+    """Check that samples of any shape are a dense array with values, without copying it if it is one.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Named in the messages.
+    X : array-like of shape (n, ...)
+        What is checked.
+    dtype : {None, "numeric"}, default="numeric"
+        ``None`` keeps what is there; ``"numeric"`` makes floats of Python objects and refuses strings.
+    finite : bool, default=True
+        Whether NaN and infinity are refused. Other checks do not look at the values.
     name : str, default="X"
         Of the argument.
     """
     with naming(name):
-        values = plain_array(X, name)
-        values = check_array(values, dtype="numeric", allow_nd=True, estimator=estimator, input_name=name)
-        if values.dtype.kind not in REAL:
-            raise TypeError(f"{name} holds {values.dtype}; expected real numbers.{_ADVICE.get(values.dtype.kind, '')}")
-        if 0 in values.shape:
-            raise ValueError(
-                f"{name} has shape {values.shape} without any values; expected (n, ..., channels) with at least one "
-                "position and one channel. Drop the empty axis."
-            )
-        validate_data(estimator, X if is_frame(X) else values, reset=sample_shape is None, skip_check_array=True)
-        if values.ndim > MAX_NDIM:
-            raise ValueError(
-                f"{name} has {values.ndim} dimensions (shape {values.shape}); expected at most {MAX_NDIM}: "
-                "(n, depth, height, width, channels)."
-            )
-        if sample_shape is not None and values.shape[1:] != sample_shape:
-            raise ValueError(
-                f"{name} has samples of shape {values.shape[1:]}, but {type(estimator).__name__} was fitted on samples "
-                f"of shape {sample_shape}."
-            )
+        values: np.ndarray = check_array(
+            plain_array(X, name),
+            dtype=dtype,
+            allow_nd=True,
+            ensure_all_finite=finite,
+            estimator=estimator,
+            input_name=name,
+        )
+    if 0 in values.shape:
+        raise ValueError(
+            f"{name} has shape {values.shape} without any values; expected (n, ..., channels) with at least one "
+            "position and one channel. Drop the empty axis."
+        )
     return values
+
+
+def check_layout(estimator: Any, X: Any, sample_shape: tuple[int, ...] | None, name: str = "X") -> None:
+    """Check names and shape of samples, an array or a frame, or record their names if `sample_shape` is None."""
+    shape = tuple(X.shape[1:])
+    # scikit-learn's own check compares the first of these axes alone, but says more where there is no other.
+    if sample_shape is not None and shape != sample_shape and max(len(shape), len(sample_shape)) > 1:
+        raise ValueError(
+            f"{name} has samples of shape {shape}, but {type(estimator).__name__} was fitted on samples of shape "
+            f"{sample_shape}: pass an array of shape (n, {', '.join(map(str, sample_shape))}), or fit again."
+        )
+    with naming(name):
+        validate_data(estimator, X, reset=sample_shape is None, skip_check_array=True)
 
 
 def check_y(estimator: Any, y: Any, n_samples: int, *, numeric: bool, name: str = "y") -> np.ndarray:

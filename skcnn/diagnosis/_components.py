@@ -8,7 +8,10 @@ from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 from scipy.special import expit, softmax
+from sklearn.base import clone
 from sklearn.utils.multiclass import type_of_target
+
+from skcnn._sklearn.steps import is_pipeline, is_search, unwrap
 
 __all__ = [
     "SQUASHING",
@@ -44,7 +47,7 @@ class KerasModel:
 
     @property
     def loss_name(self) -> str:
-        """Name of the loss it was compiled with, in snake seen."""
+        """Name of the loss it was compiled with, in snake case."""
         loss = getattr(self.model, "loss", None)
         name = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
         return str(name).lower()
@@ -103,9 +106,9 @@ class Components:
     final : estimator
         The last step.
     prefix : str
-        Before the names of the final step's parameters in a grid.
-    to_search : estimator
-        What goes into the next search.
+        Before the names of the final step's parameters in a grid over `unfitted`.
+    search_prefix : str
+        Before the names in the grid of `search`, likewise.
     """
 
     whole: Any
@@ -113,7 +116,12 @@ class Components:
     pipeline: Any
     final: Any
     prefix: str
-    to_search: Any
+    search_prefix: str
+
+    @property
+    def unfitted(self) -> Any:
+        """An unfitted copy of what predicts, without its searches; None for a plain Keras model."""
+        return None if isinstance(self.final, KerasModel) else _unfitted(self.whole)
 
     @property
     def steps(self) -> list[tuple[str, Any]]:
@@ -181,23 +189,32 @@ def take_apart(estimator: Any, y: np.ndarray) -> Components:
         )
     if is_keras_model(estimator):
         view = KerasModel(estimator, y)
-        return Components(view, None, None, view, "", None)
+        return Components(view, None, None, view, "", "")
     search = pipeline = None
-    final, prefix, to_search = estimator, "", estimator
-    while True:
-        if hasattr(final, "cv_results_") and hasattr(final, "best_estimator_"):
+    prefix = search_prefix = ""
+    for name, final in unwrap(estimator):
+        prefix += f"{name}__" if name else ""
+        if is_search(final):
             if search is None:
-                search, to_search = final, final.estimator
-            final = final.best_estimator_
-        elif hasattr(final, "steps") and hasattr(final, "named_steps"):
+                search, search_prefix = final, prefix
+        elif is_pipeline(final):
             pipeline = final
-            name, final = final.steps[-1]
-            prefix += f"{name}__"
-        elif hasattr(final, "estimator_") and hasattr(final, "best_threshold_"):  # TunedThresholdClassifierCV
-            final = final.estimator_
-            prefix += "estimator__"
-        else:
-            return Components(estimator, search, pipeline, final, prefix, to_search)
+        elif not hasattr(final, "best_threshold_"):  # other kinds of estimators may change samples or outputs
+            break
+    return Components(estimator, search, pipeline, final, prefix, search_prefix)
+
+
+def _unfitted(estimator: Any) -> Any:
+    """Return an unfitted copy in which the best estimator that a search has found stands in place of the search."""
+    if is_search(estimator):
+        return _unfitted(estimator.best_estimator_)
+    copy = clone(estimator)
+    if is_pipeline(estimator):
+        name, last = estimator.steps[-1]
+        return copy.set_params(**{name: _unfitted(last)})
+    if hasattr(estimator, "best_threshold_"):
+        return copy.set_params(estimator=_unfitted(estimator.estimator_))
+    return copy
 
 
 def is_number(value: Any) -> TypeGuard[float]:

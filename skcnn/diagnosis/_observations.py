@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.base import is_classifier, is_regressor
 from sklearn.utils.multiclass import type_of_target
 
 from skcnn._fit.batches import sample_digests
@@ -352,9 +352,10 @@ class Observations:
 
     def unfitted(self) -> Any:
         """Return an unfitted copy of what predicts; raises NotApplicable for a plain Keras model."""
-        if self.components.to_search is None:
+        unfitted = self.components.unfitted
+        if unfitted is None:
             raise NotApplicable("a plain Keras model cannot be refitted")
-        return clone(getattr(self.components.search, "best_estimator_", self.estimator))
+        return unfitted
 
     def take_train(self, rows: np.ndarray) -> Any:
         """Return training samples as the estimator takes them."""

@@ -223,11 +223,11 @@ def suggest(seen: Observations, findings: list[Finding], max_candidates: int) ->
     """
     components = seen.components
     suggestion = Suggestion(None, advice={finding.code: finding.do for finding in findings})
-    if components.to_search is None:
+    model = components.unfitted
+    if model is None:
         return suggestion
-    model = getattr(components.search, "best_estimator_", components.to_search)
     suggestion.steps = steps = _steps(seen, findings)
-    suggestion.estimator, prefix = _with_steps(clone(model), steps, components.prefix)
+    suggestion.estimator, prefix = _with_steps(model, steps, components.prefix)
     suggestion.reasons = {step.name: [step.finding] for step in steps}
     for finding in findings:
         for name, values in _grid(seen, finding, prefix).items():
@@ -245,7 +245,8 @@ def _grid(seen: Observations, finding: Finding, prefix: str) -> Grid:
             for parameter, values in CURES[name](seen.components.params, finding.facts, seen).items():
                 grid.setdefault(prefix + parameter, values)
     if "beyond" in finding.cures:
-        grid[finding.facts["parameter"]] = [finding.facts["best"], finding.facts["further"]]
+        around = prefix.removesuffix(seen.components.prefix) + seen.components.search_prefix
+        grid[around + finding.facts["parameter"]] = [finding.facts["best"], finding.facts["further"]]
     if "sampler_inside" in finding.cures and "sampler" in seen.components.params:
         outside = [(name, step) for name, step in seen.components.steps if hasattr(step, "fit_resample")]
         if len(outside) == 1:

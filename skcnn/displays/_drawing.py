@@ -29,7 +29,7 @@ def sample_shape_of(X: np.ndarray, input_shape: Any, estimator: Any = None) -> t
         If `input_shape` has not as many values as a sample.
     """
     if input_shape is None and X.ndim == 2:
-        input_shape = getattr(unwrap(estimator)[1], "input_shape_", None)
+        input_shape = getattr(unwrap(estimator)[-1][1], "input_shape_", None)
         if input_shape is not None and np.prod(input_shape) != X.shape[1]:
             input_shape = None  # a step before has changed the number of columns
     return resolve_input_shape(input_shape, X.shape[1:])

@@ -165,7 +165,7 @@ class HistoryDisplay:
         -------
         HistoryDisplay
         """
-        fitted = [unwrap(estimator)[1] for estimator in estimators]
+        fitted = [unwrap(estimator)[-1][1] for estimator in estimators]
         for estimator in fitted:
             if not getattr(estimator, "history_", None):
                 raise ValueError(

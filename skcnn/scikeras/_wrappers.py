@@ -1,14 +1,15 @@
 """`KerasClassifier` and `KerasRegressor` with scikeras' interface and without its faults."""
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any, Literal, Self
 
 import keras
 import numpy as np
+from scikeras import wrappers
 from scikeras.utils.transformers import ClassifierLabelEncoder, RegressorTargetEncoder
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
 
@@ -98,42 +99,14 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
         self,
         model: Any = None,
         *,
-        build_fn: Any = None,
-        warm_start: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
-        metrics: Any = None,
-        batch_size: int | None = None,
-        validation_batch_size: int | None = None,
-        verbose: int = 1,
-        callbacks: Any = None,
-        validation_split: float = 0.0,
-        shuffle: bool = True,
-        run_eagerly: bool = False,
-        epochs: int = 1,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            model,
-            build_fn=build_fn,
-            warm_start=warm_start,
-            random_state=random_state,
-            optimizer=optimizer,
-            loss=loss,
-            metrics=metrics,
-            batch_size=batch_size,
-            validation_batch_size=validation_batch_size,
-            verbose=verbose,
-            callbacks=callbacks,
-            validation_split=validation_split,
-            shuffle=shuffle,
-            run_eagerly=run_eagerly,
-            epochs=epochs,
-            **kwargs,
-        )
+        super().__init__(model, **kwargs)
         self.class_weight = class_weight
+
+    # scikeras looks for its default of `loss` there, editors for the names.
+    __init__.__signature__ = signature(wrappers.KerasClassifier.__init__)  # type: ignore[attr-defined]
 
     score = RepairedWrapper.score  # the mixin's does not use `scorer`
     scorer = staticmethod(accuracy_score)
@@ -147,43 +120,14 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
         categories = "auto" if self.classes_ is None else [self.classes_]
         return _LabelEncoder(loss="categorical_crossentropy" if one_hot else self.loss, categories=categories)
 
-    def initialize(self, X: Any, y: Any) -> Self:
-        """Build the model without training it.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, ...)
-            Samples.
-        y : array-like of shape (n,) or (n, n_outputs)
-            Labels.
-
-        Returns
-        -------
-        self : object
-        """
+    def _initialize(self, X: Any, y: Any = None) -> tuple[Any, Any]:
         self.classes_: Any = None
-        return super().initialize(X, y)
+        return super()._initialize(X, y)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, **kwargs: Any) -> Self:
-        """Build the model and train it.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n, ...)
-            Samples.
-        y : array-like of shape (n,) or (n, n_outputs)
-            Labels.
-        sample_weight : array-like of shape (n,), default=None
-            Weights of the samples.
-        **kwargs : dict
-            More arguments of ``Model.fit``.
-
-        Returns
-        -------
-        self : object
-        """
-        self.classes_ = None
-        return super().fit(X, y, sample_weight=sample_weight, **kwargs)
+    def _fit(self, X: Any, y: Any, sample_weight: Any, warm_start: bool, classes: Any = None, **kwargs: Any) -> None:
+        known = getattr(self, "classes_", None) if warm_start else None
+        self.classes_ = known if classes is None else np.unique(classes)
+        super()._fit(X, y, sample_weight, warm_start, **kwargs)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None, **kwargs: Any) -> Self:
         """Train one more epoch.
@@ -205,8 +149,7 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
         -------
         self : object
         """
-        self.classes_ = getattr(self, "classes_", None) if classes is None else np.unique(classes)
-        return super().partial_fit(X, y, sample_weight=sample_weight, **kwargs)
+        return super().partial_fit(X, y, sample_weight=sample_weight, classes=classes, **kwargs)
 
     def predict_proba(self, X: Any, **kwargs: Any) -> np.ndarray:
         """Predict probabilities.
@@ -226,18 +169,13 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
         outputs = self._predict_raw(X, **kwargs)
         return self.target_encoder_.inverse_transform(outputs, return_proba=True)
 
-    def _validate_data(self, X: Any = None, y: Any = None, reset: bool = False, y_numeric: bool = False) -> Any:
-        X, y = super()._validate_data(X, y, reset=reset, y_numeric=y_numeric)
-        if y is not None and y.shape[1:] == (1,):
-            y = column_or_1d(y, warn=True)
-        return X, y
-
     def _type_of_target(self, y: np.ndarray) -> str:
         kind = type_of_target(y, input_name="y")
         known = kind == "binary" and self.classes_ is not None  # of more classes y may hold two
         return type_of_target(self.classes_) if known else kind
 
-    def _row_weight(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
+    def _weights_of(self, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
+        weight = super()._weights_of(y, sample_weight)
         if self.class_weight is None:
             return weight
         per_class = compute_sample_weight(self.class_weight, y)
