@@ -136,10 +136,7 @@ class NDTransformer(
         TypeError
             If `X` is sparse, or `transformer` is a class or not a scikit-learn estimator.
         """
-        with fit_task(self):
-            table, y, params = self._training_table(X, y, params, method="fit")
-            with naming("transformer", theirs=True):
-                self.transformer_ = clone(self.transformer).fit(table, y, **params)
+        self._fit("fit", X, y, params)
         return self
 
     @fit_context(prefer_skip_nested_validation=False)
@@ -167,13 +164,7 @@ class NDTransformer(
         """
         if not hasattr(self.transformer, "fit_transform"):
             return self.fit(X, y, **params).transform(X)
-        with fit_task(self):
-            table, y, params = self._training_table(X, y, params, method="fit_transform")
-            transformer = clone(self.transformer)
-            with naming("transformer", theirs=True):
-                output = transformer.fit_transform(table, y, **params)
-            self.transformer_ = transformer
-            return self._restore(output, table)
+        return self._restore(*self._fit("fit_transform", X, y, params))
 
     def transform(self, X: ArrayLike) -> Any:
         """Transform samples and give them their shape back.
@@ -245,9 +236,8 @@ class NDTransformer(
             What the transformer calls its columns.
         """
         check_is_fitted(self)
-        if len(self.row_shape_) > 1 and input_features is not None:
-            given = np.asarray(input_features).shape
-            input_features = input_features if given == (self._n_columns(self.row_shape_),) else None
+        if len(self.row_shape_) > 1 and np.asarray(input_features).shape != (self._n_columns(self.row_shape_),):
+            input_features = None
         return self.transformer_.get_feature_names_out(input_features)
 
     @available_if(_transformer_has("set_output"))
@@ -289,6 +279,16 @@ class NDTransformer(
             tags.transformer_tags = copied.transformer_tags or tags.transformer_tags
         return tags
 
+    def _fit(self, method: str, X: ArrayLike, y: ArrayLike | None, params: dict[str, Any]) -> tuple[Any, Any]:
+        """Fit a clone of the transformer by one of its methods; return what this returns, and the table."""
+        with fit_task(self):
+            table, y, params = self._training_table(X, y, params, method=method)
+            with naming("transformer", theirs=True):
+                transformer = clone(self.transformer)
+                output = getattr(transformer, method)(table, y, **params)
+            self.transformer_ = transformer
+        return output, table
+
     def _n_columns(self, row_shape: tuple[int, ...]) -> int:
         return row_shape[-1] if self.per == "channel" else prod(row_shape)
 
@@ -327,14 +327,14 @@ class NDTransformer(
         with naming("X, y and sample_weight"):
             check_consistent_length(X, y, params.get("sample_weight"))
         n_samples = len(table) // n_positions
-        if y is not None:
-            with naming("y"):
-                y = np.repeat(np.asarray(plain_array(y, "y")), n_positions, axis=0)
-        params = {
-            name: np.repeat(np.asarray(value), n_positions, axis=0) if _one_per_sample(value, n_samples) else value
-            for name, value in params.items()
-        }
-        return table, y, params
+
+        def repeated(value: Any) -> Any:
+            per_sample = np.ndim(value) > 0 and len(value) == n_samples
+            return np.repeat(np.asarray(value), n_positions, axis=0) if per_sample else value
+
+        with naming("y"):
+            y = repeated(plain_array(y, "y"))
+        return table, y, {name: repeated(value) for name, value in params.items()}
 
     def _restore(self, output: Any, table: Any) -> Any:
         """Give what the transformer made of ``table`` the shape that the samples had."""
@@ -352,7 +352,3 @@ class NDTransformer(
         output = output.toarray() if issparse(output) else np.asarray(output)
         channels = self.row_shape_[-1] if self.per == "position" else shape[1]
         return output.reshape(-1, *self.row_shape_[:-1], channels)
-
-
-def _one_per_sample(value: Any, n_samples: int) -> bool:
-    return np.ndim(value) > 0 and len(value) == n_samples

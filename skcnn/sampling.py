@@ -218,14 +218,13 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
     def _prepared(
         self, method: str, X: ArrayLike, y: ArrayLike, params: dict[str, Any]
     ) -> tuple[Any, Any, dict[str, Any]]:
-        """Return a clone of the sampler, the checked samples, and the metadata for this method of the sampler."""
+        """Return a clone of the sampler, the checked samples, and the metadata for this method of the sampler.
+
+        Of ``y`` the length alone is checked here: what its labels are is the sampler's to check.
+        """
         with naming("sampler", theirs=True):
             sampler = clone(self.sampler)
         params = routed(self, "sampler", method, params)
-        return sampler, self._check_samples(X, y), params
-
-    def _check_samples(self, X: ArrayLike, y: ArrayLike) -> Any:
-        """Check ``X``, and that ``y`` is an array as long; what its labels are is the sampler's to check."""
         samples: Any = X
         if not _is_frame(X):
             takes = get_tags(self).input_tags
@@ -236,7 +235,7 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
                 check_array(plain_array(y, "y"), dtype=None, ensure_2d=False, estimator=self, input_name="y")
                 check_consistent_length(samples, y)
         self.row_shape_ = tuple(samples.shape[1:])
-        return samples
+        return sampler, samples, params
 
     def _fit_resample(
         self, X: NDArray[Any], y: ArrayLike, sampler: BaseEstimator, /, **params: Any

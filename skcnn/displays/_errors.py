@@ -209,11 +209,8 @@ def _mistake(true: Any, predicted: Any) -> str:
 
 def _confidence(estimator: Any, X: Any, predicted: np.ndarray) -> np.ndarray:
     """Return what speaks for the predicted class of each sample."""
-    codes = np.searchsorted(estimator.classes_, predicted)
-    if hasattr(estimator, "predict_proba"):
-        values = np.asarray(estimator.predict_proba(X))
-    else:
-        values = np.asarray(estimator.decision_function(X))
-        if values.ndim == 1:
-            values = np.stack([-values, values], axis=1)
-    return values[np.arange(len(codes)), codes]
+    has_probabilities = hasattr(estimator, "predict_proba")
+    values = np.asarray(estimator.predict_proba(X) if has_probabilities else estimator.decision_function(X))
+    if values.ndim == 1:  # of two classes, for the second
+        values = np.stack([-values, values], axis=1)
+    return values[np.arange(len(values)), np.searchsorted(estimator.classes_, predicted)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from itertools import zip_longest
 from typing import Any, Self
 
 import numpy as np
@@ -70,10 +71,7 @@ class HistoryDisplay:
     def mean(self, name: str) -> np.ndarray:
         """Return the mean of a recorded value in each epoch over the fits that got as far."""
         series = [history[name] for history in self.histories if name in history]
-        table = np.full((len(series), max(map(len, series))), np.nan)
-        for row, values in zip(table, series, strict=True):
-            row[: len(values)] = values
-        return np.nanmean(table, axis=0)
+        return np.nanmean([*zip_longest(*series, fillvalue=np.nan)], axis=1)
 
     def plot(self, ax: Any = None) -> Self:
         """Draw the losses and, below them, the scores if there are any.

@@ -88,11 +88,12 @@ class ModelFunction(BaseEstimator):
         return copy
 
     def _guess(self, input_shape: tuple[int, ...], n_outputs: int) -> dict[str, Any]:
-        row_shape = input_shape[:1] if input_shape[1:] == (1,) else input_shape
-        if not hasattr(self.estimator, "predict_proba"):
-            return regression_meta(row_shape, n_outputs, n_outputs == 1)
-        kind = "binary" if n_outputs == 1 else "multiclass"
-        return classification_meta(row_shape, ClassTarget(kind, np.arange(max(2, n_outputs))))
+        """Return ``meta`` for a network that is built by itself, without data."""
+        sample_shape = input_shape[:1] if input_shape[1:] == (1,) else input_shape
+        if hasattr(self.estimator, "predict_proba"):
+            kind = "binary" if n_outputs == 1 else "multiclass"
+            return meta_of(sample_shape, ClassTarget(kind, np.arange(max(2, n_outputs))))
+        return meta_of(sample_shape, UnscaledTarget(np.zeros(n_outputs), np.ones(n_outputs), n_outputs == 1))
 
     def _check_compiled(self, model: Any, builder: Any) -> Any:
         """Return the loss of the model; refuse an optimizer or a loss that are not those carried."""
@@ -120,22 +121,21 @@ class ModelFunction(BaseEstimator):
         return digest if all(isinstance(part, str) for part in parts.values()) else ("object", digest)
 
 
-def classification_meta(row_shape: tuple[int, ...], target: ClassTarget) -> dict[str, Any]:
-    """Return ``meta`` for samples of this shape and these labels; the number of samples is None."""
-    kind = "multilabel-indicator" if target.kind == "multilabel" else target.kind
-    classes = {"classes_": target.classes, "n_classes_": len(target.classes), "target_type_": kind}
-    return _shapes(row_shape, y_ndim=2 if target.kind == "multilabel" else 1, n_outputs=1) | classes
-
-
-def regression_meta(row_shape: tuple[int, ...], n_outputs: int, flat: bool) -> dict[str, Any]:
-    """Return ``meta`` for samples and targets of these shapes; the number of samples is None."""
-    kind = "continuous" if n_outputs == 1 else "continuous-multioutput"
-    return _shapes(row_shape, y_ndim=1 if flat else 2, n_outputs=n_outputs) | {"target_type_": kind}
-
-
-def _shapes(row_shape: tuple[int, ...], y_ndim: int, n_outputs: int) -> dict[str, Any]:
-    X = {"n_features_in_": row_shape[0], "X_shape_": (None, *row_shape), "X_dtype_": np.dtype(keras.config.floatx())}
-    return X | {"y_ndim_": y_ndim, "n_outputs_": n_outputs, "n_outputs_expected_": 1}
+def meta_of(sample_shape: tuple[int, ...], target: Any) -> dict[str, Any]:
+    """Return scikeras' ``meta`` for samples of this shape and these targets; the number of samples is None."""
+    meta: dict[str, Any] = {
+        "n_features_in_": sample_shape[0],
+        "X_shape_": (None, *sample_shape),
+        "n_outputs_expected_": 1,
+    }
+    meta["X_dtype_"] = np.dtype(keras.config.floatx())
+    if isinstance(target, ClassTarget):
+        multilabel = target.kind == "multilabel"
+        kind = "multilabel-indicator" if multilabel else target.kind
+        classes = {"classes_": target.classes, "n_classes_": len(target.classes)}
+        return meta | classes | {"target_type_": kind, "y_ndim_": 1 + multilabel, "n_outputs_": 1}
+    kind = "continuous" if target.n_outputs == 1 else "continuous-multioutput"
+    return meta | {"target_type_": kind, "y_ndim_": 1 if target.flat else 2, "n_outputs_": target.n_outputs}
 
 
 def _identity(value: Any) -> Hashable:
@@ -202,29 +202,26 @@ class UnscaledTarget(RegressionTarget):
         return self
 
 
-class ConvertedClassifier(CNNClassifier):
+class _Converted:
+    """Tells the model function what is known of the data of a fit."""
+
+    network: Any
+
+    def _topology(self, target: Any, layout: Layout, strengths: dict[str, float]) -> Topology:
+        topology: Topology = super()._topology(target, layout, strengths)  # type: ignore[misc]
+        if not isinstance(self.network, ModelFunction):
+            return topology
+        network = self.network.told(meta_of(layout.sample_shape, target))
+        build = NetworkBuilder(network, topology.input_shape, topology.n_outputs)
+        return replace(topology, network=network.key(), build=build)
+
+
+class ConvertedClassifier(_Converted, CNNClassifier):
     """`CNNClassifier` with a model function of scikeras as its network; made by `skcnn.scikeras.convert`."""
 
-    def _topology(self, target: Any, layout: Layout, strengths: dict[str, float]) -> Topology:
-        topology = super()._topology(target, layout, strengths)
-        return _told(topology, self.network, classification_meta(layout.sample_shape, target))
 
-
-class ConvertedRegressor(CNNRegressor):
+class ConvertedRegressor(_Converted, CNNRegressor):
     """`CNNRegressor` that trains on targets as they are, as Keras does; made by `skcnn.scikeras.convert`."""
-
-    def _topology(self, target: Any, layout: Layout, strengths: dict[str, float]) -> Topology:
-        topology = super()._topology(target, layout, strengths)
-        return _told(topology, self.network, regression_meta(layout.sample_shape, target.n_outputs, target.flat))
 
     def _make_target(self, y: np.ndarray, classes: Any) -> RegressionTarget:
         return UnscaledTarget.of(y)
-
-
-def _told(topology: Topology, network: Any, meta: dict[str, Any]) -> Topology:
-    """Return the topology with a network that knows `meta`."""
-    if not isinstance(network, ModelFunction):
-        return topology
-    own = network.told(meta)
-    build = NetworkBuilder(own, topology.input_shape, topology.n_outputs)
-    return replace(topology, network=own.key(), build=build)

@@ -14,19 +14,17 @@ from typing import Any
 import keras
 
 _PATCHED = (keras.Model, keras.losses.Loss, keras.metrics.Metric, keras.optimizers.Optimizer)
-_NAMES = ("__reduce__", "__deepcopy__")
 
 
 def _import_scikeras() -> None:
-    before = [{name: vars(cls)[name] for name in _NAMES if name in vars(cls)} for cls in _PATCHED]
+    before = {(cls, name): vars(cls).get(name) for cls in _PATCHED for name in ("__reduce__", "__deepcopy__")}
     import scikeras  # noqa: F401
 
-    for cls, methods in zip(_PATCHED, before, strict=True):
-        for name in _NAMES:
-            if name in methods:
-                setattr(cls, name, methods[name])
-            elif name in vars(cls):
-                delattr(cls, name)
+    for (cls, name), method in before.items():
+        if method is not None:
+            setattr(cls, name, method)
+        elif name in vars(cls):
+            delattr(cls, name)
 
 
 if "scikeras" not in sys.modules:
