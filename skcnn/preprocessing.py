@@ -23,7 +23,7 @@ __all__ = ["NDTransformer"]
 
 
 def _transformer_has(name: str) -> Callable[["NDTransformer"], bool]:
-    """Make a check for ``available_if``: the fitted or, before that, the given transformer has this attribute."""
+    """Return a check for ``available_if``: the transformer has this attribute."""
 
     def check(self: "NDTransformer") -> bool:
         getattr(getattr(self, "transformer_", self.transformer), name)  # its AttributeError says what is missing
@@ -141,7 +141,9 @@ class NDTransformer(
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None, **params: Any) -> Any:
-        """Fit a clone of the transformer and transform the same samples, by its own `fit_transform` if it has one.
+        """Fit a clone of the transformer and transform the same samples.
+
+        The transformer's own `fit_transform` is used if it has one.
 
         Parameters
         ----------
@@ -242,7 +244,7 @@ class NDTransformer(
 
     @available_if(_transformer_has("set_output"))
     def set_output(self, *, transform: Literal["default", "pandas", "polars"] | None = None) -> Self:
-        """Choose the container of two-dimensional output of `transform` and `fit_transform`.
+        """Set the container of two-dimensional output of `transform`.
 
         Parameters
         ----------
@@ -280,7 +282,7 @@ class NDTransformer(
         return tags
 
     def _fit(self, method: str, X: ArrayLike, y: ArrayLike | None, params: dict[str, Any]) -> tuple[Any, Any]:
-        """Fit a clone of the transformer by one of its methods; return what this returns, and the table."""
+        """Fit a clone of the transformer by a method; return its output and the table."""
         with fit_task(self):
             table, y, params = self._training_table(X, y, params, method=method)
             with naming("transformer", theirs=True):
@@ -293,7 +295,7 @@ class NDTransformer(
         return row_shape[-1] if self.per == "channel" else prod(row_shape)
 
     def _table(self, X: ArrayLike, *, reset: bool) -> Any:
-        """Check ``X`` and reshape it to the table that the transformer works on: a view where memory allows it."""
+        """Check ``X`` and reshape it to the transformer's table, a view where possible."""
         # The transformer alone knows what to do with the names and dtypes of a data frame's columns.
         samples: Any = X if is_frame(X) else check_samples(self, X, dtype=None, finite=False)
         check_layout(self, samples, None if reset else self.row_shape_)
@@ -302,7 +304,7 @@ class NDTransformer(
         return samples if is_frame(X) else samples.reshape(-1, self._n_columns(self.row_shape_))
 
     def _transformed_table(self, X: ArrayLike) -> NDArray[Any]:
-        """Check transformed samples of more than one axis and reshape them to the table for `inverse_transform`."""
+        """Check transformed N-D samples and reshape them to the table for the inverse."""
         samples = check_samples(self, X, dtype=None, finite=False)
         if self.per == "channel":
             fits = samples.shape[1:-1] == self.row_shape_[:-1]
@@ -318,7 +320,7 @@ class NDTransformer(
     def _training_table(
         self, X: ArrayLike, y: ArrayLike | None, params: dict[str, Any], *, method: str
     ) -> tuple[Any, ArrayLike | None, dict[str, Any]]:
-        """Reshape ``X`` to a table; repeat, to match its rows, ``y`` and the metadata for ``method``."""
+        """Reshape ``X`` to a table; repeat ``y`` and metadata to match its rows."""
         params = routed(self, "transformer", method, params)
         table = self._table(X, reset=True)
         n_positions = prod(self.row_shape_[:-1]) if self.per == "channel" else 1

@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks on a network: one task for the fit, and in it one per epoch.
+"""scikit-learn's callbacks on a network: a task for the fit and one per epoch.
 
 scikit-learn 1.9, the first version with callbacks, has no public way for an estimator of another package to begin
 tasks, so that private names of its callback API are used here and nowhere else: `_init_callback_context`,
@@ -29,12 +29,12 @@ __all__ = ["CallbackSupportMixin", "EpochTasks", "FitTasks", "fit_task", "follow
 
 
 def follows_epochs(estimator: Any) -> bool:
-    """Tell whether an estimator has callbacks that may look at, or stop after, any epoch; progress bars do not."""
+    """Tell whether callbacks may look at any epoch, as all but progress bars do."""
     return not all(_are_bars(estimator))
 
 
 def shows_bars(estimator: Any) -> bool:
-    """Tell whether a progress bar is set on an estimator, or on a search or pipeline around it."""
+    """Tell whether a progress bar is set on an estimator or on what is around it."""
     return any(_are_bars(estimator))
 
 
@@ -56,14 +56,14 @@ def _root_task(estimator: Any, max_subtasks: int | None) -> Any:
 
 @contextmanager
 def fit_task(estimator: Any, inner: Any = None, name: str = "") -> Iterator[None]:
-    """Tell scikit-learn's callbacks of a fit in one step, or with one estimator inside that is told of them, too.
+    """Tell callbacks of a fit, and of the fit of one estimator inside.
 
     Parameters
     ----------
     estimator : estimator
         What is fitted in the ``with`` block.
     inner : estimator, default=None
-        What is fitted there, too.
+        What is fitted there, too, and is passed the callbacks.
     name : str, default=""
         Name of that task.
     """
@@ -85,7 +85,7 @@ def fit_task(estimator: Any, inner: Any = None, name: str = "") -> Iterator[None
 
 @dataclass(eq=False)
 class FitTasks:
-    """The tasks of one call of fit, of which scikit-learn's callbacks are told; the first begins at once.
+    """Tell scikit-learn's callbacks of one call of fit, which begins at once.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ class FitTasks:
     def training(
         self, indices: np.ndarray, epochs: int, first: int, now: Callable[["Progress"], Any]
     ) -> list["EpochTasks"]:
-        """Return what tells callbacks of the epochs of one training; nothing if there are none.
+        """Return what tells callbacks of the epochs of one training, if there are any.
 
         Parameters
         ----------
@@ -159,7 +159,7 @@ class FitTasks:
 
 @dataclass(eq=False)
 class EpochTasks:
-    """Tells scikit-learn's callbacks of each epoch, and training to stop if one of them says so."""
+    """Tell callbacks of each epoch, and training to stop if one of them asks for it."""
 
     estimator: Any
     context: Any
@@ -170,7 +170,7 @@ class EpochTasks:
     _epoch: Any = None
 
     def start(self, progress: "Progress") -> None:
-        """Begin the task of the training, if it is one of several; epochs that ``memory=`` kept are over at once."""
+        """Begin a training that is one of several; end epochs found in ``memory=``."""
         if self.nested:
             self.context.call_on_fit_task_begin(estimator=self.estimator, **self.data)
         for _ in range(self.first, progress.epoch):
@@ -186,7 +186,7 @@ class EpochTasks:
         return self._end_epoch(**self._at(progress))
 
     def finish(self, progress: "Progress") -> None:
-        """End what is open: the task of an epoch that was interrupted, and that of the training."""
+        """End what is open: the task of an interrupted epoch, and that of the training."""
         if self._epoch is not None:
             self._end_epoch()
         if self.nested:

@@ -13,7 +13,7 @@ COPIED = ("allow_nan", "categorical", "pairwise", "positive_only", "string")
 
 
 def copy_tags(tags: Any, adapted: Any) -> Any:
-    """Add what the adapted estimator says of its input to an adapter's tags; return its tags, or None if none."""
+    """Copy tags of the adapted estimator to an adapter's; return the former, or None."""
     tags.input_tags.three_d_array = True
     if isinstance(adapted, type) or not hasattr(adapted, "__sklearn_tags__"):
         return None
@@ -25,5 +25,5 @@ def copy_tags(tags: Any, adapted: Any) -> Any:
 
 
 def routed(adapter: Any, parameter: str, method: str, params: dict[str, Any]) -> dict[str, Any]:
-    """Return the metadata for a method of the adapted estimator: what it requests if routing is enabled, else all."""
+    """Return metadata for the adapted estimator: what it requests, or all of it."""
     return process_routing(adapter, method, **params)[parameter][method] if routing_enabled() else params

@@ -1,4 +1,4 @@
-"""What is around the estimator that predicts: searches, pipelines and the steps in them."""
+"""What is around the estimator that predicts: searches, pipelines, their steps."""
 
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ def is_pipeline(estimator: Any) -> bool:
 
 
 def unwrap(estimator: Any) -> list[tuple[str, Any]]:
-    """Return a fitted estimator and those inside it by which it predicts, the outermost first.
+    """Return a fitted estimator and those in it by which it predicts, outermost first.
 
     Each has the name of its parameters in the one around it (``name__...``), which is empty for the best estimator of
     a search: a grid names its parameters as they are.
@@ -39,7 +39,7 @@ def unwrap(estimator: Any) -> list[tuple[str, Any]]:
 
 
 def fitted_steps(estimator: Any, final: type[Final]) -> tuple[list[Any], Final]:
-    """Return the fitted transformers before the network, in their order, and the fitted network itself.
+    """Return the fitted transformers before the network, and the fitted network.
 
     Samplers, which work in `fit` alone, and steps that pass through are left out.
 
@@ -71,7 +71,7 @@ def fitted_steps(estimator: Any, final: type[Final]) -> tuple[list[Any], Final]:
 
 
 def _flat(step: Any) -> list[Any]:
-    """Return the transformers of a step that may itself be a pipeline, pass through or be a sampler."""
+    """Return the transformers of a step: none, one, or those of a pipeline."""
     if step is None or isinstance(step, str) or hasattr(step, "fit_resample"):
         return []
     return [one for _, inner in step.steps for one in _flat(inner)] if is_pipeline(step) else [step]

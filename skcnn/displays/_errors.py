@@ -1,4 +1,4 @@
-"""`ErrorsDisplay`: the samples of which a classifier was most confident, and wrong."""
+"""`ErrorsDisplay`: the most confident errors of a classifier."""
 
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
@@ -65,7 +65,7 @@ class ErrorsDisplay:
     n_rows: int
 
     def plot(self, ax: Any = None) -> Self:
-        """Draw the samples: series as lines, images as pictures, volumes as their middle slice.
+        """Draw the samples: series as lines, images, middle slices of volumes.
 
         Parameters
         ----------
@@ -202,7 +202,7 @@ class ErrorsDisplay:
 
 
 def _mistake(true: Any, predicted: Any) -> str:
-    """Name the true and the predicted label, on two lines if one would reach into the next picture."""
+    """Name the true and the predicted label, on two lines if one is too long."""
     text = f"{label_of(true)}, not {label_of(predicted)}"
     return text if len(text) <= WIDTH else f"{label_of(true, WIDTH)}\nnot {label_of(predicted, WIDTH - 4)}"
 

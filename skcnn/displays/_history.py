@@ -56,7 +56,7 @@ class HistoryDisplay:
 
     @property
     def losses(self) -> list[str]:
-        """Losses that were recorded: ``"loss"`` and, with validation samples, ``"val_loss"``."""
+        """Recorded losses: ``"loss"`` and, with validation samples, ``"val_loss"``."""
         return [name for name in self._recorded if name.endswith("loss")]
 
     @property
@@ -118,7 +118,7 @@ class HistoryDisplay:
             panel.plot(np.arange(1, len(mean) + 1), mean, **style, linewidth=2, label=f"{label}, mean of {len(series)}")
 
     def _mark_best(self, panel: Any, group: list[str]) -> None:
-        """Put a dot where the weights were kept, on the last curve of the group: validation before training."""
+        """Mark where the weights were kept, on the validation curve if there is one."""
         label = "weights kept"
         for history, best in zip(self.histories, self.best_iters or [], strict=False):
             values = history.get(group[-1], ())

@@ -1,4 +1,4 @@
-"""`SearchDisplay`: how a score depends on the one or two parameters of a search, and how much of that is noise."""
+"""`SearchDisplay`: how a score depends on one or two parameters of a search."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -17,7 +17,7 @@ Axis = tuple[list[Any], np.ndarray]  # values along an axis, and for each candid
 
 @dataclass(eq=False, repr=False)
 class SearchDisplay:
-    """Scores of a search over one or two of its parameters, with the standard error over the folds.
+    """Scores of a search by one or two of its parameters, with standard errors.
 
     Use `from_cv_results` to make one, `compute` for the numbers alone. One parameter is drawn as a line with error
     bars, two as a map; where a search drew its candidates at random, as points.
@@ -155,7 +155,7 @@ class SearchDisplay:
         self.ax_.set_xticks(places, labels, **askew)
 
     def _color_limits(self) -> tuple[float, float]:
-        """Return a range of at least four standard errors, so that noise does not look like a difference."""
+        """Return a range of at least four standard errors, so that noise looks like noise."""
         low, high = np.nanmin(self.mean), np.nanmax(self.mean)
         errors = self.error[np.isfinite(self.error)]
         lacking = max(0.0, (4 * np.median(errors) if len(errors) else 0.0) - (high - low)) / 2
@@ -236,7 +236,7 @@ class SearchDisplay:
 
 
 def _best_of_each(values: list[list[Any]], mean: np.ndarray) -> list[int]:
-    """Return, of the candidates with equal values, the index of the best, in the order in which values first occur."""
+    """Return the index of the best candidate of each combination of values."""
     best: dict[str, int] = {}
     for i, row in enumerate(values):
         j = best.setdefault(repr(row), i)  # values need be neither hashable nor comparable
@@ -246,7 +246,7 @@ def _best_of_each(values: list[list[Any]], mean: np.ndarray) -> list[int]:
 
 
 def _different(values: Sequence[Any]) -> Axis:
-    """Return the different values, numbers sorted and others in the order of the search, and the index of each."""
+    """Return the different values, numbers sorted, and the index of each in them."""
     different = list({repr(value): value for value in values}.values())
     if _are_numbers(different):
         different.sort()
@@ -259,9 +259,9 @@ def _are_numbers(values: Sequence[Any]) -> bool:
 
 
 def _places(values: list[Any], set_scale: Any) -> list[float]:
-    """Return where values stand on an axis: numbers at their value, unless they would crowd, others side by side.
+    """Return where values stand on an axis: numbers at their value unless crowded.
 
-    The scale is logarithmic for positive numbers that span decades.
+    Others stand side by side. The scale is logarithmic for positive numbers that span decades.
     """
     if _are_numbers(values):
         if min(values) > 0 and max(values) >= 30 * min(values):

@@ -1,4 +1,4 @@
-"""`convert`: from a scikeras estimator to the skcnn estimator that trains the same network in the same way."""
+"""`convert`: from a scikeras estimator to the skcnn estimator that trains alike."""
 
 import copy
 from typing import Any
@@ -102,7 +102,7 @@ def convert(estimator: Any) -> ConvertedClassifier | ConvertedRegressor:
 
 
 def _unfitted(estimator: Any) -> Any:
-    """Return a clone, also of an estimator whose optimizer object has trained, which Keras cannot copy."""
+    """Return a clone, also where the optimizer has trained, which Keras cannot copy."""
     same = copy.copy(estimator)
     same.optimizer = new_optimizer(estimator.optimizer)
     return clone(same)

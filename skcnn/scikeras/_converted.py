@@ -1,4 +1,4 @@
-"""skcnn's estimators with a network that is built as scikeras builds it: by the user's model function."""
+"""skcnn's estimators with a network that a model function of scikeras builds."""
 
 from collections.abc import Hashable
 from dataclasses import replace
@@ -21,7 +21,9 @@ __all__ = ["ConvertedClassifier", "ConvertedRegressor", "ModelFunction", "Unscal
 
 
 class ModelFunction(BaseEstimator):
-    """The model function of a scikeras estimator as a network, ``(input_shape, n_outputs) -> keras.Model``.
+    """The model function of a scikeras estimator as a network of skcnn.
+
+    Called with ``(input_shape, n_outputs)``, it returns a ``keras.Model``.
 
     The function gets the routed parameters and ``meta``, ``compile_kwargs`` and ``params`` as in scikeras. A final
     sigmoid or softmax is removed, since skcnn's losses take logits; of a softmax over two classes the difference of its
@@ -96,7 +98,7 @@ class ModelFunction(BaseEstimator):
         return meta_of(sample_shape, UnscaledTarget(np.zeros(n_outputs), np.ones(n_outputs), n_outputs == 1))
 
     def _check_compiled(self, model: Any, builder: Any) -> Any:
-        """Return the loss of the model; refuse an optimizer or a loss that are not those carried."""
+        """Return the loss of the model; refuse settings that are not those carried."""
         optimizer, loss = compiled_with(model, builder)
         if loss is None:
             raise ValueError("neither the model function nor the estimator sets a loss; set loss= of the estimator.")
@@ -114,7 +116,7 @@ class ModelFunction(BaseEstimator):
         return loss
 
     def key(self) -> Hashable:
-        """Return what tells this network from others, see `skcnn._engine.fingerprint.object_key`."""
+        """Return what tells this network from others, see `object_key`."""
         params = self.estimator.get_params() | {"type": type(self.estimator)}
         parts = {name: _identity(value) for name, value in params.items()}
         digest = fingerprint(parts, self._meta)
@@ -122,7 +124,7 @@ class ModelFunction(BaseEstimator):
 
 
 def meta_of(sample_shape: tuple[int, ...], target: Any) -> dict[str, Any]:
-    """Return scikeras' ``meta`` for samples of this shape and these targets; the number of samples is None."""
+    """Return scikeras' ``meta`` for such samples and targets; their number is None."""
     meta: dict[str, Any] = {
         "n_features_in_": sample_shape[0],
         "X_shape_": (None, *sample_shape),
@@ -139,7 +141,7 @@ def meta_of(sample_shape: tuple[int, ...], target: Any) -> dict[str, Any]:
 
 
 def _identity(value: Any) -> Hashable:
-    """Return the same for values that mean the same, also for Keras' objects, whose pickles hold the time."""
+    """Return the same for equal values, also of Keras, whose pickles hold the time."""
     if isinstance(value, keras.Model):
         return fingerprint(value.to_json(), value.get_weights())
     if hasattr(value, "get_config") and not isinstance(value, type):
@@ -151,7 +153,7 @@ def _identity(value: Any) -> Hashable:
 
 
 def _with_logits(model: Any, loss: Any, target_type: str) -> Any:
-    """Return the model without its final sigmoid or softmax, if its loss is one for this kind of target."""
+    """Return the model without its final sigmoid or softmax, if its loss allows it."""
     ending, layer = _final_activation(model)
     wanted = wanted_ending(loss, target_type, model.output_shape[-1])
     if ending != wanted:
@@ -217,11 +219,14 @@ class _Converted:
 
 
 class ConvertedClassifier(_Converted, CNNClassifier):
-    """`CNNClassifier` with a model function of scikeras as its network; made by `skcnn.scikeras.convert`."""
+    """`CNNClassifier` with a model function of scikeras; made by `convert`."""
 
 
 class ConvertedRegressor(_Converted, CNNRegressor):
-    """`CNNRegressor` that trains on targets as they are, as Keras does; made by `skcnn.scikeras.convert`."""
+    """`CNNRegressor` with a model function of scikeras; made by `convert`.
+
+    It is trained on the targets as they are, as by Keras.
+    """
 
     def _make_target(self, y: np.ndarray, classes: Any) -> RegressionTarget:
         return UnscaledTarget.of(y)

@@ -1,4 +1,4 @@
-"""scikeras itself, imported without its effect on Keras, and its private names in one place.
+"""scikeras itself, imported without its effect on Keras, and its private names.
 
 Importing scikeras replaces how models, losses, metrics and optimizers are pickled and copied, for the whole process.
 Keras has long pickled them itself, so its own way is restored, unless the user had imported scikeras already and may
@@ -46,19 +46,19 @@ __all__ = [
 
 
 def needs_data(estimator: Any) -> bool:
-    """Tell whether the model function of an estimator may look at what is known of the data."""
+    """Tell whether the model function may look at what is known of the data."""
     function = estimator._check_model_param()
     return has_param(function, "meta") or accepts_kwargs(function)
 
 
 def built_model(estimator: Any) -> Any:
-    """Return the Keras model that the model function of an estimator makes, without seeding TensorFlow."""
+    """Return the Keras model that an estimator builds, without seeding TensorFlow."""
     estimator._random_state = None
     return estimator._build_keras_model()
 
 
 def compiled_with(model: Any, estimator: Any) -> tuple[Any, Any]:
-    """Return the optimizer and the loss that scikeras trains a model with: the model's own, else the estimator's."""
+    """Return optimizer and loss of the compiled model, else of the estimator."""
     if model is not None and model.compiled:
         return model.optimizer, model.loss
     settings = estimator._get_compile_kwargs()

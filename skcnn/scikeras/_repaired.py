@@ -23,7 +23,7 @@ ROUTED = ("model", "fit", "compile", "predict", "optimizer", "loss", "metrics", 
 
 
 def _without(cls: type, dropped: Iterable[str]) -> Any:
-    """Return a class like `cls`, which is a plain child of BaseEstimator, without some of its attributes.
+    """Return a class like `cls`, a child of BaseEstimator, without some attributes.
 
     scikit-learn refuses every class with `_more_tags` among its ancestors, so that inheriting does not repair it.
     """
@@ -82,7 +82,7 @@ class RepairedWrapper(
         self._initialize_callbacks()
 
     def _get_compile_kwargs(self) -> dict[str, Any]:
-        """Let each model train a new optimizer; used ones fit no other model and cannot be cloned."""
+        """Let each model train a new optimizer: a used one fits no other model."""
         settings = super()._get_compile_kwargs()
         return settings | {"optimizer": new_optimizer(settings["optimizer"])}
 
@@ -111,7 +111,7 @@ class RepairedWrapper(
     def _split(
         self, X: Any, y: np.ndarray, chosen: np.ndarray, kwargs: dict[str, Any]
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Split as `validation_split` says, but stratified and shuffled: Keras would take the last samples."""
+        """Split stratified and shuffled; Keras would take the last samples."""
         routed = getattr(self, "fit__validation_split", self.validation_split)
         fraction = kwargs.get("validation_split", routed)
         given = kwargs.get("validation_data", getattr(self, "fit__validation_data", None))
@@ -125,7 +125,7 @@ class RepairedWrapper(
         return chosen[train], chosen[val]
 
     def _encoded(self, X: Any, y: np.ndarray, weight: np.ndarray | None, chosen: np.ndarray) -> tuple[Any, ...]:
-        """Return some samples as the model takes them: X, y and weights, which may be None."""
+        """Return some samples as the model takes them: X, y, and weights or None."""
         if len(chosen) != len(y):  # else without a copy
             X, y = X[chosen], y[chosen]
         if weight is not None:
@@ -133,7 +133,7 @@ class RepairedWrapper(
         return self.feature_encoder_.transform(X), self.target_encoder_.transform(y), weight
 
     def _validate_data(self, X: Any, y: Any = None, reset: bool = False) -> tuple[Any, Any]:
-        """Check samples and targets as scikit-learn does, and record what is known of them."""
+        """Check samples and targets as scikit-learn does, and record their layout."""
         how: dict[str, Any] = {"allow_nd": True, "accept_sparse": "csr", "dtype": "numeric", "reset": reset}
         if y is None:
             X = validate_data(self, X, **how)
@@ -189,7 +189,7 @@ class RepairedWrapper(
 
 
 def _labels(y: np.ndarray, fraction: float, numeric: bool) -> np.ndarray:
-    """Return what the split holds in equal shares: the classes of each column of y, or bins in regression."""
+    """Return what the split stratifies by: classes of each column of y, or bins."""
     columns = y.reshape(len(y), -1)
     if numeric:
         return RegressionTarget.of(columns).strata(columns.astype(np.float64), fraction)

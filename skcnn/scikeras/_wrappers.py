@@ -1,4 +1,4 @@
-"""`KerasClassifier` and `KerasRegressor` with scikeras' interface and without its faults."""
+"""`KerasClassifier` and `KerasRegressor`, as in scikeras but without its faults."""
 
 from collections.abc import Mapping
 from inspect import signature
@@ -20,9 +20,9 @@ __all__ = ["KerasClassifier", "KerasRegressor"]
 
 
 class KerasClassifier(ClassifierMixin, RepairedWrapper):
-    """Drop-in replacement of scikeras' classifier: a Keras model, built by a function, as a classifier.
+    """A Keras model as a classifier: drop-in replacement of scikeras' KerasClassifier.
 
-    What it does differently: scikit-learn recognises it as a classifier, so that folds are stratified and scorers,
+    What differs from scikeras: scikit-learn recognises it as a classifier, so that folds are stratified and scorers,
     voting, stacking and threshold tuning work; `class_weight` leaves the caller's weights alone; a single sample has
     probabilities of shape ``(1, n_classes)``; each draw from a `RandomState` is another seed; `validation_split` is
     stratified, shuffled and keeps equal samples together; the shape and the column names of `X` are checked when
@@ -114,7 +114,7 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
 
     @property
     def target_encoder(self) -> Any:
-        """Transformer of labels for the model and of its outputs back to labels; override it for custom targets."""
+        """Transformer of labels and of outputs back to labels; override for other targets."""
         # scikeras makes labels one-hot for this loss, but does not know it by its class.
         one_hot = self.loss is keras.losses.CategoricalCrossentropy
         categories = "auto" if self.classes_ is None else [self.classes_]
@@ -189,9 +189,9 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
 
 
 class KerasRegressor(RegressorMixin, RepairedWrapper):
-    """Drop-in replacement of scikeras' regressor: a Keras model, built by a function, as a regressor.
+    """A Keras model as a regressor: drop-in replacement of scikeras' KerasRegressor.
 
-    What it does differently is said at `KerasClassifier`.
+    What differs from scikeras is listed at `KerasClassifier`.
 
     Parameters
     ----------
@@ -260,7 +260,7 @@ class KerasRegressor(RegressorMixin, RepairedWrapper):
 
     @property
     def target_encoder(self) -> Any:
-        """Transformer of targets for the model and of its outputs back; override it for custom targets."""
+        """Transformer of targets and of outputs back; override it for other targets."""
         return RegressorTargetEncoder()
 
     def __sklearn_tags__(self) -> Any:
@@ -270,7 +270,7 @@ class KerasRegressor(RegressorMixin, RepairedWrapper):
 
 
 class _LabelEncoder(ClassifierLabelEncoder):
-    """scikeras' encoder of labels; probabilities of one sample keep both their axes, and one class raises an error."""
+    """scikeras' encoder of labels, which refuses a single class and squeezes nothing."""
 
     def fit(self, y: np.ndarray) -> Self:
         super().fit(y)
