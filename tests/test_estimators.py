@@ -446,7 +446,7 @@ def test_refused_before_training(parameters, fit, error, message, few_digits):
 
 def test_refused_rows(fitted, few_digits):
     X, y = few_digits
-    with pytest.raises(ValueError, match=r"rows of shape \(8, 4, 2\).*fitted on rows of shape \(8, 8, 1\)"):
+    with pytest.raises(ValueError, match=r"samples of shape \(8, 4, 2\).*fitted on samples of shape \(8, 8, 1\)"):
         fitted.predict(X.reshape(-1, 8, 4, 2))
     with pytest.raises(ValueError, match="X has 6 dimensions"):
         classifier().fit(X.reshape(-1, 2, 2, 2, 8, 1), y)

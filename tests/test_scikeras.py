@@ -255,7 +255,7 @@ def test_sparse_rows_are_as_good_as_dense_ones(binary):
         (np.ones((6, 4)), None, None, "requires y"),
         (np.ones((6, 4)), np.arange(6) % 2, np.zeros(6), "zero"),
         (np.ones((6, 4)), np.arange(6) % 2, -np.ones(6), "at least 0"),
-        (np.ones((6, 4)), np.arange(6) % 2, np.ones((6, 2)), "one weight per row"),
+        (np.ones((6, 4)), np.arange(6) % 2, np.ones((6, 2)), "one weight per sample"),
     ],
 )
 def test_bad_input_is_refused_before_training(X, y, weight, match):
