@@ -26,7 +26,7 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
     voting, stacking and threshold tuning work; `class_weight` leaves the caller's weights alone; a single sample has
     probabilities of shape ``(1, n_classes)``; each draw from a `RandomState` is another seed; `validation_split` is
     stratified, shuffled and keeps equal samples together; the shape and the column names of `X` are checked when
-    predicting.
+    predicting; `classes_` stay known when `warm_start` continues.
 
     Parameters
     ----------
