@@ -1,7 +1,8 @@
-"""`check_grid`: what is wrong with the grid of a search, found before the first fit."""
+"""`check_grid`: find what is wrong with the grid of a search before any fit."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any, TypeVar
 
 from sklearn.base import clone
@@ -54,22 +55,19 @@ def check_grid(search: Search) -> Search:
     - The 'l1' parameter of CNNClassifier must be a float in the range [0.0, inf). Got -1 instead. Candidate: {'l1': -1}
     - 'droput': no such parameter; did you mean 'dropout'?
     """
-    problems: dict[str, dict[str, Any]] = {}
+    problems: dict[str, str] = {}
     for candidate in _candidates(search):
         for problem in _problems(search.estimator, candidate):  # type: ignore[attr-defined]
-            problems.setdefault(problem, candidate)
+            shown = "" if UNKNOWN in problem else f" Candidate: {candidate!r}"
+            problems.setdefault(problem, f"- {problem}{shown}")
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        lines = [
-            f"- {problem}" + ("" if UNKNOWN in problem else f" Candidate: {candidate!r}")
-            for problem, candidate in problems.items()
-        ]
-        raise ValueError(f"{count} in the grid of {type(search).__name__}:\n" + "\n".join(lines))
+        raise ValueError(f"{count} in the grid of {type(search).__name__}:\n" + "\n".join(problems.values()))
     return search
 
 
 def _candidates(search: Any) -> Iterable[dict[str, Any]]:
-    """Return every candidate of a grid, or candidates that together have every value of each list."""
+    """Return every candidate of a grid, or some that together have every listed value."""
     has_grid = hasattr(search, "param_grid")
     if not hasattr(search, "estimator") or not (has_grid or hasattr(search, "param_distributions")):
         raise TypeError(
@@ -78,16 +76,15 @@ def _candidates(search: Any) -> Iterable[dict[str, Any]]:
         )
     if has_grid:
         return ParameterGrid(search.param_grid)
-    spaces = search.param_distributions
-    ParameterSampler(spaces, 1)  # refuses what is neither a list nor a distribution
-    return (candidate for space in ([spaces] if isinstance(spaces, Mapping) else spaces) for candidate in _drawn(space))
+    sampler = ParameterSampler(search.param_distributions, 1)  # refuses what is neither a list nor a distribution
+    return chain.from_iterable(map(_drawn, sampler.param_distributions))
 
 
 def _drawn(space: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    values = {}
-    for name, one in space.items():
-        drawn = ParameterSampler({name: one}, N_DRAWN, random_state=0) if hasattr(one, "rvs") else None
-        values[name] = list(one) if drawn is None else [candidate[name] for candidate in drawn]
+    values = {
+        name: [one.rvs(random_state=seed) for seed in range(N_DRAWN)] if hasattr(one, "rvs") else list(one)
+        for name, one in space.items()
+    }
     for i in range(max(map(len, values.values()), default=0)):
         yield {name: several[i % len(several)] for name, several in values.items()}
 
@@ -106,7 +103,7 @@ def _problems(estimator: Any, candidate: dict[str, Any]) -> list[str]:
 
 
 def _of_name(name: str, estimator: Any, error: Exception) -> str:
-    """Return what is wrong with a name, shorter than scikit-learn's list of all that would be right."""
+    """Return what is wrong with a name, without scikit-learn's list of all valid ones."""
     known = re.search("'(.*?)'.* did you mean '(.*?)'", str(error), re.DOTALL)  # told by an estimator of skcnn inside
     if known:
         return f"{name!r}: {UNKNOWN}; did you mean {name.removesuffix(known[1]) + known[2]!r}?"
@@ -114,7 +111,7 @@ def _of_name(name: str, estimator: Any, error: Exception) -> str:
 
 
 def _refusals(part: Any) -> list[str]:
-    """Return what is wrong with each parameter of an estimator; nothing for what is no estimator."""
+    """Return what is wrong with each parameter, if this is an estimator."""
     found = invalid_values(part)
     # What estimators of skcnn check beyond their constraints.
     if not found and hasattr(part, "_check_values") and not isinstance(part, type):

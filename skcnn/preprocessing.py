@@ -10,20 +10,20 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, clone
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skcnn._sklearn.callback_tasks import CallbackSupportMixin, fit_task
-from skcnn._sklearn.checks import is_frame, naming, plain_array
+from skcnn._sklearn.checks import check_layout, check_samples, is_frame, naming, plain_array
 from skcnn._sklearn.diagram import DiagramMixin
 from skcnn._sklearn.internals import HasMethods, StrOptions, fit_context
-from skcnn._sklearn.nd_adapters import check_nd_array, copy_tags, routed
+from skcnn._sklearn.nd_adapters import copy_tags, routed
 from skcnn._sklearn.version_note import VersionNote
 
 __all__ = ["NDTransformer"]
 
 
 def _transformer_has(name: str) -> Callable[["NDTransformer"], bool]:
-    """Make a check for ``available_if``: the fitted or, before that, the given transformer has this attribute."""
+    """Return a check for ``available_if``: the transformer has this attribute."""
 
     def check(self: "NDTransformer") -> bool:
         getattr(getattr(self, "transformer_", self.transformer), name)  # its AttributeError says what is missing
@@ -136,15 +136,14 @@ class NDTransformer(
         TypeError
             If `X` is sparse, or `transformer` is a class or not a scikit-learn estimator.
         """
-        with fit_task(self):
-            table, y, params = self._training_table(X, y, params, method="fit")
-            with naming("transformer", theirs=True):
-                self.transformer_ = clone(self.transformer).fit(table, y, **params)
+        self._fit("fit", X, y, params)
         return self
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None, **params: Any) -> Any:
-        """Fit a clone of the transformer and transform the same samples, by its own `fit_transform` if it has one.
+        """Fit a clone of the transformer and transform the same samples.
+
+        The transformer's own `fit_transform` is used if it has one.
 
         Parameters
         ----------
@@ -167,13 +166,7 @@ class NDTransformer(
         """
         if not hasattr(self.transformer, "fit_transform"):
             return self.fit(X, y, **params).transform(X)
-        with fit_task(self):
-            table, y, params = self._training_table(X, y, params, method="fit_transform")
-            transformer = clone(self.transformer)
-            with naming("transformer", theirs=True):
-                output = transformer.fit_transform(table, y, **params)
-            self.transformer_ = transformer
-            return self._restore(output, table)
+        return self._restore(*self._fit("fit_transform", X, y, params))
 
     def transform(self, X: ArrayLike) -> Any:
         """Transform samples and give them their shape back.
@@ -245,14 +238,13 @@ class NDTransformer(
             What the transformer calls its columns.
         """
         check_is_fitted(self)
-        if len(self.row_shape_) > 1 and input_features is not None:
-            given = np.asarray(input_features).shape
-            input_features = input_features if given == (self._n_columns(self.row_shape_),) else None
+        if len(self.row_shape_) > 1 and np.asarray(input_features).shape != (self._n_columns(self.row_shape_),):
+            input_features = None
         return self.transformer_.get_feature_names_out(input_features)
 
     @available_if(_transformer_has("set_output"))
     def set_output(self, *, transform: Literal["default", "pandas", "polars"] | None = None) -> Self:
-        """Choose the container of two-dimensional output of `transform` and `fit_transform`.
+        """Set the container of two-dimensional output of `transform`.
 
         Parameters
         ----------
@@ -289,29 +281,31 @@ class NDTransformer(
             tags.transformer_tags = copied.transformer_tags or tags.transformer_tags
         return tags
 
+    def _fit(self, method: str, X: ArrayLike, y: ArrayLike | None, params: dict[str, Any]) -> tuple[Any, Any]:
+        """Fit a clone of the transformer by a method; return its output and the table."""
+        with fit_task(self):
+            table, y, params = self._training_table(X, y, params, method=method)
+            with naming("transformer", theirs=True):
+                transformer = clone(self.transformer)
+                output = getattr(transformer, method)(table, y, **params)
+            self.transformer_ = transformer
+        return output, table
+
     def _n_columns(self, row_shape: tuple[int, ...]) -> int:
         return row_shape[-1] if self.per == "channel" else prod(row_shape)
 
     def _table(self, X: ArrayLike, *, reset: bool) -> Any:
-        """Check ``X`` and reshape it to the table that the transformer works on: a view where memory allows it."""
+        """Check ``X`` and reshape it to the transformer's table, a view where possible."""
         # The transformer alone knows what to do with the names and dtypes of a data frame's columns.
-        samples: Any = X if is_frame(X) else check_nd_array(X, self)
-        row_shape = tuple(samples.shape[1:])
+        samples: Any = X if is_frame(X) else check_samples(self, X, dtype=None, finite=False)
+        check_layout(self, samples, None if reset else self.row_shape_)
         if reset:
-            self.row_shape_ = row_shape
-        elif row_shape != self.row_shape_ and max(len(row_shape), len(self.row_shape_)) > 1:
-            expected = f"(n, {', '.join(map(str, self.row_shape_))})"
-            raise ValueError(
-                f"X has samples of shape {row_shape}, but {type(self).__name__} was fitted on samples of shape "
-                f"{self.row_shape_}: pass an array of shape {expected}, or fit again."
-            )
-        with naming("X"):
-            validate_data(self, X=samples, reset=reset, skip_check_array=True)  # names and number of features
-        return samples if is_frame(X) else samples.reshape(-1, self._n_columns(row_shape))
+            self.row_shape_: tuple[int, ...] = tuple(samples.shape[1:])
+        return samples if is_frame(X) else samples.reshape(-1, self._n_columns(self.row_shape_))
 
     def _transformed_table(self, X: ArrayLike) -> NDArray[Any]:
-        """Check transformed samples of more than one axis and reshape them to the table for `inverse_transform`."""
-        samples = check_nd_array(X, self)
+        """Check transformed N-D samples and reshape them to the table for the inverse."""
+        samples = check_samples(self, X, dtype=None, finite=False)
         if self.per == "channel":
             fits = samples.shape[1:-1] == self.row_shape_[:-1]
         else:
@@ -326,7 +320,7 @@ class NDTransformer(
     def _training_table(
         self, X: ArrayLike, y: ArrayLike | None, params: dict[str, Any], *, method: str
     ) -> tuple[Any, ArrayLike | None, dict[str, Any]]:
-        """Reshape ``X`` to a table; repeat, to match its rows, ``y`` and the metadata for ``method``."""
+        """Reshape ``X`` to a table; repeat ``y`` and metadata to match its rows."""
         params = routed(self, "transformer", method, params)
         table = self._table(X, reset=True)
         n_positions = prod(self.row_shape_[:-1]) if self.per == "channel" else 1
@@ -335,14 +329,14 @@ class NDTransformer(
         with naming("X, y and sample_weight"):
             check_consistent_length(X, y, params.get("sample_weight"))
         n_samples = len(table) // n_positions
-        if y is not None:
-            with naming("y"):
-                y = np.repeat(np.asarray(plain_array(y, "y")), n_positions, axis=0)
-        params = {
-            name: np.repeat(np.asarray(value), n_positions, axis=0) if _one_per_sample(value, n_samples) else value
-            for name, value in params.items()
-        }
-        return table, y, params
+
+        def repeated(value: Any) -> Any:
+            per_sample = np.ndim(value) > 0 and len(value) == n_samples
+            return np.repeat(np.asarray(value), n_positions, axis=0) if per_sample else value
+
+        with naming("y"):
+            y = repeated(plain_array(y, "y"))
+        return table, y, {name: repeated(value) for name, value in params.items()}
 
     def _restore(self, output: Any, table: Any) -> Any:
         """Give what the transformer made of ``table`` the shape that the samples had."""
@@ -360,7 +354,3 @@ class NDTransformer(
         output = output.toarray() if issparse(output) else np.asarray(output)
         channels = self.row_shape_[-1] if self.per == "position" else shape[1]
         return output.reshape(-1, *self.row_shape_[:-1], channels)
-
-
-def _one_per_sample(value: Any, n_samples: int) -> bool:
-    return np.ndim(value) > 0 and len(value) == n_samples

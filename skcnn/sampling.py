@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import check_array, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skcnn._sklearn.callback_tasks import fit_task
-from skcnn._sklearn.checks import naming, plain_array
+from skcnn._sklearn.checks import check_layout, check_samples, naming, plain_array
 from skcnn._sklearn.diagram import DiagramMixin
 from skcnn._sklearn.internals import HasMethods, fit_context
-from skcnn._sklearn.nd_adapters import check_nd_array, copy_tags, routed
+from skcnn._sklearn.nd_adapters import copy_tags, routed
 from skcnn._sklearn.version_note import VersionNote
 
 __all__ = ["NDSampler", "Pipeline"]
@@ -100,7 +100,7 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
 
     @property
     def sample_indices_(self) -> NDArray[np.intp]:
-        """Samples of ``X`` that the returned ones come from, if the fitted sampler has them."""
+        """Samples of ``X`` that the returned ones come from, if the sampler has them."""
         return self.sampler_.sample_indices_
 
     # The given sampler is validated by its own fit.
@@ -218,26 +218,24 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
     def _prepared(
         self, method: str, X: ArrayLike, y: ArrayLike, params: dict[str, Any]
     ) -> tuple[Any, Any, dict[str, Any]]:
-        """Return a clone of the sampler, the checked samples, and the metadata for this method of the sampler."""
+        """Return a clone of the sampler, the checked samples and its metadata.
+
+        Of ``y`` the length alone is checked here: what its labels are is the sampler's to check.
+        """
         with naming("sampler", theirs=True):
             sampler = clone(self.sampler)
         params = routed(self, "sampler", method, params)
-        return sampler, self._check_samples(X, y), params
-
-    def _check_samples(self, X: ArrayLike, y: ArrayLike) -> Any:
-        """Check ``X``, and that ``y`` is an array as long; what its labels are is the sampler's to check."""
         samples: Any = X
         if not _is_frame(X):
             takes = get_tags(self).input_tags
-            samples = check_nd_array(X, self, dtype=None if takes.string else "numeric", finite=not takes.allow_nan)
-        with naming("X"):
-            validate_data(self, X=samples, reset=True, skip_check_array=True)  # names and number of features
+            samples = check_samples(self, X, dtype=None if takes.string else "numeric", finite=not takes.allow_nan)
+        check_layout(self, samples, None)
         if y is not None:  # which the sampler refuses
             with naming("y"):
                 check_array(plain_array(y, "y"), dtype=None, ensure_2d=False, estimator=self, input_name="y")
                 check_consistent_length(samples, y)
         self.row_shape_ = tuple(samples.shape[1:])
-        return samples
+        return sampler, samples, params
 
     def _fit_resample(
         self, X: NDArray[Any], y: ArrayLike, sampler: BaseEstimator, /, **params: Any
@@ -250,7 +248,7 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
         return _cast(np.asarray(resampled), X.dtype).reshape(-1, *self.row_shape_), y_resampled
 
     def _resample_frame(self, X: Any, y: ArrayLike, sampler: BaseEstimator, /, **params: Any) -> tuple[Any, Any]:
-        """Resample a data frame, which the sampler restores itself, except that it truncates new values to integers."""
+        """Resample a data frame, rounding new values that would be truncated."""
         if any(dtype.name == "category" for dtype in X.dtypes) and _interpolates(sampler):
             raise ValueError(
                 f"X has columns of categories, between which {type(sampler).__name__} would interpolate. Encode them "
@@ -277,7 +275,7 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
 
 
 class Pipeline(SamplingPipeline):
-    """imbalanced-learn's pipeline, which passes scikit-learn's callbacks on to its last step.
+    """imbalanced-learn's pipeline, passing scikit-learn's callbacks to its last step.
 
     imbalanced-learn's own (0.14) takes callbacks, also from a search around it, and calls none. Everything else is as
     there. The steps before the last one are told of no callbacks. Before scikit-learn 1.9, which has none, both are
@@ -350,7 +348,7 @@ def _has_sample_indices(sampler: BaseEstimator) -> bool:
 
 
 def selects_rows(sampler: BaseEstimator) -> bool:
-    """Tell whether each sample returned is one of ``X``, which a smoothed bootstrap only draws around."""
+    """Tell whether each sample returned is one of ``X``; smoothing adds noise."""
     return _has_sample_indices(sampler) and getattr(sampler, "shrinkage", None) is None
 
 
@@ -365,7 +363,7 @@ def _looks_at_labels_alone(sampler: BaseEstimator) -> bool:
 
 
 def _table_for(sampler: BaseEstimator, X: NDArray[Any]) -> NDArray[Any]:
-    """Lay out ``X`` as the table that ``sampler`` is given: a view where the sampler and memory allow it."""
+    """Reshape ``X`` to the table for ``sampler``, a view where possible."""
     if _looks_at_labels_alone(sampler):
         return np.arange(len(X)).reshape(-1, 1)
     table = X.reshape(len(X), -1)
@@ -377,7 +375,7 @@ def _is_integer(dtype: Any) -> bool:
 
 
 def _widened(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype to interpolate in: differences of unsigned integers wrap around, and products are truncated."""
+    """Return the dtype to interpolate in: integers would wrap around or be truncated."""
     return np.promote_types(dtype, np.float32) if _is_integer(dtype) else dtype
 
 

@@ -154,7 +154,7 @@ def test_a_refit_on_all_samples_is_a_separate_task(few):
     model = classifier(epochs=4, early_stopping=True, n_iter_no_change=2, refit_full=True).set_callbacks(spy).fit(*few)
     trainings = [task for task in spy.begun if task[1].startswith("train")]
     assert spy.begun[0] == ("CNNClassifier", "fit", 0, 2)
-    assert [task[1:] for task in trainings] == [("train", 0, 4), ("train-on-all-rows", 1, model.best_iter_)]
+    assert [task[1:] for task in trainings] == [("train", 0, 4), ("train-on-all-samples", 1, model.best_iter_)]
     assert spy.epochs() == [*range(len(model.history_["loss"])), *range(model.best_iter_)]
     assert sorted(spy.ended) == sorted(spy.begun)
 

@@ -13,6 +13,7 @@ from imblearn.pipeline import Pipeline
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, make_multilabel_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV, train_test_split
 from sklearn.neighbors import NearestNeighbors
@@ -141,6 +142,30 @@ def test_parts_are_found_however_they_are_nested(cancer):
     assert type(parts.final) is LogisticRegression
     assert f"{parts.prefix}C" in search.param_grid
     assert [name for name, _ in parts.steps] == ["standardscaler"]
+
+
+def test_names_fit_what_is_searched_next_where_a_search_is_inside_a_pipeline(cancer):
+    X, _, y, _ = cancer
+    search = GridSearchCV(scaled_logistic(), {"logisticregression__C": [0.5, 2.0]}, cv=2)
+    parts = take_apart(make_pipeline(SimpleImputer(), search).fit(X, y), y)
+    assert type(parts.final) is LogisticRegression
+    again = parts.unfitted
+    assert [type(step) for _, step in again.steps[:-1]] == [SimpleImputer]
+    assert again.get_params()[f"{parts.prefix}C"] in (0.5, 2.0)
+    assert f"{parts.search_prefix}logisticregression__C" in again.get_params()
+    again.set_params(**{f"{parts.prefix}C": 3.0}).fit(X, y)
+
+
+def test_a_search_without_a_table_of_results_is_looked_into(cancer):
+    X, X_test, y, y_test = cancer
+    search = GridSearchCV(scaled_logistic(), {"logisticregression__C": [0.5, 2.0]}, cv=2).fit(X, y)
+    del search.cv_results_  # Optuna's search has none
+    parts = take_apart(search, y)
+    assert type(parts.final) is LogisticRegression
+    assert parts.prefix == "logisticregression__"
+    found = diagnose(search, X, y, X_test, y_test, fast=True)
+    edge = next(one for one in found.outcomes if one.check.code == "edge")
+    assert (edge.state, "no cv_results_" in edge.text) == ("not applicable", True)
 
 
 class Breaks(Check):

@@ -219,7 +219,7 @@ def test_no_errors_are_an_empty_display():
 
 def test_errors_refuse_what_does_not_fit(logistic, flat):
     X, y = flat
-    with pytest.raises(ValueError, match=r"\(8, 9, 1\) has 72 values, but the rows of X have shape \(64,\)"):
+    with pytest.raises(ValueError, match=r"\(8, 9, 1\) has 72 values, but the samples of X have shape \(64,\)"):
         ErrorsDisplay.from_estimator(logistic, X, y, input_shape=(8, 9, 1))
     with pytest.raises(ValueError, match="one label of many at a time"):
         ErrorsDisplay.compute(np.zeros((2, 3)), np.eye(2), np.eye(2), np.eye(2))

@@ -412,7 +412,7 @@ CHANNELS = NDTransformer(StandardScaler(), per="channel").fit(IMAGES)
         (
             lambda: SCALED.fit(IMAGES[:, :0]),
             ValueError,
-            r"shape \(30, 0, 3, 2\) without any values.*drop the empty axis",
+            r"shape \(30, 0, 3, 2\) without any values.*Drop the empty axis",
         ),
         (lambda: SCALED.fit(IMAGES[:0]), ValueError, "0 sample"),
         (lambda: SCALED.fit(IMAGES.ravel()), ValueError, "Expected 2D array, got 1D array"),

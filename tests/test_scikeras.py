@@ -255,7 +255,7 @@ def test_sparse_rows_are_as_good_as_dense_ones(binary):
         (np.ones((6, 4)), None, None, "requires y"),
         (np.ones((6, 4)), np.arange(6) % 2, np.zeros(6), "zero"),
         (np.ones((6, 4)), np.arange(6) % 2, -np.ones(6), "at least 0"),
-        (np.ones((6, 4)), np.arange(6) % 2, np.ones((6, 2)), "one weight per row"),
+        (np.ones((6, 4)), np.arange(6) % 2, np.ones((6, 2)), "one weight per sample"),
     ],
 )
 def test_bad_input_is_refused_before_training(X, y, weight, match):
@@ -435,6 +435,14 @@ def test_training_goes_on_with_partial_fit_and_warm_start(rows):
     assert clf.fit(X, y).model_ is model
     with pytest.raises(ValueError, match="dimensions"):
         clf.partial_fit(X, np.eye(3)[y])
+
+
+def test_classes_stay_known_when_a_warm_start_goes_on(rows):
+    X, y = rows
+    clf = classifier(warm_start=True).fit(X, y).fit(X[:50], y[:50])  # of the third class there is nothing new
+    assert clf.classes_.tolist() == [0, 1, 2]
+    assert clf.predict_proba(X).shape == (60, 3)
+    assert clf.set_params(warm_start=False).fit(X[:50], y[:50]).classes_.tolist() == [0, 1]
 
 
 def test_initialise_without_training(binary):

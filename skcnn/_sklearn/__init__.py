@@ -1,1 +1,1 @@
-"""What ties estimators to scikit-learn: checks of data, diagrams, version notes, callbacks, steps of pipelines."""
+"""What ties estimators to scikit-learn: checks, diagrams, versions, callbacks."""

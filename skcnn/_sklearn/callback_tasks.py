@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks on a network: one task for the fit, and in it one per epoch.
+"""scikit-learn's callbacks on a network: a task for the fit and one per epoch.
 
 scikit-learn 1.9, the first version with callbacks, has no public way for an estimator of another package to begin
 tasks, so that private names of its callback API are used here and nowhere else: `_init_callback_context`,
@@ -7,6 +7,7 @@ tasks, so that private names of its callback API are used here and nowhere else:
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,12 +29,12 @@ __all__ = ["CallbackSupportMixin", "EpochTasks", "FitTasks", "fit_task", "follow
 
 
 def follows_epochs(estimator: Any) -> bool:
-    """Tell whether an estimator has callbacks that may look at, or stop after, any epoch; progress bars do not."""
+    """Tell whether callbacks may look at any epoch, as all but progress bars do."""
     return not all(_are_bars(estimator))
 
 
 def shows_bars(estimator: Any) -> bool:
-    """Tell whether a progress bar is set on an estimator, or on a search or pipeline around it."""
+    """Tell whether a progress bar is set on an estimator or on what is around it."""
     return any(_are_bars(estimator))
 
 
@@ -55,14 +56,14 @@ def _root_task(estimator: Any, max_subtasks: int | None) -> Any:
 
 @contextmanager
 def fit_task(estimator: Any, inner: Any = None, name: str = "") -> Iterator[None]:
-    """Tell scikit-learn's callbacks of a fit in one step, or with one estimator inside that is told of them, too.
+    """Tell callbacks of a fit, and of the fit of one estimator inside.
 
     Parameters
     ----------
     estimator : estimator
         What is fitted in the ``with`` block.
     inner : estimator, default=None
-        What is fitted there, too.
+        What is fitted there, too, and is passed the callbacks.
     name : str, default=""
         Name of that task.
     """
@@ -82,8 +83,9 @@ def fit_task(estimator: Any, inner: Any = None, name: str = "") -> Iterator[None
     root.call_on_fit_task_end(estimator=estimator)
 
 
+@dataclass(eq=False)
 class FitTasks:
-    """The tasks of one call of fit, of which scikit-learn's callbacks are told; the first begins at once.
+    """Tell scikit-learn's callbacks of one call of fit, which begins at once.
 
     Parameters
     ----------
@@ -101,25 +103,27 @@ class FitTasks:
         How often the network is trained. If more than once, each training is a task with its epochs in it.
     """
 
-    def __init__(
-        self, estimator: Any, X: Any, y: np.ndarray, sample_weight: np.ndarray | None, epochs: int, trainings: int
-    ) -> None:
-        self.estimator = estimator
-        self._X, self._y, self._weight = X, y, sample_weight
-        self._trainings = trainings
-        self._root = _root_task(estimator, max_subtasks=epochs if trainings == 1 else trainings)
+    estimator: Any
+    X: Any
+    y: np.ndarray
+    sample_weight: np.ndarray | None
+    epochs: int
+    trainings: int
+
+    def __post_init__(self) -> None:
+        self._root = _root_task(self.estimator, max_subtasks=self.epochs if self.trainings == 1 else self.trainings)
         if self._root is not None:
-            self._root.call_on_fit_task_begin(estimator=estimator, **self.data(None))
+            self._root.call_on_fit_task_begin(estimator=self.estimator, **self._data(None))
 
     def end(self) -> None:
         """End the task of the fit; the estimator is fitted."""
         if self._root is not None:
-            self._root.call_on_fit_task_end(estimator=self.estimator, reconstruction_attributes={}, **self.data(None))
+            self._root.call_on_fit_task_end(estimator=self.estimator, reconstruction_attributes={}, **self._data(None))
 
     def training(
         self, indices: np.ndarray, epochs: int, first: int, now: Callable[["Progress"], Any]
     ) -> list["EpochTasks"]:
-        """Return what tells callbacks of the epochs of one training; nothing if there are none.
+        """Return what tells callbacks of the epochs of one training, if there are any.
 
         Parameters
         ----------
@@ -135,48 +139,41 @@ class FitTasks:
         if self._root is None or not getattr(self.estimator, "_skl_callbacks", []):
             return []
         context = self._root
-        if self._trainings > 1:
-            name = "train-on-all-rows" if context._children_map else "train"
+        if self.trainings > 1:
+            name = "train-on-all-samples" if context._children_map else "train"
             context = context.subcontext(task_name=name, max_subtasks=epochs)
-        return [EpochTasks(self, context, context is not self._root, indices, first, now)]
+        nested = context is not self._root
+        return [EpochTasks(self.estimator, context, nested, self._data(indices), first, now)]
 
-    def data(self, indices: np.ndarray | None) -> dict[str, Any]:
+    def _data(self, indices: np.ndarray | None) -> dict[str, Any]:
         """Return training data of a task, each to be made when a callback asks for it."""
 
         def part(values: Any) -> Any:
             return values if indices is None else safe_indexing(values, indices)
 
-        data: dict[str, Any] = {"X": lambda: part(self._X), "y": lambda: part(self._y)}
-        if self._weight is not None:
-            data["metadata"] = lambda: {"sample_weight": part(self._weight)}
+        data: dict[str, Any] = {"X": lambda: part(self.X), "y": lambda: part(self.y)}
+        if self.sample_weight is not None:
+            data["metadata"] = lambda: {"sample_weight": part(self.sample_weight)}
         return data
 
 
+@dataclass(eq=False)
 class EpochTasks:
-    """Tells scikit-learn's callbacks of each epoch, and training to stop if one of them says so."""
+    """Tell callbacks of each epoch, and training to stop if one of them asks for it."""
 
-    def __init__(
-        self,
-        tasks: FitTasks,
-        context: Any,
-        nested: bool,
-        indices: np.ndarray,
-        first: int,
-        now: Callable[["Progress"], Any],
-    ) -> None:
-        self.estimator = tasks.estimator
-        self._context = context
-        self._nested = nested
-        self._data = tasks.data(indices)
-        self._first = first
-        self._now = now
-        self._epoch: Any = None
+    estimator: Any
+    context: Any
+    nested: bool
+    data: dict[str, Any]
+    first: int
+    now: Callable[["Progress"], Any]
+    _epoch: Any = None
 
     def start(self, progress: "Progress") -> None:
-        """Begin the task of the training, if it is one of several; epochs that ``memory=`` kept are over at once."""
-        if self._nested:
-            self._context.call_on_fit_task_begin(estimator=self.estimator, **self._data)
-        for _ in range(self._first, progress.epoch):
+        """Begin a training that is one of several; end epochs found in ``memory=``."""
+        if self.nested:
+            self.context.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+        for _ in range(self.first, progress.epoch):
             self._begin_epoch()
             self._end_epoch()
 
@@ -189,17 +186,17 @@ class EpochTasks:
         return self._end_epoch(**self._at(progress))
 
     def finish(self, progress: "Progress") -> None:
-        """End what is open: the task of an epoch that was interrupted, and that of the training."""
+        """End what is open: the task of an interrupted epoch, and that of the training."""
         if self._epoch is not None:
             self._end_epoch()
-        if self._nested:
-            self._context.call_on_fit_task_end(estimator=self.estimator, **self._data)
+        if self.nested:
+            self.context.call_on_fit_task_end(estimator=self.estimator, **self.data)
 
     def _at(self, progress: "Progress") -> dict[str, Any]:
-        return self._data | {"reconstruction_attributes": lambda: vars(self._now(progress))}
+        return self.data | {"reconstruction_attributes": lambda: vars(self.now(progress))}
 
     def _begin_epoch(self, **told: Any) -> None:
-        self._epoch = self._context.subcontext(task_name="epoch")
+        self._epoch = self.context.subcontext(task_name="epoch")
         self._epoch.call_on_fit_task_begin(estimator=self.estimator, **told)
 
     def _end_epoch(self, **told: Any) -> bool:

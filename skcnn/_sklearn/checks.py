@@ -17,6 +17,8 @@ __all__ = [
     "KnownArguments",
     "check_X",
     "check_groups",
+    "check_layout",
+    "check_samples",
     "check_y",
     "is_frame",
     "naming",
@@ -31,7 +33,7 @@ _ADVICE = dict.fromkeys("Mm", " Make numbers of dates and times, such as days si
 
 
 def check_X(estimator: Any, X: Any, *, sample_shape: tuple[int, ...] | None = None, name: str = "X") -> np.ndarray:
-    """Check samples: real numbers in up to 5 dimensions, as many features and of the very shape that `fit` has seen.
+    """Check samples: real numbers in up to 5 dimensions, of the shape seen in `fit`.
 
     Parameters
     ----------
@@ -40,36 +42,72 @@ def check_X(estimator: Any, X: Any, *, sample_shape: tuple[int, ...] | None = No
     X : array-like
         What is checked.
     sample_shape : tuple of int, default=None
-        Shape of the samples that it was fitted on, of which scikit-learn's own check compares the first axis alone.
+        Shape of the samples that it was fitted on.
+    name : str, default="X"
+        Of the argument.
+    """
+    values = check_samples(estimator, X, name=name)
+    if values.dtype.kind not in REAL:
+        raise TypeError(f"{name} holds {values.dtype}; expected real numbers.{_ADVICE.get(values.dtype.kind, '')}")
+    if values.ndim > MAX_NDIM:
+        raise ValueError(
+            f"{name} has {values.ndim} dimensions (shape {values.shape}); expected at most {MAX_NDIM}: "
+            "(n, depth, height, width, channels)."
+        )
+    check_layout(estimator, X if is_frame(X) else values, sample_shape, name)
+    return values
+
+
+def check_samples(
+    estimator: Any, X: Any, *, dtype: Any = "numeric", finite: bool = True, name: str = "X"
+) -> np.ndarray:
+    """Check that samples of any shape are a dense array, copied only if needed.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Named in the messages.
+    X : array-like of shape (n, ...)
+        What is checked.
+    dtype : {None, "numeric"}, default="numeric"
+        ``None`` keeps what is there; ``"numeric"`` makes floats of Python objects and refuses strings.
+    finite : bool, default=True
+        Whether NaN and infinity are refused. Other checks do not look at the values.
     name : str, default="X"
         Of the argument.
     """
     with naming(name):
-        values = plain_array(X, name)
-        values = check_array(values, dtype="numeric", allow_nd=True, estimator=estimator, input_name=name)
-        if values.dtype.kind not in REAL:
-            raise TypeError(f"{name} holds {values.dtype}; expected real numbers.{_ADVICE.get(values.dtype.kind, '')}")
-        if 0 in values.shape:
-            raise ValueError(
-                f"{name} has shape {values.shape} without any values; expected (n, ..., channels) with at least one "
-                "position and one channel. Drop the empty axis."
-            )
-        validate_data(estimator, X if is_frame(X) else values, reset=sample_shape is None, skip_check_array=True)
-        if values.ndim > MAX_NDIM:
-            raise ValueError(
-                f"{name} has {values.ndim} dimensions (shape {values.shape}); expected at most {MAX_NDIM}: "
-                "(n, depth, height, width, channels)."
-            )
-        if sample_shape is not None and values.shape[1:] != sample_shape:
-            raise ValueError(
-                f"{name} has samples of shape {values.shape[1:]}, but {type(estimator).__name__} was fitted on samples "
-                f"of shape {sample_shape}."
-            )
+        values: np.ndarray = check_array(
+            plain_array(X, name),
+            dtype=dtype,
+            allow_nd=True,
+            ensure_all_finite=finite,
+            estimator=estimator,
+            input_name=name,
+        )
+    if 0 in values.shape:
+        raise ValueError(
+            f"{name} has shape {values.shape} without any values; expected (n, ..., channels) with at least one "
+            "position and one channel. Drop the empty axis."
+        )
     return values
 
 
+def check_layout(estimator: Any, X: Any, sample_shape: tuple[int, ...] | None, name: str = "X") -> None:
+    """Check names and shape of samples, or record them if `sample_shape` is None."""
+    shape = tuple(X.shape[1:])
+    # scikit-learn's own check compares the first of these axes alone, but says more where there is no other.
+    if sample_shape is not None and shape != sample_shape and max(len(shape), len(sample_shape)) > 1:
+        raise ValueError(
+            f"{name} has samples of shape {shape}, but {type(estimator).__name__} was fitted on samples of shape "
+            f"{sample_shape}: pass an array of shape (n, {', '.join(map(str, sample_shape))}), or fit again."
+        )
+    with naming(name):
+        validate_data(estimator, X, reset=sample_shape is None, skip_check_array=True)
+
+
 def check_y(estimator: Any, y: Any, n_samples: int, *, numeric: bool, name: str = "y") -> np.ndarray:
-    """Check targets: one, or a row of them, for each of so many samples."""
+    """Check targets: one or several for each of `n_samples`."""
     if y is None:
         raise ValueError(
             f"This {type(estimator).__name__} estimator requires {name} to be passed, but the target {name} is None."
@@ -99,7 +137,7 @@ def check_y(estimator: Any, y: Any, n_samples: int, *, numeric: bool, name: str 
 
 @contextmanager
 def naming(name: str, *, theirs: bool = False) -> Iterator[None]:
-    """Let an error of this block name the argument that it is about, whatever library it comes from.
+    """Let an error of this block name the argument that it is about.
 
     Parameters
     ----------
@@ -128,7 +166,7 @@ def is_frame(X: Any) -> bool:
 
 
 def plain_array(values: Any, name: str) -> Any:
-    """Return values as they are, but refuse those whose meaning NumPy drops without a word.
+    """Return values as they are, but refuse masked ones, whose mask NumPy drops.
 
     Raises
     ------
@@ -145,13 +183,13 @@ def plain_array(values: Any, name: str) -> Any:
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """Return "; did you mean ...?" with the valid name that is most like `name`, or a full stop if none is."""
+    """Return "; did you mean ...?" with the nearest valid name, or a full stop."""
     close = get_close_matches(name, list(valid), n=1)
     return f"; did you mean {close[0]!r}?" if close else "."
 
 
 class KnownArguments:
-    """Has an argument of ``__init__`` that does not exist refused with the nearest that does, as in `set_params`.
+    """Refuse unknown arguments of ``__init__``, and name the nearest that exist.
 
     Python itself does so from 3.13 on.
     """
@@ -165,7 +203,7 @@ class KnownArguments:
 
 
 def resolve_input_shape(input_shape: Any, sample_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape, channels last, in which the network sees a sample of `sample_shape`."""
+    """Return the shape, channels last, in which the network sees a sample."""
     if input_shape is None:
         return (*sample_shape, 1) if len(sample_shape) == 1 else tuple(sample_shape)
     try:
@@ -186,7 +224,7 @@ def resolve_input_shape(input_shape: Any, sample_shape: tuple[int, ...]) -> tupl
 
 
 def _shapes_that_fit(shape: tuple[int, ...], sample_shape: tuple[int, ...]) -> str:
-    """Name shapes of as many values as a sample has, nearest first to the one that was given."""
+    """Name shapes of as many values as a sample, nearest to the given one first."""
     n_values = math.prod(sample_shape)
     fitting = [tuple(sample_shape)] if 2 <= len(sample_shape) <= MAX_NDIM - 1 else []
     rank = len(shape) - 1

@@ -1,4 +1,4 @@
-"""What scikit-learn's HTML diagram shows of an estimator here: parameters explained, and training as a small chart.
+"""Parameters explained, and training as a chart, in scikit-learn's HTML diagram.
 
 The tables of the diagram have no public interface, so that private names are used here and nowhere else:
 `_get_params_html` (scikit-learn 1.7), `_get_fitted_attr_html` (1.9) and `_html_repr` of what both return.
@@ -21,9 +21,9 @@ _PARAMETERS = re.compile(r"^Parameters\n-+\n(.*?)(?=\n\n[^\n]+\n---|\Z)", re.DOT
 
 
 class DiagramMixin:
-    """Lets scikit-learn's diagram show the documentation of each parameter and, once fitted, the training history.
+    """Show documentation of parameters and the training history in the diagram.
 
-    scikit-learn (from 1.9) shows it only for estimators that have a page to link to.
+    scikit-learn (from 1.9) shows documentation only for estimators that have a page to link to.
     """
 
     def _get_params_html(self, *args: Any, **kwargs: Any) -> Any:
@@ -36,12 +36,11 @@ class DiagramMixin:
         return _explained(params, chart)
 
     def _get_fitted_attr_html(self, *args: Any, **kwargs: Any) -> Any:
-        attributes = super()._get_fitted_attr_html(*args, **kwargs)  # type: ignore[misc]
-        return _explained(attributes)
+        return _explained(super()._get_fitted_attr_html(*args, **kwargs))  # type: ignore[misc]
 
 
 def _mark_changed(params: Any, outer: list[str]) -> None:
-    """Mark parameters of parameters (``network__filters``) as changed only if they are, and sort the changed first."""
+    """Mark nested parameters as changed only if they are, and sort the changed first."""
     changed = [name for name in params.non_default if "__" not in name]
     for one in outer:
         inner = params[one]
@@ -63,18 +62,16 @@ def _document_nested(params: Any, outer: list[str]) -> None:
 
 
 def _explained(table: Any, before: str = "") -> Any:
-    """Let a table of parameters or attributes show their documentation without a page to link to."""
+    """Let a table show documentation without a page to link to."""
     draw = table._html_repr
     if getattr(table, "doc_link", None) == "":  # before scikit-learn 1.9 tables have no documentation
         table.doc_link = "#"
-        table._html_repr = lambda: before + _LINK.sub("", draw())
-    else:
-        table._html_repr = lambda: before + draw()
+    table._html_repr = lambda: before + _LINK.sub("", draw())
     return table
 
 
 def sparkline(history: Mapping[str, Sequence[float]], best: int) -> str:
-    """Return the losses of each epoch as a small chart in HTML; nothing if there are none.
+    """Return the losses of each epoch as a small chart in HTML; empty without losses.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ __all__ = [
 
 
 def invalid_values(estimator: Any) -> list[str]:
-    """Return what the declared constraints of an estimator say against the values of its parameters."""
+    """Return which parameters violate the declared constraints, as messages."""
     constraints = {} if isinstance(estimator, type) else getattr(estimator, "_parameter_constraints", {})
     found = []
     for name, value in estimator.get_params(deep=False).items() if constraints else ():

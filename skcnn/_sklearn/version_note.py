@@ -11,7 +11,7 @@ __all__ = ["VersionNote"]
 
 
 class VersionNote:
-    """Mixin, left of `BaseEstimator`: saved with a note of versions; loading it with others warns.
+    """Mixin, left of `BaseEstimator`, that notes versions and warns if they differ.
 
     scikit-learn does the same, but only for its own classes.
     """

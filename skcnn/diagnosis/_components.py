@@ -9,9 +9,11 @@ from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 from scipy.special import expit, softmax
+from sklearn.base import clone
 from sklearn.utils.multiclass import type_of_target
 
 from skcnn._engine.keras_internals import function_options
+from skcnn._sklearn.steps import is_pipeline, is_search, unwrap
 
 __all__ = [
     "SQUASHING",
@@ -101,7 +103,9 @@ class Components:
     final : estimator
         The last step.
     prefix : str
-        Before the names of the final step's parameters in a grid.
+        Before the names of the final step's parameters in a grid over `unfitted`.
+    search_prefix : str
+        Before the names in the grid of `search`, likewise.
     """
 
     whole: Any
@@ -109,11 +113,12 @@ class Components:
     pipeline: Any
     final: Any
     prefix: str
+    search_prefix: str
 
     @property
-    def chosen(self) -> Any:
-        """What is refitted or searched again: the estimator, or the best one of its search."""
-        return self.whole if self.search is None else self.search.best_estimator_
+    def unfitted(self) -> Any:
+        """An unfitted copy of what predicts, without its searches; None for a plain Keras model."""
+        return None if isinstance(self.final, KerasModel) else _unfitted(self.whole)
 
     @property
     def steps(self) -> list[tuple[str, Any]]:
@@ -188,23 +193,33 @@ def take_apart(estimator: Any, y: np.ndarray) -> Components:
             "regressor, a pipeline or search that ends in one, or a trained Keras model."
         )
     if is_keras_model(estimator):
-        model = KerasModel(estimator, y)
-        return Components(model, None, None, model, "")
+        view = KerasModel(estimator, y)
+        return Components(view, None, None, view, "", "")
     search = pipeline = None
-    final, prefix = estimator, ""
-    while True:
-        if hasattr(final, "cv_results_") and hasattr(final, "best_estimator_"):
-            search = search or final
-            final = final.best_estimator_
-        elif hasattr(final, "steps") and hasattr(final, "named_steps"):
+    prefix = search_prefix = ""
+    for name, final in unwrap(estimator):
+        prefix += f"{name}__" if name else ""
+        if is_search(final):
+            if search is None:
+                search, search_prefix = final, prefix
+        elif is_pipeline(final):
             pipeline = final
-            name, final = final.steps[-1]
-            prefix += f"{name}__"
-        elif hasattr(final, "estimator_") and hasattr(final, "best_threshold_"):  # TunedThresholdClassifierCV
-            final = final.estimator_
-            prefix += "estimator__"
-        else:
-            return Components(estimator, search, pipeline, final, prefix)
+        elif not hasattr(final, "best_threshold_"):  # other kinds of estimators may change samples or outputs
+            break
+    return Components(estimator, search, pipeline, final, prefix, search_prefix)
+
+
+def _unfitted(estimator: Any) -> Any:
+    """Return an unfitted copy in which the best estimator that a search has found stands in place of the search."""
+    if is_search(estimator):
+        return _unfitted(estimator.best_estimator_)
+    copy = clone(estimator)
+    if is_pipeline(estimator):
+        name, last = estimator.steps[-1]
+        return copy.set_params(**{name: _unfitted(last)})
+    if hasattr(estimator, "best_threshold_"):
+        return copy.set_params(estimator=_unfitted(estimator.estimator_))
+    return copy
 
 
 def is_number(value: Any) -> TypeGuard[float]:

@@ -4,7 +4,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.base import is_classifier, is_regressor
 from sklearn.utils.multiclass import type_of_target
 
 from skcnn._fit.batches import sample_digests
@@ -299,9 +299,10 @@ class Observations:
 
     def unfitted(self) -> Any:
         """Return an unfitted copy of what predicts; raises NotApplicable for a plain Keras model."""
-        if isinstance(self.components.final, KerasModel):
+        unfitted = self.components.unfitted
+        if unfitted is None:
             raise NotApplicable("a plain Keras model cannot be refitted")
-        return clone(self.components.chosen)
+        return unfitted
 
 
 def _labels(y: Any, one_hot: bool) -> np.ndarray:

@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skcnn.diagnosis._check import Finding
-from skcnn.diagnosis._components import KerasModel, is_number
+from skcnn.diagnosis._components import is_number
 from skcnn.diagnosis._observations import Observations
 from skcnn.networks import resolve_network
 from skcnn.preprocessing import NDTransformer
@@ -222,10 +222,11 @@ def suggest(seen: Observations, findings: list[Finding], max_candidates: int) ->
     """
     components = seen.components
     suggestion = Suggestion(None, advice={finding.code: finding.do for finding in findings})
-    if isinstance(components.final, KerasModel):
+    model = components.unfitted
+    if model is None:
         return suggestion
     suggestion.steps = steps = _steps(seen, findings)
-    suggestion.estimator, prefix = _with_steps(clone(components.chosen), steps, components.prefix)
+    suggestion.estimator, prefix = _with_steps(model, steps, components.prefix)
     suggestion.reasons = {step.name: [step.finding] for step in steps}
     for finding in findings:
         for name, values in _grid(seen, finding, prefix).items():
@@ -243,7 +244,8 @@ def _grid(seen: Observations, finding: Finding, prefix: str) -> Grid:
             for parameter, values in CURES[name](seen.components.params, finding.facts, seen).items():
                 grid.setdefault(prefix + parameter, values)
     if "beyond" in finding.cures:
-        grid[finding.facts["parameter"]] = [finding.facts["best"], finding.facts["further"]]
+        around = prefix.removesuffix(seen.components.prefix) + seen.components.search_prefix
+        grid[around + finding.facts["parameter"]] = [finding.facts["best"], finding.facts["further"]]
     if "sampler_inside" in finding.cures and "sampler" in seen.components.params:
         outside = seen.components.samplers
         if len(outside) == 1:

@@ -1,7 +1,7 @@
-"""Displays in scikit-learn's style: what is shown is computed first, drawn second, by matplotlib (extra ``plot``).
+"""Displays in scikit-learn's style, drawn by matplotlib (extra ``plot``).
 
-They work on any fitted scikit-learn classifier, alone, in a pipeline or in a search; `HistoryDisplay` needs a
-`history_`.
+What is shown is computed first, drawn second. They work on any fitted scikit-learn classifier, alone, in a pipeline or
+in a search; `HistoryDisplay` needs a `history_`.
 """
 
 from skcnn.displays._class_scores import ClassScoresDisplay

@@ -1,4 +1,4 @@
-"""`ClassScoresDisplay`: precision, recall and F1 of each class, with their intervals."""
+"""`ClassScoresDisplay`: precision, recall and F1 of each class, with intervals."""
 
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
@@ -15,7 +15,7 @@ __all__ = ["ClassScoresDisplay"]
 
 @dataclass(eq=False, repr=False)
 class ClassScoresDisplay:
-    """Precision, recall and F1 of each class, with intervals and its number of samples.
+    """Precision, recall and F1 of each class, with intervals and sample counts.
 
     Use `from_estimator` or `from_predictions` to make one, `compute` for the numbers alone.
 

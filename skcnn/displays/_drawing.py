@@ -21,7 +21,9 @@ __all__ = [
 
 
 def sample_shape_of(X: np.ndarray, input_shape: Any, estimator: Any = None) -> tuple[int, ...]:
-    """Return the shape in which a sample of `X` is shown: as given, as it is, or as the network sees it.
+    """Return the shape in which a sample of `X` is shown.
+
+    As given, as the network in `estimator` sees it, or as it is.
 
     Raises
     ------
@@ -29,7 +31,7 @@ def sample_shape_of(X: np.ndarray, input_shape: Any, estimator: Any = None) -> t
         If `input_shape` has not as many values as a sample.
     """
     if input_shape is None and X.ndim == 2:
-        input_shape = getattr(unwrap(estimator)[1], "input_shape_", None)
+        input_shape = getattr(unwrap(estimator)[-1][1], "input_shape_", None)
         if input_shape is not None and np.prod(input_shape) != X.shape[1]:
             input_shape = None  # a step before has changed the number of columns
     return resolve_input_shape(input_shape, X.shape[1:])
@@ -42,7 +44,7 @@ def label_of(value: Any, longest: int = 28) -> str:
 
 
 def ink() -> Any:
-    """Return the colour of text, which stands out from the background, be that light or dark."""
+    """Return the colour of text, which stands out on light and dark backgrounds."""
     from matplotlib import rcParams
 
     return rcParams["text.color"]
@@ -57,7 +59,7 @@ def panels(
     ratios: tuple[float, ...] | None = None,
     share: bool = False,
 ) -> tuple[Any, np.ndarray]:
-    """Return figure and axes of some panels: in a new figure, or within the bounds of given axes.
+    """Return figure and axes of panels, in a new figure or within given axes.
 
     Parameters
     ----------
@@ -101,7 +103,7 @@ def panels(
 
 
 def show_sample(ax: Any, sample: np.ndarray, limits: tuple[float, float]) -> None:
-    """Draw one sample: a series as lines, an image as a picture, a volume as its middle slice.
+    """Draw a sample: a series as lines, an image, or the middle slice of a volume.
 
     Parameters
     ----------
@@ -122,7 +124,7 @@ def show_sample(ax: Any, sample: np.ndarray, limits: tuple[float, float]) -> Non
 
 
 def as_picture(sample: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    """Return an image in [0, 1], (height, width, 3) or (height, width): three channels are colours, else their mean."""
+    """Return an image in [0, 1]: three channels as colours, otherwise their mean."""
     image = sample[len(sample) // 2] if sample.ndim == 4 else sample
     low, high = (0.0, 255.0) if sample.dtype == np.uint8 else limits
     image = np.clip((image.astype(np.float64) - low) / ((high - low) or 1.0), 0, 1)
@@ -130,7 +132,7 @@ def as_picture(sample: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 
 
 def aspect_of(X: np.ndarray) -> float:
-    """Return height by width of a panel for one of these samples; series are drawn in squares."""
+    """Return height by width of a panel for one sample; series are drawn in squares."""
     return min(2.0, max(0.5, X.shape[-3] / X.shape[-2])) if X.ndim > 3 else 1.0
 
 

@@ -1,4 +1,4 @@
-"""`ErrorsDisplay`: the samples of which a classifier was most confident, and wrong."""
+"""`ErrorsDisplay`: the most confident errors of a classifier."""
 
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
@@ -65,7 +65,7 @@ class ErrorsDisplay:
     n_rows: int
 
     def plot(self, ax: Any = None) -> Self:
-        """Draw the samples: series as lines, images as pictures, volumes as their middle slice.
+        """Draw the samples: series as lines, images, middle slices of volumes.
 
         Parameters
         ----------
@@ -202,18 +202,15 @@ class ErrorsDisplay:
 
 
 def _mistake(true: Any, predicted: Any) -> str:
-    """Name the true and the predicted label, on two lines if one would reach into the next picture."""
+    """Name the true and the predicted label, on two lines if one is too long."""
     text = f"{label_of(true)}, not {label_of(predicted)}"
     return text if len(text) <= WIDTH else f"{label_of(true, WIDTH)}\nnot {label_of(predicted, WIDTH - 4)}"
 
 
 def _confidence(estimator: Any, X: Any, predicted: np.ndarray) -> np.ndarray:
     """Return what speaks for the predicted class of each sample."""
-    codes = np.searchsorted(estimator.classes_, predicted)
-    if hasattr(estimator, "predict_proba"):
-        values = np.asarray(estimator.predict_proba(X))
-    else:
-        values = np.asarray(estimator.decision_function(X))
-        if values.ndim == 1:
-            values = np.stack([-values, values], axis=1)
-    return values[np.arange(len(codes)), codes]
+    has_probabilities = hasattr(estimator, "predict_proba")
+    values = np.asarray(estimator.predict_proba(X) if has_probabilities else estimator.decision_function(X))
+    if values.ndim == 1:  # of two classes, for the second
+        values = np.stack([-values, values], axis=1)
+    return values[np.arange(len(values)), np.searchsorted(estimator.classes_, predicted)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from itertools import zip_longest
 from typing import Any, Self
 
 import numpy as np
@@ -55,7 +56,7 @@ class HistoryDisplay:
 
     @property
     def losses(self) -> list[str]:
-        """Losses that were recorded: ``"loss"`` and, with validation samples, ``"val_loss"``."""
+        """Recorded losses: ``"loss"`` and, with validation samples, ``"val_loss"``."""
         return [name for name in self._recorded if name.endswith("loss")]
 
     @property
@@ -70,10 +71,7 @@ class HistoryDisplay:
     def mean(self, name: str) -> np.ndarray:
         """Return the mean of a recorded value in each epoch over the fits that got as far."""
         series = [history[name] for history in self.histories if name in history]
-        table = np.full((len(series), max(map(len, series))), np.nan)
-        for row, values in zip(table, series, strict=True):
-            row[: len(values)] = values
-        return np.nanmean(table, axis=0)
+        return np.nanmean([*zip_longest(*series, fillvalue=np.nan)], axis=1)
 
     def plot(self, ax: Any = None) -> Self:
         """Draw the losses and, below them, the scores if there are any.
@@ -120,7 +118,7 @@ class HistoryDisplay:
             panel.plot(np.arange(1, len(mean) + 1), mean, **style, linewidth=2, label=f"{label}, mean of {len(series)}")
 
     def _mark_best(self, panel: Any, group: list[str]) -> None:
-        """Put a dot where the weights were kept, on the last curve of the group: validation before training."""
+        """Mark where the weights were kept, on the validation curve if there is one."""
         label = "weights kept"
         for history, best in zip(self.histories, self.best_iters or [], strict=False):
             values = history.get(group[-1], ())
@@ -165,7 +163,7 @@ class HistoryDisplay:
         -------
         HistoryDisplay
         """
-        fitted = [unwrap(estimator)[1] for estimator in estimators]
+        fitted = [unwrap(estimator)[-1][1] for estimator in estimators]
         for estimator in fitted:
             if not getattr(estimator, "history_", None):
                 raise ValueError(

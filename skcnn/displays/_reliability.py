@@ -1,4 +1,4 @@
-"""`ReliabilityDisplay`: whether what is predicted with a probability of 80% happens in 80% of the cases."""
+"""`ReliabilityDisplay`: whether 80% of what is predicted at 80% is true."""
 
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal, Self
@@ -210,7 +210,7 @@ class ReliabilityDisplay:
 def _one_event(
     y_true: np.ndarray, y_prob: np.ndarray, labels: np.ndarray, pos_label: Any
 ) -> tuple[np.ndarray, np.ndarray, Any]:
-    """Return whether the event happened in each sample, with which probability, and the class that it is about."""
+    """Return whether the event happened in each sample, its probability, its class."""
     if y_true.ndim != 1:
         raise ValueError(
             f"y has shape {y_true.shape}; expected labels of shape (n,). Show one label of many at a time."

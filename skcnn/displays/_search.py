@@ -1,4 +1,4 @@
-"""`SearchDisplay`: how a score depends on the one or two parameters of a search, and how much of that is noise."""
+"""`SearchDisplay`: how a score depends on one or two parameters of a search."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -17,7 +17,7 @@ Axis = tuple[list[Any], np.ndarray]  # values along an axis, and for each candid
 
 @dataclass(eq=False, repr=False)
 class SearchDisplay:
-    """Scores of a search over one or two of its parameters, with the standard error over the folds.
+    """Scores of a search by one or two of its parameters, with standard errors.
 
     Use `from_cv_results` to make one, `compute` for the numbers alone. One parameter is drawn as a line with error
     bars, two as a map; where a search drew its candidates at random, as points.
@@ -92,7 +92,7 @@ class SearchDisplay:
         note = f"{shown} candidates" if not others else f"best of {self.n_candidates} candidates for each of {shown}"
         what = f"mean ± standard error of {self.n_folds} folds" if self.n_folds > 1 else "one fold"
         self.ax_.set_title(f"{what}\n{note}", fontsize=9)
-        self.ax_.set_xlabel(self.params[0])
+        self.ax_.set(xlabel=self.params[0], ylabel=[*self.params, self.score_name][1])
         return self
 
     def _draw_line(self, axis: Axis) -> None:
@@ -104,7 +104,6 @@ class SearchDisplay:
         self._mark_best(x[self._best], self.mean[self._best])
         self._label_x(places, values)
         self.ax_.minorticks_off()
-        self.ax_.set_ylabel(self.score_name)
         self.ax_.grid(alpha=0.3)
 
     def _draw_map(self, x_axis: Axis, y_axis: Axis) -> None:
@@ -115,16 +114,16 @@ class SearchDisplay:
         image = self.ax_.imshow(table, aspect="auto", cmap="viridis", origin="lower", vmin=low, vmax=high)
         self.figure_.colorbar(image, ax=self.ax_, label=self.score_name)
         for i, (mean, error) in enumerate(zip(self.mean, self.error, strict=True)):
-            dark = np.isfinite(mean) and image.norm(mean) < 0.6
+            spread = f"\n±{error:.2g}" if np.isfinite(error) else ""
+            text, color = "no score", ink()
+            if np.isfinite(mean):
+                text, color = f"{mean:.3g}{spread}", "w" if image.norm(mean) < 0.6 else "k"
             weight = "bold" if i == self._best else "normal"
-            color = ("w" if dark else "k") if np.isfinite(mean) else ink()
-            text = self._score_text(mean, error)
             self.ax_.text(x[i], y[i], text, ha="center", va="center", color=color, weight=weight, fontsize=8.5)
         frame = 0.46 * np.array([[-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1]])
         self.ax_.plot(x[self._best] + frame[0], y[self._best] + frame[1], "r-")
         self._label_x(range(len(x_values)), x_values)
         self.ax_.set_yticks(range(len(y_values)), [label_of(value) for value in y_values])
-        self.ax_.set_ylabel(self.params[1])
 
     def _draw_points(self, x_axis: Axis, y_axis: Axis) -> None:
         (x_values, x_codes), (y_values, y_codes) = x_axis, y_axis
@@ -144,14 +143,7 @@ class SearchDisplay:
             self.ax_.set_xticks(x_places, [label_of(value) for value in x_values])
         if y_places != y_values:
             self.ax_.set_yticks(y_places, [label_of(value) for value in y_values])
-        self.ax_.set_ylabel(self.params[1])
         self.ax_.grid(alpha=0.3)
-
-    @staticmethod
-    def _score_text(mean: float, error: float) -> str:
-        if np.isnan(mean):
-            return "no score"
-        return f"{mean:.3g}\n±{error:.2g}" if np.isfinite(error) else f"{mean:.3g}"
 
     def _label_x(self, places: Sequence[float], values: list[Any]) -> None:
         """Write values below the axis, askew if they would run into each other."""
@@ -163,7 +155,7 @@ class SearchDisplay:
         self.ax_.set_xticks(places, labels, **askew)
 
     def _color_limits(self) -> tuple[float, float]:
-        """Return a range of at least four standard errors, so that noise does not look like a difference."""
+        """Return a range of at least four standard errors, so that noise looks like noise."""
         low, high = np.nanmin(self.mean), np.nanmax(self.mean)
         errors = self.error[np.isfinite(self.error)]
         lacking = max(0.0, (4 * np.median(errors) if len(errors) else 0.0) - (high - low)) / 2
@@ -244,7 +236,7 @@ class SearchDisplay:
 
 
 def _best_of_each(values: list[list[Any]], mean: np.ndarray) -> list[int]:
-    """Return, of the candidates with equal values, the index of the best, in the order in which values first occur."""
+    """Return the index of the best candidate of each combination of values."""
     best: dict[str, int] = {}
     for i, row in enumerate(values):
         j = best.setdefault(repr(row), i)  # values need be neither hashable nor comparable
@@ -254,7 +246,7 @@ def _best_of_each(values: list[list[Any]], mean: np.ndarray) -> list[int]:
 
 
 def _different(values: Sequence[Any]) -> Axis:
-    """Return the different values, numbers sorted and others in the order of the search, and the index of each."""
+    """Return the different values, numbers sorted, and the index of each in them."""
     different = list({repr(value): value for value in values}.values())
     if _are_numbers(different):
         different.sort()
@@ -267,9 +259,9 @@ def _are_numbers(values: Sequence[Any]) -> bool:
 
 
 def _places(values: list[Any], set_scale: Any) -> list[float]:
-    """Return where values stand on an axis: numbers at their value, unless they would crowd, others side by side.
+    """Return where values stand on an axis: numbers at their value unless crowded.
 
-    The scale is logarithmic for positive numbers that span decades.
+    Others stand side by side. The scale is logarithmic for positive numbers that span decades.
     """
     if _are_numbers(values):
         if min(values) > 0 and max(values) >= 30 * min(values):

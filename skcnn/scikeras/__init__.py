@@ -1,4 +1,4 @@
-"""A bridge for users of scikeras: its estimators repaired, and their conversion to skcnn's fast engine.
+"""For users of scikeras: its estimators repaired, and their conversion to skcnn's.
 
 `KerasClassifier` and `KerasRegressor` replace those in ``scikeras.wrappers``: only the import changes. `convert`
 returns a `CNNClassifier` or `CNNRegressor` that trains as such an estimator does.

@@ -1,4 +1,4 @@
-"""`convert`: from a scikeras estimator to the skcnn estimator that trains the same network in the same way."""
+"""`convert`: from a scikeras estimator to the skcnn estimator that trains alike."""
 
 import copy
 from typing import Any
@@ -102,7 +102,7 @@ def convert(estimator: Any) -> ConvertedClassifier | ConvertedRegressor:
 
 
 def _unfitted(estimator: Any) -> Any:
-    """Return a clone, also of an estimator whose optimizer object has trained, which Keras cannot copy."""
+    """Return a clone, also where the optimizer has trained, which Keras cannot copy."""
     same = copy.copy(estimator)
     same.optimizer = new_optimizer(estimator.optimizer)
     return clone(same)
@@ -117,7 +117,11 @@ def _compiled_settings(estimator: Any) -> dict[str, Any]:
     Where the model function needs to see data, the estimator's settings are read; the function is checked against
     them later.
     """
-    model = _model_of(estimator)
+    unfitted, model = _unfitted(estimator), None
+    if estimator.initialized_:
+        model = estimator.model_
+    elif not needs_data(unfitted):
+        model = built_model(unfitted)
     if model is not None and (len(model.inputs) != 1 or len(model.outputs) != 1):
         raise NotCarried(
             f"a model with {len(model.inputs)} inputs and {len(model.outputs)} outputs", "skcnn has one of each."
@@ -126,13 +130,6 @@ def _compiled_settings(estimator: Any) -> dict[str, Any]:
     if loss is None:
         loss = "binary_crossentropy" if isinstance(estimator, _CLASSIFIERS) else "mean_squared_error"
     return optimizer_settings(optimizer) | loss_settings(loss)
-
-
-def _model_of(estimator: Any) -> Any:
-    """Return the Keras model of an estimator, or None if it cannot be built before data are seen."""
-    if estimator.initialized_:
-        return estimator.model_
-    return None if needs_data(_unfitted(estimator)) else built_model(_unfitted(estimator))
 
 
 # Training ------------------------------------------------------------------------------------------------------------
@@ -170,13 +167,10 @@ def _check_names(params: dict[str, Any]) -> None:
 
 def _early_stopping(estimator: Any, validation_split: float) -> dict[str, Any]:
     """Return what stands for the callbacks and the validation split."""
-    callbacks = fit_callbacks(_unfitted(estimator))
-    callbacks = [one for one in callbacks if not isinstance(one, keras.callbacks.TerminateOnNaN)]  # skcnn always does
-    for callback in callbacks:
-        if not isinstance(callback, keras.callbacks.EarlyStopping):
-            raise NotCarried(
-                f"callback {type(callback).__name__}", "leave it out, and set callbacks= of what convert returns."
-            )
+    stops, nan = keras.callbacks.EarlyStopping, keras.callbacks.TerminateOnNaN
+    callbacks = [one for one in fit_callbacks(_unfitted(estimator)) if not isinstance(one, nan)]  # skcnn always does
+    for kind in (type(callback) for callback in callbacks if not isinstance(callback, stops)):
+        raise NotCarried(f"callback {kind.__name__}", "leave it out, and set callbacks= of what convert returns.")
     if not callbacks and not validation_split:
         return {"early_stopping": False}
     if len(callbacks) != 1 or not validation_split:
@@ -191,11 +185,10 @@ def _patience(callback: Any) -> dict[str, Any]:
     name = type(callback).__name__
     if callback.monitor not in MONITORS:
         raise NotCarried(f"{name}(monitor={callback.monitor!r})", f"skcnn monitors one of {[*MONITORS]}.")
-    if not callback.restore_best_weights:
-        raise NotCarried(f"{name}(restore_best_weights=False)", "skcnn keeps the best weights. Set it to True first.")
-    if callback.baseline is not None or callback.start_from_epoch:
-        setting = "baseline" if callback.baseline is not None else "start_from_epoch"
-        raise NotCarried(f"{name}({setting}={getattr(callback, setting)!r})", "skcnn has no such setting.")
+    for setting, value in {"restore_best_weights": True, "baseline": None, "start_from_epoch": 0}.items():
+        if getattr(callback, setting) != value:
+            what = f"{name}({setting}={getattr(callback, setting)!r})"
+            raise NotCarried(what, f"skcnn stops as with {setting}={value!r}. Set it so first.")
     return {
         "scoring": MONITORS[callback.monitor],
         "n_iter_no_change": max(1, callback.patience),

@@ -1,4 +1,4 @@
-"""skcnn's estimators with a network that is built as scikeras builds it: by the user's model function."""
+"""skcnn's estimators with a network that a model function of scikeras builds."""
 
 from collections.abc import Hashable
 from dataclasses import replace
@@ -22,7 +22,9 @@ __all__ = ["ConvertedClassifier", "ConvertedRegressor", "ModelFunction", "Unscal
 
 
 class ModelFunction(BaseEstimator):
-    """The model function of a scikeras estimator as a network, ``(input_shape, n_outputs) -> keras.Model``.
+    """The model function of a scikeras estimator as a network of skcnn.
+
+    Called with ``(input_shape, n_outputs)``, it returns a ``keras.Model``.
 
     The function gets the routed parameters and ``meta``, ``compile_kwargs`` and ``params`` as in scikeras. A final
     sigmoid or softmax is removed, since skcnn's losses take logits; of a softmax over two classes the difference of its
@@ -89,14 +91,15 @@ class ModelFunction(BaseEstimator):
         return copy
 
     def _guess(self, input_shape: tuple[int, ...], n_outputs: int) -> dict[str, Any]:
-        row_shape = input_shape[:1] if input_shape[1:] == (1,) else input_shape
-        if not hasattr(self.estimator, "predict_proba"):
-            return regression_meta(row_shape, n_outputs, n_outputs == 1)
-        kind = "binary" if n_outputs == 1 else "multiclass"
-        return classification_meta(row_shape, ClassTarget(kind, np.arange(max(2, n_outputs))))
+        """Return ``meta`` for a network that is built by itself, without data."""
+        sample_shape = input_shape[:1] if input_shape[1:] == (1,) else input_shape
+        if hasattr(self.estimator, "predict_proba"):
+            kind = "binary" if n_outputs == 1 else "multiclass"
+            return meta_of(sample_shape, ClassTarget(kind, np.arange(max(2, n_outputs))))
+        return meta_of(sample_shape, UnscaledTarget(np.zeros(n_outputs), np.ones(n_outputs), n_outputs == 1))
 
     def _check_compiled(self, model: Any, builder: Any) -> Any:
-        """Return the loss of the model; refuse an optimizer or a loss that are not those carried."""
+        """Return the loss of the model; refuse settings that are not those carried."""
         optimizer, loss = compiled_with(model, builder)
         if loss is None:
             raise ValueError("neither the model function nor the estimator sets a loss; set loss= of the estimator.")
@@ -114,33 +117,32 @@ class ModelFunction(BaseEstimator):
         return loss
 
     def key(self) -> Hashable:
-        """Return what tells this network from others, see `skcnn._engine.fingerprint.object_key`."""
+        """Return what tells this network from others, see `object_key`."""
         params = self.estimator.get_params() | {"type": type(self.estimator)}
         parts = {name: _identity(value) for name, value in params.items()}
         digest = fingerprint(parts, self._meta)
         return digest if all(isinstance(part, str) for part in parts.values()) else ("object", digest)
 
 
-def classification_meta(row_shape: tuple[int, ...], target: ClassTarget) -> dict[str, Any]:
-    """Return ``meta`` for samples of this shape and these labels; the number of samples is None."""
-    kind = "multilabel-indicator" if target.kind == "multilabel" else target.kind
-    classes = {"classes_": target.classes, "n_classes_": len(target.classes), "target_type_": kind}
-    return _shapes(row_shape, y_ndim=2 if target.kind == "multilabel" else 1, n_outputs=1) | classes
-
-
-def regression_meta(row_shape: tuple[int, ...], n_outputs: int, flat: bool) -> dict[str, Any]:
-    """Return ``meta`` for samples and targets of these shapes; the number of samples is None."""
-    kind = "continuous" if n_outputs == 1 else "continuous-multioutput"
-    return _shapes(row_shape, y_ndim=1 if flat else 2, n_outputs=n_outputs) | {"target_type_": kind}
-
-
-def _shapes(row_shape: tuple[int, ...], y_ndim: int, n_outputs: int) -> dict[str, Any]:
-    X = {"n_features_in_": row_shape[0], "X_shape_": (None, *row_shape), "X_dtype_": np.dtype(keras.config.floatx())}
-    return X | {"y_ndim_": y_ndim, "n_outputs_": n_outputs, "n_outputs_expected_": 1}
+def meta_of(sample_shape: tuple[int, ...], target: Any) -> dict[str, Any]:
+    """Return scikeras' ``meta`` for such samples and targets; their number is None."""
+    meta: dict[str, Any] = {
+        "n_features_in_": sample_shape[0],
+        "X_shape_": (None, *sample_shape),
+        "n_outputs_expected_": 1,
+    }
+    meta["X_dtype_"] = np.dtype(keras.config.floatx())
+    if isinstance(target, ClassTarget):
+        multilabel = target.kind == "multilabel"
+        kind = "multilabel-indicator" if multilabel else target.kind
+        classes = {"classes_": target.classes, "n_classes_": len(target.classes)}
+        return meta | classes | {"target_type_": kind, "y_ndim_": 1 + multilabel, "n_outputs_": 1}
+    kind = "continuous" if target.n_outputs == 1 else "continuous-multioutput"
+    return meta | {"target_type_": kind, "y_ndim_": 1 if target.flat else 2, "n_outputs_": target.n_outputs}
 
 
 def _identity(value: Any) -> Hashable:
-    """Return the same for values that mean the same, also for Keras' objects, whose pickles hold the time."""
+    """Return the same for equal values, also of Keras, whose pickles hold the time."""
     if isinstance(value, keras.Model):
         return fingerprint(value.to_json(), value.get_weights())
     if hasattr(value, "get_config") and not isinstance(value, type):
@@ -193,29 +195,29 @@ class UnscaledTarget(RegressionTarget):
         return self
 
 
-class ConvertedClassifier(CNNClassifier):
-    """`CNNClassifier` with a model function of scikeras as its network; made by `skcnn.scikeras.convert`."""
+class _Converted:
+    """Tells the model function what is known of the data of a fit."""
+
+    network: Any
 
     def _topology(self, target: Any, layout: Layout, strengths: dict[str, float]) -> Topology:
-        topology = super()._topology(target, layout, strengths)
-        return _told(topology, self.network, classification_meta(layout.sample_shape, target))
+        topology: Topology = super()._topology(target, layout, strengths)  # type: ignore[misc]
+        if not isinstance(self.network, ModelFunction):
+            return topology
+        network = self.network.told(meta_of(layout.sample_shape, target))
+        build = NetworkBuilder(network, topology.input_shape, topology.n_outputs)
+        return replace(topology, network=network.key(), build=build)
 
 
-class ConvertedRegressor(CNNRegressor):
-    """`CNNRegressor` that trains on targets as they are, as Keras does; made by `skcnn.scikeras.convert`."""
+class ConvertedClassifier(_Converted, CNNClassifier):
+    """`CNNClassifier` with a model function of scikeras; made by `convert`."""
 
-    def _topology(self, target: Any, layout: Layout, strengths: dict[str, float]) -> Topology:
-        topology = super()._topology(target, layout, strengths)
-        return _told(topology, self.network, regression_meta(layout.sample_shape, target.n_outputs, target.flat))
+
+class ConvertedRegressor(_Converted, CNNRegressor):
+    """`CNNRegressor` with a model function of scikeras; made by `convert`.
+
+    It is trained on the targets as they are, as by Keras.
+    """
 
     def _make_target(self, y: np.ndarray, classes: Any) -> RegressionTarget:
         return UnscaledTarget.of(y)
-
-
-def _told(topology: Topology, network: Any, meta: dict[str, Any]) -> Topology:
-    """Return the topology with a network that knows `meta`."""
-    if not isinstance(network, ModelFunction):
-        return topology
-    own = network.told(meta)
-    build = NetworkBuilder(own, topology.input_shape, topology.n_outputs)
-    return replace(topology, network=own.key(), build=build)

@@ -1,4 +1,4 @@
-"""scikeras itself, imported without its effect on Keras, and its private names in one place.
+"""scikeras itself, imported without its effect on Keras, and its private names.
 
 Importing scikeras replaces how models, losses, metrics and optimizers are pickled and copied, for the whole process.
 Keras has long pickled them itself, so its own way is restored, unless the user had imported scikeras already and may
@@ -14,19 +14,17 @@ from typing import Any
 import keras
 
 _PATCHED = (keras.Model, keras.losses.Loss, keras.metrics.Metric, keras.optimizers.Optimizer)
-_NAMES = ("__reduce__", "__deepcopy__")
 
 
 def _import_scikeras() -> None:
-    before = [{name: vars(cls)[name] for name in _NAMES if name in vars(cls)} for cls in _PATCHED]
+    before = {(cls, name): vars(cls).get(name) for cls in _PATCHED for name in ("__reduce__", "__deepcopy__")}
     import scikeras  # noqa: F401
 
-    for cls, methods in zip(_PATCHED, before, strict=True):
-        for name in _NAMES:
-            if name in methods:
-                setattr(cls, name, methods[name])
-            elif name in vars(cls):
-                delattr(cls, name)
+    for (cls, name), method in before.items():
+        if method is not None:
+            setattr(cls, name, method)
+        elif name in vars(cls):
+            delattr(cls, name)
 
 
 if "scikeras" not in sys.modules:
@@ -46,19 +44,19 @@ __all__ = [
 
 
 def needs_data(estimator: Any) -> bool:
-    """Tell whether the model function of an estimator may look at what is known of the data."""
+    """Tell whether the model function may look at what is known of the data."""
     function = estimator._check_model_param()
     return has_param(function, "meta") or accepts_kwargs(function)
 
 
 def built_model(estimator: Any) -> Any:
-    """Return the Keras model that the model function of an estimator makes, without seeding TensorFlow."""
+    """Return the Keras model that an estimator builds, without seeding TensorFlow."""
     estimator._random_state = None
     return estimator._build_keras_model()
 
 
 def compiled_with(model: Any, estimator: Any) -> tuple[Any, Any]:
-    """Return the optimizer and the loss that scikeras trains a model with: the model's own, else the estimator's."""
+    """Return optimizer and loss of the compiled model, else of the estimator."""
     if model is not None and model.compiled:
         return model.optimizer, model.loss
     settings = estimator._get_compile_kwargs()

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_array, validate_data
+from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils.validation import validate_data
 
 from skcnn._engine.tensorflow_internals import ops_are_deterministic
 from skcnn._fit.splitting import inner_split
@@ -24,7 +24,7 @@ ROUTED = ("model", "fit", "compile", "predict", "optimizer", "loss", "metrics", 
 
 
 def _without(cls: type, dropped: Iterable[str]) -> Any:
-    """Return a class like `cls`, which is a plain child of BaseEstimator, without some of its attributes.
+    """Return a class like `cls`, a child of BaseEstimator, without some attributes.
 
     scikit-learn refuses every class with `_more_tags` among its ancestors, so that inheriting does not repair it.
     """
@@ -76,15 +76,14 @@ class RepairedWrapper(
         # scikeras asks whether TensorFlow is deterministic after it has set the environment variable that says so, and
         # then never ends it: later unseeded fits of the process fail. Asked once before, TensorFlow keeps the answer.
         ops_are_deterministic()
-        self.target_encoder_ = self.target_encoder.fit(y)
-        self.__dict__.update(getattr(self.target_encoder_, "get_metadata", dict)())
-        self.feature_encoder_ = self.feature_encoder.fit(X)
-        self.__dict__.update(getattr(self.feature_encoder_, "get_metadata", dict)())
+        for name, values in (("target_encoder", y), ("feature_encoder", X)):
+            encoder = getattr(self, name).fit(values)
+            self.__dict__.update({f"{name}_": encoder} | getattr(encoder, "get_metadata", dict)())
         self.model_ = self._build_keras_model()
         self._initialize_callbacks()
 
     def _get_compile_kwargs(self) -> dict[str, Any]:
-        """Let each model train a new optimizer; used ones fit no other model and cannot be cloned."""
+        """Let each model train a new optimizer: a used one fits no other model."""
         settings = super()._get_compile_kwargs()
         return settings | {"optimizer": new_optimizer(settings["optimizer"])}
 
@@ -94,7 +93,7 @@ class RepairedWrapper(
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         from_scratch = not ((self.warm_start or warm_start) and self.initialized_)
         X, y = self._validate_data(X, y, reset=from_scratch)
-        weight = self._row_weight(y, check_sample_weight(sample_weight, len(y)))
+        weight = self._weights_of(y, sample_weight)
         if from_scratch:
             self._set_up(X, y)
         self._ensure_compiled_model()
@@ -103,18 +102,17 @@ class RepairedWrapper(
         chosen, held_out = self._split(X, y, chosen, kwargs)
         if held_out is not None:
             kwargs["validation_data"] = self._encoded(X, y, weight, held_out)
-        X, y, *weights = self._encoded(X, y, weight, chosen)
+        X, y, weight = self._encoded(X, y, weight, chosen)
         self._check_model_compatibility(y)
-        weight = weights[0] if weights else None
         self._fit_keras_model(X, y, sample_weight=weight, warm_start=warm_start, **kwargs)
 
-    def _row_weight(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
-        return weight
+    def _weights_of(self, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
+        return check_sample_weight(sample_weight, len(y))
 
     def _split(
         self, X: Any, y: np.ndarray, chosen: np.ndarray, kwargs: dict[str, Any]
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Split as `validation_split` says, but stratified and shuffled: Keras would take the last samples."""
+        """Split stratified and shuffled; Keras would take the last samples."""
         routed = getattr(self, "fit__validation_split", self.validation_split)
         fraction = kwargs.get("validation_split", routed)
         given = kwargs.get("validation_data", getattr(self, "fit__validation_data", None))
@@ -128,47 +126,37 @@ class RepairedWrapper(
         return chosen[train], chosen[val]
 
     def _encoded(self, X: Any, y: np.ndarray, weight: np.ndarray | None, chosen: np.ndarray) -> tuple[Any, ...]:
-        """Return some samples as the model takes them: X, y and, if there are any, weights."""
+        """Return some samples as the model takes them: X, y, and weights or None."""
         if len(chosen) != len(y):  # else without a copy
             X, y = X[chosen], y[chosen]
-        encoded = self.feature_encoder_.transform(X), self.target_encoder_.transform(y)
-        if weight is None:
-            return encoded
-        return *encoded, weight[chosen].astype(keras.config.floatx())
+        if weight is not None:
+            weight = weight[chosen].astype(keras.config.floatx())
+        return self.feature_encoder_.transform(X), self.target_encoder_.transform(y), weight
 
-    def _validate_data(self, X: Any = None, y: Any = None, reset: bool = False, y_numeric: bool = False) -> Any:
-        """Check X, y or both as scikit-learn does, and record what is known of them."""
-        y_numeric = y_numeric or self._numeric_target
-        how: dict[str, Any] = {"allow_nd": True, "accept_sparse": "csr", "dtype": "numeric"}
-        if X is not None and y is not None:
-            X, y = validate_data(self, X, y, reset=reset, multi_output=True, y_numeric=y_numeric, **how)
-        elif X is not None:
-            X = validate_data(self, X, reset=reset, **how)
-        elif y is not None:
-            y = check_array(y, ensure_2d=False, dtype="numeric" if y_numeric else None)
-        if X is not None:
-            self._check_samples(X, reset)
-        if y is not None:
-            self._check_targets(y, reset)
-        return X, y
-
-    def _check_samples(self, X: Any, reset: bool) -> None:
+    def _validate_data(self, X: Any, y: Any = None, reset: bool = False) -> tuple[Any, Any]:
+        """Check samples and targets as scikit-learn does, and record their layout."""
+        how: dict[str, Any] = {"allow_nd": True, "accept_sparse": "csr", "dtype": "numeric", "reset": reset}
+        if y is None:
+            X = validate_data(self, X, **how)
+        else:
+            X, y = validate_data(self, X, y, multi_output=True, y_numeric=self._numeric_target, **how)
         if reset:
             self.X_dtype_, self.X_shape_ = X.dtype, X.shape
+            if y is not None:
+                self.target_type_ = self._type_of_target(y)
+                self.y_dtype_, self.y_ndim_ = y.dtype, y.ndim
         elif X.shape[1:] != self.X_shape_[1:]:
             raise ValueError(
                 f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} was fitted on samples of shape "
                 f"{self.X_shape_[1:]}."
             )
-
-    def _check_targets(self, y: np.ndarray, reset: bool) -> None:
-        if reset:
-            self.target_type_ = self._type_of_target(y)
-            self.y_dtype_, self.y_ndim_ = y.dtype, y.ndim
-        elif y.ndim != self.y_ndim_:
+        elif y is not None and y.ndim != self.y_ndim_:
             raise ValueError(
                 f"y has {y.ndim} dimensions, but {type(self).__name__} was fitted on y of {self.y_ndim_} dimensions."
             )
+        if y is not None and not self._numeric_target and y.shape[1:] == (1,):
+            y = column_or_1d(y, warn=True)
+        return X, y
 
     # Outputs ----------------------------------------------------------------------------------------------------
 
@@ -202,7 +190,7 @@ class RepairedWrapper(
 
 
 def _labels(y: np.ndarray, fraction: float, numeric: bool) -> np.ndarray:
-    """Return what the split holds in equal shares: the classes of each column of y, or bins in regression."""
+    """Return what the split stratifies by: classes of each column of y, or bins."""
     columns = y.reshape(len(y), -1)
     if numeric:
         return RegressionTarget.of(columns).strata(columns.astype(np.float64), fraction)

@@ -1,4 +1,4 @@
-"""Keras' optimizers and losses as parameters of skcnn; what has no equivalent raises an error."""
+"""Keras' optimizers and losses as parameters of skcnn, if they have an equivalent."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ class NotCarried(ValueError):
 
 
 def new_optimizer(optimizer: Any) -> Any:
-    """Return an optimizer of the same settings that has trained nothing; names and classes as they are."""
+    """Return an untrained optimizer of the same settings, or the name or class."""
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         return optimizer
     return type(optimizer).from_config(optimizer.get_config())
@@ -116,7 +116,7 @@ def loss_settings(loss: Any) -> dict[str, Any]:
 
 
 def wanted_ending(loss: Any, target_type: str, n_units: int) -> str | None:
-    """Return the final activation that a model must have so that its loss is one of skcnn's, or None for none.
+    """Return the final activation that a model must have for its loss, or None.
 
     Raises
     ------

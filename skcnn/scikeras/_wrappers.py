@@ -1,14 +1,15 @@
-"""`KerasClassifier` and `KerasRegressor` with scikeras' interface and without its faults."""
+"""`KerasClassifier` and `KerasRegressor`, as in scikeras but without its faults."""
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any, Literal, Self
 
 import keras
 import numpy as np
+from scikeras import wrappers
 from scikeras.utils.transformers import ClassifierLabelEncoder, RegressorTargetEncoder
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
 
@@ -19,13 +20,13 @@ __all__ = ["KerasClassifier", "KerasRegressor"]
 
 
 class KerasClassifier(ClassifierMixin, RepairedWrapper):
-    """Drop-in replacement of scikeras' classifier: a Keras model, built by a function, as a classifier.
+    """A Keras model as a classifier: drop-in replacement of scikeras' KerasClassifier.
 
-    What it does differently: scikit-learn recognises it as a classifier, so that folds are stratified and scorers,
+    What differs from scikeras: scikit-learn recognises it as a classifier, so that folds are stratified and scorers,
     voting, stacking and threshold tuning work; `class_weight` leaves the caller's weights alone; a single sample has
     probabilities of shape ``(1, n_classes)``; each draw from a `RandomState` is another seed; `validation_split` is
     stratified, shuffled and keeps equal samples together; the shape and the column names of `X` are checked when
-    predicting.
+    predicting; `classes_` stay known when `warm_start` continues.
 
     Parameters
     ----------
@@ -98,42 +99,14 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
         self,
         model: Any = None,
         *,
-        build_fn: Any = None,
-        warm_start: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
-        metrics: Any = None,
-        batch_size: int | None = None,
-        validation_batch_size: int | None = None,
-        verbose: int = 1,
-        callbacks: Any = None,
-        validation_split: float = 0.0,
-        shuffle: bool = True,
-        run_eagerly: bool = False,
-        epochs: int = 1,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            model,
-            build_fn=build_fn,
-            warm_start=warm_start,
-            random_state=random_state,
-            optimizer=optimizer,
-            loss=loss,
-            metrics=metrics,
-            batch_size=batch_size,
-            validation_batch_size=validation_batch_size,
-            verbose=verbose,
-            callbacks=callbacks,
-            validation_split=validation_split,
-            shuffle=shuffle,
-            run_eagerly=run_eagerly,
-            epochs=epochs,
-            **kwargs,
-        )
+        super().__init__(model, **kwargs)
         self.class_weight = class_weight
+
+    # scikeras looks for its default of `loss` there, editors for the names.
+    __init__.__signature__ = signature(wrappers.KerasClassifier.__init__)  # type: ignore[attr-defined]
 
     score = RepairedWrapper.score  # the mixin's does not use `scorer`
     scorer = staticmethod(accuracy_score)
@@ -141,49 +114,20 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
 
     @property
     def target_encoder(self) -> Any:
-        """Transformer of labels for the model and of its outputs back to labels; override it for custom targets."""
+        """Transformer of labels and of outputs back to labels; override for other targets."""
         # scikeras makes labels one-hot for this loss, but does not know it by its class.
         one_hot = self.loss is keras.losses.CategoricalCrossentropy
         categories = "auto" if self.classes_ is None else [self.classes_]
         return _LabelEncoder(loss="categorical_crossentropy" if one_hot else self.loss, categories=categories)
 
-    def initialize(self, X: Any, y: Any) -> Self:
-        """Build the model without training it.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, ...)
-            Samples.
-        y : array-like of shape (n,) or (n, n_outputs)
-            Labels.
-
-        Returns
-        -------
-        self : object
-        """
+    def _initialize(self, X: Any, y: Any = None) -> tuple[Any, Any]:
         self.classes_: Any = None
-        return super().initialize(X, y)
+        return super()._initialize(X, y)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, **kwargs: Any) -> Self:
-        """Build the model and train it.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n, ...)
-            Samples.
-        y : array-like of shape (n,) or (n, n_outputs)
-            Labels.
-        sample_weight : array-like of shape (n,), default=None
-            Weights of the samples.
-        **kwargs : dict
-            More arguments of ``Model.fit``.
-
-        Returns
-        -------
-        self : object
-        """
-        self.classes_ = None
-        return super().fit(X, y, sample_weight=sample_weight, **kwargs)
+    def _fit(self, X: Any, y: Any, sample_weight: Any, warm_start: bool, classes: Any = None, **kwargs: Any) -> None:
+        known = getattr(self, "classes_", None) if warm_start else None
+        self.classes_ = known if classes is None else np.unique(classes)
+        super()._fit(X, y, sample_weight, warm_start, **kwargs)
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None, **kwargs: Any) -> Self:
         """Train one more epoch.
@@ -205,8 +149,7 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
         -------
         self : object
         """
-        self.classes_ = getattr(self, "classes_", None) if classes is None else np.unique(classes)
-        return super().partial_fit(X, y, sample_weight=sample_weight, **kwargs)
+        return super().partial_fit(X, y, sample_weight=sample_weight, classes=classes, **kwargs)
 
     def predict_proba(self, X: Any, **kwargs: Any) -> np.ndarray:
         """Predict probabilities.
@@ -226,18 +169,13 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
         outputs = self._predict_raw(X, **kwargs)
         return self.target_encoder_.inverse_transform(outputs, return_proba=True)
 
-    def _validate_data(self, X: Any = None, y: Any = None, reset: bool = False, y_numeric: bool = False) -> Any:
-        X, y = super()._validate_data(X, y, reset=reset, y_numeric=y_numeric)
-        if y is not None and y.shape[1:] == (1,):
-            y = column_or_1d(y, warn=True)
-        return X, y
-
     def _type_of_target(self, y: np.ndarray) -> str:
         kind = type_of_target(y, input_name="y")
         known = kind == "binary" and self.classes_ is not None  # of more classes y may hold two
         return type_of_target(self.classes_) if known else kind
 
-    def _row_weight(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
+    def _weights_of(self, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
+        weight = super()._weights_of(y, sample_weight)
         if self.class_weight is None:
             return weight
         per_class = compute_sample_weight(self.class_weight, y)
@@ -251,9 +189,9 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
 
 
 class KerasRegressor(RegressorMixin, RepairedWrapper):
-    """Drop-in replacement of scikeras' regressor: a Keras model, built by a function, as a regressor.
+    """A Keras model as a regressor: drop-in replacement of scikeras' KerasRegressor.
 
-    What it does differently is said at `KerasClassifier`.
+    What differs from scikeras is listed at `KerasClassifier`.
 
     Parameters
     ----------
@@ -322,7 +260,7 @@ class KerasRegressor(RegressorMixin, RepairedWrapper):
 
     @property
     def target_encoder(self) -> Any:
-        """Transformer of targets for the model and of its outputs back; override it for custom targets."""
+        """Transformer of targets and of outputs back; override it for other targets."""
         return RegressorTargetEncoder()
 
     def __sklearn_tags__(self) -> Any:
@@ -332,7 +270,7 @@ class KerasRegressor(RegressorMixin, RepairedWrapper):
 
 
 class _LabelEncoder(ClassifierLabelEncoder):
-    """scikeras' encoder of labels; probabilities of one sample keep both their axes, and one class raises an error."""
+    """scikeras' encoder of labels, which refuses a single class and squeezes nothing."""
 
     def fit(self, y: np.ndarray) -> Self:
         super().fit(y)

@@ -22,8 +22,8 @@ def fold_scores(search: Any) -> np.ndarray:
 def _need_search(seen: Observations) -> Any:
     seen.need("search")
     search = seen.components.search
-    if getattr(search, "n_splits_", 0) < 2 or not hasattr(search, "best_index_"):
-        raise NotApplicable("the search has one fold, or did not choose")
+    if getattr(search, "n_splits_", 0) < 2 or not hasattr(search, "best_index_") or not hasattr(search, "cv_results_"):
+        raise NotApplicable("the search has one fold, keeps no cv_results_, or did not choose")
     return search
 
 
