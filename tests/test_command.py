@@ -319,7 +319,7 @@ def test_sizes_and_words_follow_from_the_shape(shape, blocks, words):
     data = Data(np.zeros((8, *shape)), np.array(["a", "b"] * 4), np.arange(8))
     text = describe("x.npz", data, make_task(data, data, False, 0))
     assert text.startswith(f"x.npz: 8 {words} to learn from, 8 held out, in 8 and 8 groups. 2 classes: a 50.0%")
-    assert text.endswith("The one to find is a, called 1 below: 4 to learn from, 4 held out.")
+    assert text.endswith("The class to find is a, called 1 below: 4 to learn from, 4 held out.")
 
 
 def test_a_fit_takes_about_as_many_steps_whatever_the_rows():
@@ -513,7 +513,7 @@ def test_it_is_said_if_no_cure_was_chosen(images, tmp_path, capsys):
     assert main([images, *page, "--epochs", "1", "--grid", '{"cnn__l2": [0.0], "cnn__dropout": [0.0]}']) == 0
     out = capsys.readouterr().out
     assert "The search with cures chose none of them." in out
-    assert "That the cures help" not in out
+    assert "With cures average_precision" not in out
 
 
 @pytest.mark.parametrize(("after", "n_done", "of_plain"), [(2, 1, False), (14, 3, True)])

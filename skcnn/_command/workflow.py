@@ -101,7 +101,7 @@ def prepare(options: argparse.Namespace) -> Job:
     epochs = options.epochs or n_epochs(len(task.X_train))
     job = Job(task, scorers, grid, epochs, options.jobs, seed, options.out, is_demo)
     make_search(task, Record(job.cures(job.sizes[0]), scorers), epochs, seed)  # checks the grid
-    paragraph(reporting.describe("scikit-learn's digits, is it an 8?" if is_demo else options.data, data, task))
+    paragraph(reporting.describe("scikit-learn's digits, 8 or not" if is_demo else options.data, data, task))
     return job
 
 
@@ -123,7 +123,7 @@ def run(job: Job) -> int:
     record = Record([{"cnn__network__filters": job.sizes}], job.scorers)
     try:
         with joblib.parallel_config("threading", n_jobs=job.jobs):
-            title = f"As the data come: no weights, no regularisation; which size of network has the best {score}?"
+            title = f"Without cures: which size of network has the best {score}?"
             plain = _searched(job, record, title)
             losses = plain.best_estimator_[-1].history_["loss"]
             paragraph(f"The training loss of the chosen network went from {losses[0]:.2g} to {losses[-1]:.1g}.")
@@ -133,8 +133,8 @@ def run(job: Job) -> int:
         return _interrupted(job, record, plain)
     _compare(job, plain, cured, record)
     _diagnose(job, plain if job.is_demo else cured)
-    paragraph("The estimator that the search with cures chose, to go on with in Python:")
-    print(f"\n{cured.best_estimator_!r}\n\n{duration(time.perf_counter() - start)}")
+    paragraph("The estimator that the search with cures chose, to continue with in Python:")
+    print(f"\n{cured.best_estimator_!r}\n\n{duration(time.perf_counter() - start)} in all.")
     if job.is_demo:
         print("Your own data: python -m skcnn DATA, see --help.")
     return 0
@@ -161,7 +161,7 @@ def _compare(job: Job, plain: Any, cured: Any, record: Record) -> None:
     """Print what the held-out samples say about both searches."""
     paragraph("On the held-out samples, with 95% bootstrap intervals (the same resamples for both):")
     comparisons = compare(job.task, plain, cured, {**job.scorers, **equal_alarms(job.task, cured)}, job.seed)
-    reporting.print_scores(comparisons, ("as they come", "with cures"))
+    reporting.print_scores(comparisons, ("without cures", "with cures"))
     if repr(cured.best_estimator_) == repr(plain.best_estimator_):
         paragraph("The search with cures chose none of them.")
     else:
@@ -174,9 +174,9 @@ def _diagnose(job: Job, search: Any) -> None:
     """Print what is wrong with a search: of the digits with the one that went wrong, else with the better one."""
     task, call = job.task, "skcnn.diagnose(search, X, y, X_test, y_test)"
     paragraph(
-        f"Why did it go wrong without cures? {call} of the first search says:"
+        f"Why does it go wrong without cures? {call} of the first search says:"
         if job.is_demo
-        else f"What is left to mend? {call} of the search with cures says:"
+        else f"What is left to improve? {call} of the search with cures says:"
     )
     data, groups = (task.X_train, task.y_train, task.X_test, task.y_test), (task.groups_train, task.groups_test)
     diagnosis = skcnn.diagnose(
