@@ -508,10 +508,13 @@ def test_a_search_on_own_data(images, tmp_path, capsys, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 
 
-def test_it_is_said_if_no_cure_was_chosen(images, tmp_path, capsys):
+def test_it_is_said_if_no_cure_was_chosen_and_why_fits_failed(images, tmp_path, capsys):
     page = ["--out", str(tmp_path / "page.html")]
-    assert main([images, *page, "--epochs", "1", "--grid", '{"cnn__l2": [0.0], "cnn__dropout": [0.0]}']) == 0
+    assert (
+        main([images, *page, "--epochs", "1", "--grid", '{"cnn__l2": [0.0], "cnn__learning_rate": [0.003, 1e30]}']) == 0
+    )
     out = capsys.readouterr().out
+    assert out.count("Some fits failed: FloatingPointError: Training diverged") == 1
     assert "The search with cures chose none of them." in out
     assert "With cures average_precision" not in out
 

@@ -118,13 +118,12 @@ def run(job: Job) -> int:
     DataError
         If no candidate can be trained.
     """
-    start, score = time.perf_counter(), next(iter(job.scorers))
-    plain = None
+    start, plain = time.perf_counter(), None
     record = Record([{"cnn__network__filters": job.sizes}], job.scorers)
     try:
         with joblib.parallel_config("threading", n_jobs=job.jobs):
-            title = f"Without cures: which size of network has the best {score}?"
-            plain = _searched(job, record, title)
+            score = next(iter(job.scorers))
+            plain = _searched(job, record, f"Without cures: which size of network has the best {score}?")
             losses = plain.best_estimator_[-1].history_["loss"]
             paragraph(f"The training loss of the chosen network went from {losses[0]:.2g} to {losses[-1]:.1g}.")
             record = Record(job.cures(plain.best_params_["cnn__network__filters"]), job.scorers)
@@ -141,7 +140,7 @@ def run(job: Job) -> int:
 
 
 def _searched(job: Job, record: Record, title: str) -> Any:
-    """Run a search, print its grid, and say in a line what failed or was warned of in it."""
+    """Run a search, say in a line why fits failed, if any did, and print the grid."""
     search = make_search(job.task, record, job.epochs, job.seed)
     with warnings.catch_warnings(record=True) as caught, Progress(title, record.n_fits) as record.tick:
         warnings.simplefilter("always")
@@ -150,8 +149,7 @@ def _searched(job: Job, record: Record, title: str) -> Any:
         except (ValueError, FloatingPointError, MemoryError) as error:
             raise DataError(*(failures([str(error)]) or [one_line(error)])) from error
         record.tick()  # the final fit, which is not scored
-    messages = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
-    for note in dict.fromkeys(failures(messages)):
+    for note in failures(str(warning.message) for warning in caught):
         paragraph(f"Some fits failed: {note}")
     reporting.print_grid(record, search)
     return search
@@ -178,10 +176,9 @@ def _diagnose(job: Job, search: Any) -> None:
         if job.is_demo
         else f"What is left to improve? {call} of the search with cures says:"
     )
-    data, groups = (task.X_train, task.y_train, task.X_test, task.y_test), (task.groups_train, task.groups_test)
-    diagnosis = skcnn.diagnose(
-        search, *data, groups_train=groups[0], groups_test=groups[1], fast=True, random_state=job.seed
-    )
+    data = task.X_train, task.y_train, task.X_test, task.y_test
+    groups = {"groups_train": task.groups_train, "groups_test": task.groups_test}
+    diagnosis = skcnn.diagnose(search, *data, **groups, fast=True, random_state=job.seed)
     reporting.print_diagnosis(diagnosis, job.out)
     suggestion = diagnosis.suggest()
     if suggestion.param_grid and not suggestion.steps and not job.is_demo:
