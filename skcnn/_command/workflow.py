@@ -97,7 +97,7 @@ def prepare(options: argparse.Namespace) -> Job:
         test = read(test, groups=None if os.path.isdir(test) else options.groups, like=data, **names)
     task = make_task(data, test, options.regression, seed)
     scorers = scorers_of(options.scoring, task)
-    grid = None if options.grid is None else read_grid(options.grid, task, seed)
+    grid = None if options.grid is None else read_grid(options.grid, seed)
     epochs = options.epochs or n_epochs(len(task.X_train))
     job = Job(task, scorers, grid, epochs, options.jobs, seed, options.out, is_demo)
     make_search(task, Record(job.cures(job.sizes[0]), scorers), epochs, seed)  # checks the grid
@@ -177,7 +177,7 @@ def _diagnose(job: Job, search: Any) -> None:
         else f"What is left to improve? {call} of the search with cures says:"
     )
     data = task.X_train, task.y_train, task.X_test, task.y_test
-    groups = {"groups_train": task.groups_train, "groups_test": task.groups_test}
+    groups: dict[str, Any] = {"groups_train": task.groups_train, "groups_test": task.groups_test}
     diagnosis = skcnn.diagnose(search, *data, **groups, fast=True, random_state=job.seed)
     reporting.print_diagnosis(diagnosis, job.out)
     suggestion = diagnosis.suggest()
