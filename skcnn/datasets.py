@@ -13,7 +13,6 @@ from sklearn.utils import Bunch
 __all__ = ["load_image_folder", "load_rare_digit"]
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-N_NAMED = 6  # files, folders, columns or classes in a message
 SPLIT_NAMES = {"test", "train", "training", "val", "valid", "validation"}
 
 
@@ -174,8 +173,8 @@ def _read(files: list[Path], size: tuple[int, int] | None, channels: int | None)
             sizes[images[-1].shape[:2]] += 1
     if unreadable:
         raise ValueError(
-            f"{len(unreadable)} of {len(files)} images cannot be read: {listed(unreadable)}. Mend them, or take them "
-            "out of the folder."
+            f"{len(unreadable)} of {len(files)} images cannot be read: {listed(unreadable, 3)}. Repair them, or take "
+            "them out of the folder."
         )
     if len(sizes) > 1:
         raise SizesDiffer(sizes)
@@ -199,10 +198,10 @@ def _pixels(image: Any, size: tuple[int, int] | None, channels: int | None) -> n
     return pixels[:, :, None] if grey else pixels
 
 
-def listed(items: Sequence[Any]) -> str:
+def listed(items: Sequence[Any], n_shown: int = 6) -> str:
     """Return the first few items, and how many there are more."""
-    shown = ", ".join(map(str, items[:N_NAMED]))
-    return shown if len(items) <= N_NAMED else f"{shown} and {len(items) - N_NAMED} more"
+    shown = ", ".join(map(str, items[:n_shown]))
+    return shown if len(items) <= n_shown else f"{shown} and {len(items) - n_shown} more"
 
 
 # A rare digit -----------------------------------------------------------------------------------------------------

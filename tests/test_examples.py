@@ -32,7 +32,7 @@ def test_examples_are_listed_short_and_say_how_to_run_them(name):
 
 
 def test_examples_do_nothing_when_imported():
-    code = "; ".join(f"import skcnn.examples.{name}" for name in NAMES if name != "own_network")  # imports Keras
+    code = "; ".join(f"import skcnn.examples.{name}" for name in NAMES if name != "custom_network")  # imports Keras
     assert printed_by(code + "; import sys; print('tensorflow' in sys.modules)") == ["False"]
 
 
@@ -58,8 +58,8 @@ def test_imbalance():
     assert all(0.8 < one["average_precision"] <= 1 for one in scores.values())
 
 
-def test_own_network():
-    accuracy, of_features = run("own_network")
+def test_custom_network():
+    accuracy, of_features = run("custom_network")
     assert accuracy > 0.9
     assert of_features > 0.9
 

@@ -54,7 +54,7 @@ def test_main_job_from_the_command_line(tmp_path):
         for estimate, low, high in (value[:3], value[3:6], value[6:]):
             assert low <= estimate <= high
         assert value[6] == pytest.approx(value[3] - value[0], abs=2e-3)
-    assert "They find more of the 72 samples to find" in " ".join(job.stdout.split())
+    assert "With cures recall is significantly better: 0." in " ".join(job.stdout.split())
     # The diagnosis of the search without cures, and its page.
     assert "Diagnosis of GridSearchCV of Pipeline of CNNClassifier, 256" in job.stdout
     assert re.search(r"^1\. A rare class is missed \(class_shares", job.stdout, re.M)
@@ -82,7 +82,7 @@ print("tensorflow" in sys.modules)
 """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "256 images of 8x8x1 to learn from, 1,452 held out" in said
-    assert "The one to find is 8, called 1 below: 13 to learn from, 72 held out." in " ".join(said.split())
+    assert "The class to find is 8, called 1 below: 13 to learn from, 72 held out." in " ".join(said.split())
     assert said.endswith("\nFalse\n")
 
 
@@ -238,35 +238,35 @@ def said(recall, average_precision, equal_alarms, grid=0.01):
     return verdict(Task(y, y, y, y, None, None, "binary"), "average_precision", planted, found)
 
 
+BETTER, SAME, WORSE = "significantly better", "not significantly different", "significantly worse"
+
+
 @pytest.mark.parametrize(
-    ("differences", "expected"),
+    ("differences", "recall", "score", "cause"),
     [
-        ((0.3, 0.2, 0.2), ["find more of the 20", "The cures help", "most of the gain is the ranking"]),
-        ((0.3, 0.2, 0.1), ["find more", "The cures help", "gain, +0.200, is the threshold"]),
-        (
-            (0.3, 0.0, 0.0),
-            ["find more", "That the cures help, or harm, is not shown", "gain, +0.300, is the threshold"],
-        ),
-        ((0.3, -0.2, -0.1), ["find more", "The cures harm", "gain, +0.400, is the threshold"]),
-        ((0.0, 0.2, 0.0), ["find neither more nor fewer", "The cures help"]),
-        ((0.0, 0.0, 0.0), ["find neither more nor fewer", "That the cures help, or harm, is not shown"]),
-        ((-0.3, 0.2, 0.1), ["find fewer", "The cures help", "loss, -0.400, is the threshold"]),
-        ((-0.3, -0.2, -0.2), ["find fewer", "The cures harm", "most of the loss is the ranking"]),
+        ((0.3, 0.2, 0.2), BETTER, BETTER, "most of the gain is the ranking"),
+        ((0.3, 0.2, 0.1), BETTER, BETTER, "gain, +0.200, is the threshold"),
+        ((0.3, 0.0, 0.0), BETTER, SAME, "gain, +0.300, is the threshold"),
+        ((0.3, -0.2, -0.1), BETTER, WORSE, "gain, +0.400, is the threshold"),
+        ((0.0, 0.2, 0.0), SAME, BETTER, "in recall is +0.000 [-0.050, +0.050]."),
+        ((0.0, 0.0, 0.0), SAME, SAME, "in recall is +0.000 [-0.050, +0.050]."),
+        ((-0.3, 0.2, 0.1), WORSE, BETTER, "loss, -0.400, is the threshold"),
+        ((-0.3, -0.2, -0.2), WORSE, WORSE, "most of the loss is the ranking"),
     ],
 )
-def test_verdict_follows_the_numbers(differences, expected):
+def test_verdict_follows_the_numbers(differences, recall, score, cause):
     text = said(*differences)
-    for words in expected:
-        assert words in text
+    assert cause in text
     assert ("most of the" in text) == (differences[0] != 0)
-    assert f"a difference of {differences[0]:+.3f} [{differences[0] - 0.05:+.3f}" in text
-    assert f"average_precision differs by {differences[1]:+.3f} [{differences[1] - 0.05:+.3f}" in text
+    for name, words, value in [("recall", recall, differences[0]), ("average_precision", score, differences[1])]:
+        by = f"a difference of {value:+.3f} [{value - 0.05:+.3f}, {value + 0.05:+.3f}]."
+        assert f"With cures {name} is {words}: {0.5 + value:.3f} against 0.500, {by}" in text
     assert "finding none would have 0.950" in text
 
 
 def test_verdict_names_the_setting_that_mattered_most_and_whether_it_did():
     assert "l2 0.1 instead of 0 changed the cross-validated" in said(0.3, 0.2, 0.2)
-    assert "by +0.010 [-0.040, +0.060], which may be the luck of the folds." in said(0.3, 0.2, 0.2, grid=0.01)
+    assert "by +0.010 [-0.040, +0.060], which is not significant." in said(0.3, 0.2, 0.2, grid=0.01)
     assert "by +0.200 [+0.150, +0.250]." in said(0.3, 0.2, 0.2, grid=0.2)
 
 

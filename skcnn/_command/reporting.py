@@ -30,7 +30,7 @@ def describe(name: str, data: Data, task: Task) -> str:
     text += f". {len(counts)} classes: {listed([f'{label} {n / len(data.y):.1%}' for label, n in counts])}."
     if task.kind == "binary":
         label = "1" if task.to_find is None else f"{task.to_find}, called 1 below"
-        text += f" The one to find is {label}: {task.y_train.sum()} to learn from, {task.y_test.sum()} held out."
+        text += f" The class to find is {label}: {task.y_train.sum()} to learn from, {task.y_test.sum()} held out."
     return text
 
 
@@ -125,28 +125,30 @@ def verdict(task: Task, score: str, comparisons: Mapping[str, Comparison], found
     found : list of Effect
         What `scores.effects` returned.
     """
-    difference = comparisons[score].difference
-    says = {1: "The cures help", 0: "That the cures help, or harm, is not shown", -1: "The cures harm"}
-    sentences = [f"{says[difference.sign]}: {score} differs by {interval(difference, '+')}."]
+    sentences = []
+    for name in dict.fromkeys([score, "recall"] if task.kind == "binary" else [score]):
+        plain, cured, difference = comparisons[name]
+        differs = {1: "significantly better", 0: "not significantly different", -1: "significantly worse"}
+        sentences.append(
+            f"With cures {name} is {differs[difference.sign]}: {number(cured.value)} against {number(plain.value)}, a "
+            f"difference of {interval(difference, '+')}."
+        )
     if task.kind == "binary":
-        recall, accuracy = comparisons["recall"], comparisons["accuracy"]
-        more = {1: "more", 0: "neither more nor fewer, as far as can be shown,", -1: "fewer"}[recall.difference.sign]
+        accuracy = comparisons["accuracy"]
         sentences += [
-            f"They find {more} of the {task.y_test.sum()} samples to find: recall {number(recall.cured.value)} against "
-            f"{number(recall.plain.value)}, a difference of {interval(recall.difference, '+')}.",
-            _cause(recall.difference, comparisons["recall_at_equal_alarms"].difference),
+            _cause(comparisons["recall"].difference, comparisons["recall_at_equal_alarms"].difference),
             f"Accuracy is {number(accuracy.cured.value)} against {number(accuracy.plain.value)}; finding none would "
             f"have {number(1 - task.y_test.mean())}.",
         ]
     if found:
         largest = max(found, key=lambda effect: abs(effect.difference.value))
-        luck = "" if largest.difference.sign else ", which may be the luck of the folds"
+        luck = "" if largest.difference.sign else ", which is not significant"
         sentences.append(
             f"Of the settings in the grid, {largest.setting} instead of {largest.instead_of} changed the "
             f"cross-validated {score} most, by {interval(largest.difference, '+')}{luck}."
         )
     sentences.append(
-        "The intervals of held-out scores are for the choice of these samples alone; --seed N splits and trains again, "
+        "The intervals of held-out scores cover the choice of these samples alone; --seed N splits and trains again, "
         "which differs more."
     )
     return " ".join(sentences)

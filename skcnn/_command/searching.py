@@ -106,7 +106,7 @@ def cures(task: Task, filters: Sequence[int], seed: int, *, always_balanced: boo
     ]
 
 
-def read_grid(text: str, task: Task, seed: int) -> Grid:
+def read_grid(text: str, seed: int) -> Grid:
     """Return a grid from JSON, or from a file that holds it.
 
     Lists within the lists become tuples; ``balance`` takes names of imbalanced-learn's samplers.
@@ -118,12 +118,8 @@ def read_grid(text: str, task: Task, seed: int) -> Grid:
             raise DataError(f"--grid {text}: neither JSON nor a file that can be read.") from error
     try:
         given = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f'--grid is no JSON: {error.msg} at character {error.pos}. Expected such as {{"cnn__l2": [0, 0.01]}}.'
-        ) from error
-    except RecursionError as error:
-        raise DataError("--grid: lists too deep within each other.") from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise DataError(f'--grid is no JSON: {error}. Expected such as {{"cnn__l2": [0, 0.01]}}.') from error
     parts = given if isinstance(given, list) else [given]
     if not parts or not all(isinstance(part, dict) and part for part in parts):
         raise DataError('--grid: expected names and lists of values, such as {"cnn__l2": [0, 0.01]}.')

@@ -97,51 +97,47 @@ def prepare(options: argparse.Namespace) -> Job:
         test = read(test, groups=None if os.path.isdir(test) else options.groups, like=data, **names)
     task = make_task(data, test, options.regression, seed)
     scorers = scorers_of(options.scoring, task)
-    grid = None if options.grid is None else read_grid(options.grid, task, seed)
+    grid = None if options.grid is None else read_grid(options.grid, seed)
     epochs = options.epochs or n_epochs(len(task.X_train))
     job = Job(task, scorers, grid, epochs, options.jobs, seed, options.out, is_demo)
     make_search(task, Record(job.cures(job.sizes[0]), scorers), epochs, seed)  # checks the grid
-    paragraph(reporting.describe("scikit-learn's digits, is it an 8?" if is_demo else options.data, data, task))
+    paragraph(reporting.describe("scikit-learn's digits, 8 or not" if is_demo else options.data, data, task))
     return job
 
 
-def run(job: Job) -> int:
+def run(job: Job) -> None:
     """Search sizes without cures, then cures; report both on the held-out samples; diagnose.
-
-    Returns
-    -------
-    int
-        0, or 130 after an interrupt, of which the scores so far are reported.
 
     Raises
     ------
     DataError
         If no candidate can be trained.
+    KeyboardInterrupt
+        After the scores so far have been reported.
     """
-    start, score = time.perf_counter(), next(iter(job.scorers))
-    plain = None
+    start, plain = time.perf_counter(), None
     record = Record([{"cnn__network__filters": job.sizes}], job.scorers)
     try:
         with joblib.parallel_config("threading", n_jobs=job.jobs):
-            title = f"As the data come: no weights, no regularisation; which size of network has the best {score}?"
-            plain = _searched(job, record, title)
+            score = next(iter(job.scorers))
+            plain = _searched(job, record, f"Without cures: which size of network has the best {score}?")
             losses = plain.best_estimator_[-1].history_["loss"]
             paragraph(f"The training loss of the chosen network went from {losses[0]:.2g} to {losses[-1]:.1g}.")
             record = Record(job.cures(plain.best_params_["cnn__network__filters"]), job.scorers)
             cured = _searched(job, record, "With cures: is that better?")
     except KeyboardInterrupt:
-        return _interrupted(job, record, plain)
+        _report_interrupted(job, record, plain)
+        raise
     _compare(job, plain, cured, record)
     _diagnose(job, plain if job.is_demo else cured)
-    paragraph("The estimator that the search with cures chose, to go on with in Python:")
-    print(f"\n{cured.best_estimator_!r}\n\n{duration(time.perf_counter() - start)}")
+    paragraph("The estimator that the search with cures chose, to continue with in Python:")
+    print(f"\n{cured.best_estimator_!r}\n\n{duration(time.perf_counter() - start)} in all.")
     if job.is_demo:
         print("Your own data: python -m skcnn DATA, see --help.")
-    return 0
 
 
 def _searched(job: Job, record: Record, title: str) -> Any:
-    """Run a search, print its grid, and say in a line what failed or was warned of in it."""
+    """Run a search, say in a line why fits failed, if any did, and print the grid."""
     search = make_search(job.task, record, job.epochs, job.seed)
     with warnings.catch_warnings(record=True) as caught, Progress(title, record.n_fits) as record.tick:
         warnings.simplefilter("always")
@@ -150,8 +146,7 @@ def _searched(job: Job, record: Record, title: str) -> Any:
         except (ValueError, FloatingPointError, MemoryError) as error:
             raise DataError(*(failures([str(error)]) or [one_line(error)])) from error
         record.tick()  # the final fit, which is not scored
-    messages = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
-    for note in dict.fromkeys(failures(messages)):
+    for note in failures(str(warning.message) for warning in caught):
         paragraph(f"Some fits failed: {note}")
     reporting.print_grid(record, search)
     return search
@@ -161,7 +156,7 @@ def _compare(job: Job, plain: Any, cured: Any, record: Record) -> None:
     """Print what the held-out samples say about both searches."""
     paragraph("On the held-out samples, with 95% bootstrap intervals (the same resamples for both):")
     comparisons = compare(job.task, plain, cured, {**job.scorers, **equal_alarms(job.task, cured)}, job.seed)
-    reporting.print_scores(comparisons, ("as they come", "with cures"))
+    reporting.print_scores(comparisons, ("without cures", "with cures"))
     if repr(cured.best_estimator_) == repr(plain.best_estimator_):
         paragraph("The search with cures chose none of them.")
     else:
@@ -174,21 +169,20 @@ def _diagnose(job: Job, search: Any) -> None:
     """Print what is wrong with a search: of the digits with the one that went wrong, else with the better one."""
     task, call = job.task, "skcnn.diagnose(search, X, y, X_test, y_test)"
     paragraph(
-        f"Why did it go wrong without cures? {call} of the first search says:"
+        f"Why does it go wrong without cures? {call} of the first search says:"
         if job.is_demo
-        else f"What is left to mend? {call} of the search with cures says:"
+        else f"What is left to improve? {call} of the search with cures says:"
     )
-    data, groups = (task.X_train, task.y_train, task.X_test, task.y_test), (task.groups_train, task.groups_test)
-    diagnosis = skcnn.diagnose(
-        search, *data, groups_train=groups[0], groups_test=groups[1], fast=True, random_state=job.seed
-    )
+    data = task.X_train, task.y_train, task.X_test, task.y_test
+    groups: dict[str, Any] = {"groups_train": task.groups_train, "groups_test": task.groups_test}
+    diagnosis = skcnn.diagnose(search, *data, **groups, fast=True, random_state=job.seed)
     reporting.print_diagnosis(diagnosis, job.out)
     suggestion = diagnosis.suggest()
     if suggestion.param_grid and not suggestion.steps and not job.is_demo:
         print(f"\nThe next grid, for the same command:\n--grid '{json.dumps(suggestion.param_grid, default=str)}'")
 
 
-def _interrupted(job: Job, record: Record, plain: Any) -> int:
+def _report_interrupted(job: Job, record: Record, plain: Any) -> None:
     """Report what is there after an interrupt."""
     n_done = sum(len(scores) for scores in record.scores)
     paragraph(f"Interrupted after {n_done} of {record.n_fits} fits.{' Scores so far:' if n_done else ''}")
@@ -200,4 +194,3 @@ def _interrupted(job: Job, record: Record, plain: Any) -> int:
         ]
         chosen = ", ".join(f"{name} {value}" for name, value in reporting.settings_of(plain.best_params_).items())
         paragraph(f"The best without cures, {chosen}, on the held-out samples: {', '.join(known)}.")
-    return 130

@@ -1,4 +1,4 @@
-"""A custom Keras network in a grid, and its features for other models. ``python -m skcnn.examples.own_network``."""
+"""A custom Keras network in a grid, and its features for other models. ``python -m skcnn.examples.custom_network``."""
 
 from typing import Any
 
