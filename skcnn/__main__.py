@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = make_parser().parse_args(arguments)
     try:
-        return _run(options)
+        _run(options)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
@@ -84,6 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
         for line in error.args:
             print(f"skcnn: {line}", file=sys.stderr)
         return USAGE_ERROR
+    return 0
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -193,7 +194,7 @@ def _check_out(out: str) -> None:
         raise DataError(f"--out {out!r} cannot be written; expected a file in a folder that is there.")
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> None:
     """Read and check everything, and only then start TensorFlow."""
     for name in ("target", "groups", "test", "shape", "regression", "scoring", "grid", "epochs"):
         if options.data is None and getattr(options, name):
@@ -205,7 +206,7 @@ def _run(options: argparse.Namespace) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # of TensorFlow's log errors alone, from then on
     with quiet_start():
         skcnn.set_threads(1)  # several networks side by side, one thread each
-    return workflow.run(job)
+    workflow.run(job)
 
 
 if __name__ == "__main__":

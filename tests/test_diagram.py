@@ -82,7 +82,7 @@ def test_diagram_documents_each_parameter_and_attribute(fitted):
     assert shown.rows["l2"] == ("default", "l2: float, default=0.0 L2 penalty on kernels: ``l2 * sum(kernel ** 2)`` is "
                                 "added to the loss. 0.0")  # fmt: skip
     assert shown.rows["epochs"][0] == "user-set"
-    assert shown.rows["n_iter_"][1].startswith("n_iter_: int Epochs trained.")
+    assert shown.rows["n_iter_"][1].startswith("n_iter_: int Number of epochs trained.")
     undocumented = {
         name for name in [*fitted.get_params(), "history_", "classes_"] if f"{name}: " not in shown.rows[name][1]
     }

@@ -139,8 +139,8 @@ def test_nested_softmax_is_found():
         build_model(lambda s, n: keras.Sequential([keras.Input(s), FLATTEN(), inner]), (2, 2), 3)
 
 
-def test_dropout_on_an_own_function_is_refused(few_digits):
-    with pytest.raises(ValueError, match=r"dropout=0.5 has no place.*keras.layers.Dropout"):
+def test_dropout_on_a_custom_function_is_refused(few_digits):
+    with pytest.raises(ValueError, match=r"dropout=0.5 cannot be applied.*keras.layers.Dropout"):
         CNNClassifier(model_of(FLATTEN(), keras.layers.Dense(10)), dropout=0.5).fit(*few_digits)
 
 

@@ -105,18 +105,15 @@ def prepare(options: argparse.Namespace) -> Job:
     return job
 
 
-def run(job: Job) -> int:
+def run(job: Job) -> None:
     """Search sizes without cures, then cures; report both on the held-out samples; diagnose.
-
-    Returns
-    -------
-    int
-        0, or 130 after an interrupt, of which the scores so far are reported.
 
     Raises
     ------
     DataError
         If no candidate can be trained.
+    KeyboardInterrupt
+        After the scores so far have been reported.
     """
     start, plain = time.perf_counter(), None
     record = Record([{"cnn__network__filters": job.sizes}], job.scorers)
@@ -129,14 +126,14 @@ def run(job: Job) -> int:
             record = Record(job.cures(plain.best_params_["cnn__network__filters"]), job.scorers)
             cured = _searched(job, record, "With cures: is that better?")
     except KeyboardInterrupt:
-        return _interrupted(job, record, plain)
+        _report_interrupted(job, record, plain)
+        raise
     _compare(job, plain, cured, record)
     _diagnose(job, plain if job.is_demo else cured)
     paragraph("The estimator that the search with cures chose, to continue with in Python:")
     print(f"\n{cured.best_estimator_!r}\n\n{duration(time.perf_counter() - start)} in all.")
     if job.is_demo:
         print("Your own data: python -m skcnn DATA, see --help.")
-    return 0
 
 
 def _searched(job: Job, record: Record, title: str) -> Any:
@@ -185,7 +182,7 @@ def _diagnose(job: Job, search: Any) -> None:
         print(f"\nThe next grid, for the same command:\n--grid '{json.dumps(suggestion.param_grid, default=str)}'")
 
 
-def _interrupted(job: Job, record: Record, plain: Any) -> int:
+def _report_interrupted(job: Job, record: Record, plain: Any) -> None:
     """Report what is there after an interrupt."""
     n_done = sum(len(scores) for scores in record.scores)
     paragraph(f"Interrupted after {n_done} of {record.n_fits} fits.{' Scores so far:' if n_done else ''}")
@@ -197,4 +194,3 @@ def _interrupted(job: Job, record: Record, plain: Any) -> int:
         ]
         chosen = ", ".join(f"{name} {value}" for name, value in reporting.settings_of(plain.best_params_).items())
         paragraph(f"The best without cures, {chosen}, on the held-out samples: {', '.join(known)}.")
-    return 130
