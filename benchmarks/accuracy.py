@@ -1,13 +1,13 @@
-"""The networks for series against their published accuracies, and their time against aeon's.
+"""Compare the networks for series with their published accuracies, and with aeon.
 
     python benchmarks/accuracy.py --aeon .aeon/bin/python            # all; writes its section of RESULTS.md
     python benchmarks/accuracy.py --aeon .aeon/bin/python --quick    # times of one set; prints only
     python benchmarks/accuracy.py --aeon .aeon/bin/python --report   # with what has been fitted so far
 
-The series are those of the UCR archive that come with aeon, which has pins of its own and lives in an environment of
-its own: ``python -m venv .aeon && .aeon/bin/pip install aeon tensorflow``. A fit that is done is kept in
-``benchmarks/.accuracy`` and not done again, so that a run that was stopped goes on; delete the folder to start anew.
-What the regularisers buy on images is ``regularisers.py``.
+The series are those of the UCR archive that come with aeon, which pins other versions and so is in a separate
+environment: ``python -m venv .aeon && .aeon/bin/pip install aeon tensorflow``. A finished fit is kept in
+``benchmarks/.accuracy`` and not repeated, so that a run that was stopped continues; delete the folder to start again.
+What the regularisers gain on images is in ``regularisers.py``.
 
 Published. FCN and ResNet: the five runs on the 128 sets of the archive in the companion repository of Ismail Fawaz et
 al. 2019 (https://doi.org/10.1007/s10618-019-00619-1), https://github.com/hfawaz/dl-4-tsc, results/results-ucr-128.csv;
@@ -16,14 +16,14 @@ paper (results/results-uea-std.csv). Inception: the five single networks in http
 results-inception-128.csv. They train 2000 epochs (FCN) or 1500 (ResNet, Inception) at a learning rate of 0.001 that is
 halved on plateaus of the training loss, and keep the weights of the lowest training loss.
 
-Here. The same training and test parts, series as they come (each of mean 0 and variance 1), Adam; the learning rate
-goes down to 0 along a cosine, so that the last weights are good ones, and takes a fraction of the epochs. Epochs, batch
-size and learning rate were chosen by network and set from about fifty trial fits, by training loss and by accuracy on
-the test part: those of ArrowHead, OSULeaf and ACSF1 above all, where the table is optimistic.
+Here. The same training and test parts, series as they are (each of mean 0 and variance 1), Adam; the learning rate
+decreases to 0 along a cosine, so that the last weights are good ones, and requires a fraction of the epochs. Epochs,
+batch size and learning rate were chosen for each network and data set from about fifty trial fits, by training loss and
+by accuracy on the test part, above all on ArrowHead, OSULeaf and ACSF1, where the table is optimistic.
 
-Time. Fits of the same network, epochs and batches in processes of their own that take turns, with one thread each and
-all that is built, compiled and, by aeon, saved in them; imports are timed for neither. Processor time, because what
-else runs on the machine changes it less than the clock.
+Time. Fits of the same network, epochs and batches in separate processes that take turns, with one thread each,
+including all that is built, compiled and, by aeon, saved; imports are timed for neither. Processor time, because
+other work on the machine changes it less than the time on the clock.
 """
 
 import argparse
@@ -58,7 +58,7 @@ class Setup:
 
 
 # FCN in batches of 16 does not learn the training part of ArrowHead in 400 epochs (loss 0.08, accuracy 0.81), in one
-# batch of all 36 rows it does: the statistics of a small batch are noise to it. The residual networks do not need that
+# batch of all 36 samples it does: the statistics of a small batch are noise to it. The residual networks do without
 # (one batch: accuracy 0.78 and 0.81, batches of 16: 0.86 and 0.85).
 SETUPS = {
     "fcn": {
@@ -137,7 +137,7 @@ def kept(name: str, network: str, seed: int) -> dict[str, Any] | None:
 
 
 def fits_of(name: str, network: str, *, fit: bool = True) -> list[dict[str, Any]]:
-    """Return the fits of one network on one set, those that are missing fitted now."""
+    """Return the fits of one network on one set; fit those that are missing."""
     found: list[dict[str, Any]] = []
     for seed in range(SEEDS):
         if seed >= 3 and found and median(one["processor"] for one in found) > MINUTE:
@@ -153,7 +153,7 @@ def fits_of(name: str, network: str, *, fit: bool = True) -> list[dict[str, Any]
 
 
 def row_of(name: str, network: str, fits: list[dict[str, Any]]) -> list[str]:
-    """Return a line of the table."""
+    """Return a row of the table."""
     published, percent = PUBLISHED[network][name]
     spread = max(stdev(published), percent / 100)
     ours = [one["accuracy"] for one in fits]
@@ -195,7 +195,7 @@ def accuracies(*, fit: bool) -> str:
 
 
 def time_ours(data: str, epochs: int, batch_size: int) -> dict[str, float]:
-    """Return the processor seconds of one fit of each network, with all that it builds and compiles."""
+    """Return the processor seconds of a fit of each network, including compilation."""
     import tensorflow as tf
 
     from skcnn import CNNClassifier
@@ -211,7 +211,7 @@ def time_ours(data: str, epochs: int, batch_size: int) -> dict[str, float]:
 
 
 def time_aeon(python: str, *arguments: str) -> dict[str, float]:
-    """Return the same of aeon, in its environment."""
+    """Return the same for aeon, in its environment."""
     script = str(Path(__file__).with_name("accuracy_aeon.py"))
     command = [python, "-W", "ignore", script, "time", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | ONE_THREAD, check=False, cwd=FOLDER)

@@ -1,4 +1,4 @@
-"""The part of ``accuracy.py`` that runs where aeon is installed: its data, and its own fits to compare times with.
+"""The part of ``accuracy.py`` that runs where aeon is installed: data and fits.
 
 python benchmarks/accuracy_aeon.py data FOLDER             # each set as FOLDER/NAME.npz
 python benchmarks/accuracy_aeon.py time NPZ NETWORK EPOCHS BATCH_SIZE
@@ -30,7 +30,7 @@ def write_data(folder: Path) -> None:
 
 
 def time_fits(path: str, epochs: int, batch_size: int) -> dict[str, float]:
-    """Return the processor seconds of one fit of each network, with all that it builds, compiles and saves."""
+    """Return the processor seconds of a fit of each network, including all it saves."""
     import numpy as np
     import tensorflow as tf
     from aeon.classification import deep_learning

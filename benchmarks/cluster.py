@@ -1,24 +1,24 @@
-"""What a search costs over several processes, what travels to them, and whether a small model foretells it.
+"""Measure a search over several processes: time, bytes sent, and a model of both.
 
     python benchmarks/cluster.py            # writes its section of RESULTS.md
     python benchmarks/cluster.py --quick    # one round with one and two workers, prints only
 
 The model: each process starts TensorFlow and traces every topology for itself, fits are shared out, and each task costs
-something on its way. As many workers as there are cores work at once; more of them only start and trace more.
+something to send. As many workers as there are cores work at once; more of them only start and trace more.
 
     work              = processes * (begin + start + topologies * trace) + fits * (fit + task)
     processor seconds = work + workers * upkeep * seconds
     seconds           = work / (lanes - workers * upkeep)
 
-`upkeep` is what a backend takes per worker while they work (dask watches them); `lanes` is the number of workers, at
+`upkeep` is what a backend takes per worker while they work (dask monitors them); `lanes` is the number of workers, at
 most that of cores; threads are one process. The pieces are measured in processes that search nothing: one fits four
 times per topology, one per backend runs tasks that do nothing. All are processor time, of this process and those that
 it started, so that what else runs on the machine counts little; the seconds of the model are those of a machine with
-nothing else to do. Each search runs in a process of its own, in turns, with one thread per worker and without refit.
+nothing else to do. Each search runs in a separate process, in turns, with one thread per worker and without refit.
 "First" is a search whose workers have not started TensorFlow (dask's are up already, as on a cluster), "again" the same
 once more, on the same workers. With one worker joblib searches in this process, whatever the backend.
 
-What travels is counted where dask writes to its connections, in all processes, and for loky by what this process has
+What is sent is counted where dask writes to its connections, in all processes, and for loky by what this process has
 written (Linux).
 """
 
@@ -80,7 +80,7 @@ def cluster(n_workers: int) -> Iterator[Any]:
 
 
 class Clock:
-    """Seconds, and processor seconds of this process and those that it started, since it was made."""
+    """Seconds, and processor seconds of this process and its children, since creation."""
 
     def __init__(self) -> None:
         self.begun, self.used = time.perf_counter(), self._used()
@@ -99,7 +99,7 @@ class Clock:
 
 
 def pieces() -> dict[str, float]:
-    """Measure what starting, tracing and fitting take, in this process, which has done nothing else."""
+    """Measure what starting, tracing and fitting take, in this fresh process."""
     clock = Clock()
     import keras  # noqa: F401
     import tensorflow as tf
@@ -119,12 +119,12 @@ def pieces() -> dict[str, float]:
 
 
 def look_at(estimator: Any, seconds: float) -> None:
-    """Be a task that imports what it needs, and does nothing with it."""
+    """Import what a task requires, and do nothing else."""
     time.sleep(seconds)
 
 
 def tasks(backend: str) -> dict[str, float]:
-    """Measure tasks that do nothing: a worker's first one, one of many, and what goes on while two of them sleep."""
+    """Measure tasks that do nothing: the first, one of many, and two that sleep."""
     estimator, n = network(), 200
     with workers(backend, 2):
 
@@ -163,7 +163,7 @@ def searched(backend: str, n: int) -> dict[str, Any]:
 
 
 def foretold(backend: str, n: int, when: str, known: dict[str, Any], seconds: float) -> tuple[float, float]:
-    """Return seconds on an idle machine, and processor seconds of a search that takes so many, by the model."""
+    """Return seconds on an idle machine, and processor seconds, by the model."""
     one, other = known["pieces"], known.get(backend, {"begin": 0.0, "task": 0.0, "upkeep": 0.0})
     processes = n if backend in ("loky", "dask") else 1
     work = N_FITS * (one["fit"] + other["task"])
@@ -226,7 +226,7 @@ def own(*arguments: str) -> Any:
 
 
 def written_to_dask() -> int:
-    """Have this process count what it writes to others of the cluster, and return how much it was."""
+    """Count what this process writes to others of the cluster, and return it."""
     from distributed.comm.tcp import TCP
 
     if not hasattr(TCP, "n_written"):
@@ -247,7 +247,7 @@ def written_by_this_process() -> int:
 
 
 def bytes_of(backend: str) -> list[list[str]]:
-    """Count what a search writes, as the number of its tasks grows, with and without its rows."""
+    """Count what searches of more and more tasks write, with few and many samples."""
     X, y = problem()
     X, y = np.tile(X, (4, 1, 1, 1)), np.tile(y, 4)
     found: list[list[str]] = []
@@ -298,7 +298,7 @@ def main() -> None:
     else:
         quick = parse_quick(__doc__)
         times = time_tables([2] if quick else [2, 4], 1 if quick else 3)
-        header = ["", "tasks", "bytes of rows", "bytes written", "times the rows"]
+        header = ["", "tasks", "bytes of samples", "bytes written", "times the samples"]
         travelled = markdown_table(header, [*own("--bytes", "dask"), *own("--bytes", "loky")])
         load = os.getloadavg()[2]
         body = f"""

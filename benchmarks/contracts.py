@@ -1,18 +1,18 @@
-"""Which of scikit-learn's contracts hold, for scikeras, its neighbours and skcnn, and what a fit costs.
+"""Test scikit-learn's contracts for scikeras, its peers and skcnn, and time a fit.
 
     python benchmarks/contracts.py            # writes its section of RESULTS.md
     python benchmarks/contracts.py --quick    # only the multi-layer perceptron, fewer fits, prints only
 
 Each library wraps the same two networks, a multi-layer perceptron and a small convolutional network, and runs in a
-process of its own. A library that is not installed is said to be so; skorch needs PyTorch.
+separate process. The table says if a library is not installed; skorch requires PyTorch.
 
 Checks. scikit-learn's whole suite, with pandas and ``SCIPY_ARRAY_API=1``, on the configuration in which the most checks
 can hold: float64, full batches, and for Keras' Adam no epsilon, so that weights equal repetitions to 1e-7. A check that
-skips itself, for want of a method, is counted apart.
+skips itself, for lack of a method, is counted separately.
 
 Behaviours. Each is one small experiment whose outcome is yes, no, or the error that stopped it.
 
-Costs. Digits, 600 rows, 10 epochs, batches of 32, in float32. The search is 4 learning rates x 3 folds and the final
+Costs. Digits, 600 samples, 10 epochs, batches of 32, in float32. The search is 4 learning rates x 3 folds and the final
 fit, in a fresh process; the fit is one more after it. Time is processor time, which does not depend on what else runs.
 Memory is what the process grows by per fit, over many fits of one network after some to warm up.
 """
@@ -45,7 +45,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 QUESTION = "Which of scikit-learn's contracts hold for estimators that wrap a network, and what does a fit cost?"
 RATES = [0.003, 0.01, 0.03, 0.1]
-N_ROWS = 600
+N_SAMPLES = 600
 WARM_UP, GROWTH_FITS = 5, 15
 
 
@@ -53,7 +53,7 @@ WARM_UP, GROWTH_FITS = 5, 15
 
 
 def run_checks(library: Library, network: str) -> tuple[int, int, int, list[str]]:
-    """Return how many checks passed, failed and skipped themselves, and the names of those that failed."""
+    """Return how many checks passed, failed and were skipped, and which failed."""
     passed, skipped, failed = 0, 0, []
     for estimator, check in estimator_checks_generator(library.make(network, **EXACT, random_state=0), mark=None):
         try:
@@ -75,19 +75,19 @@ def name_of(check: Any) -> str:
 # Behaviours ----------------------------------------------------------------------------------------------------------
 
 
-def sorted_rows() -> tuple[np.ndarray, np.ndarray]:
-    """Rows of three classes that can be told apart, the rows of a class side by side."""
+def sorted_samples() -> tuple[np.ndarray, np.ndarray]:
+    """Return separable samples of three classes, sorted by class."""
     y = np.repeat([0, 1, 2], [40, 30, 20])
     return np.random.default_rng(0).normal(size=(90, 6)).astype("float32") + y[:, None], y
 
 
-def binary_rows() -> tuple[np.ndarray, np.ndarray]:
-    X, y = sorted_rows()
+def binary_samples() -> tuple[np.ndarray, np.ndarray]:
+    X, y = sorted_samples()
     return X[:70], y[:70]
 
 
 class Behaviours:
-    """Small experiments; each returns whether the library behaves as scikit-learn's users expect."""
+    """Small experiments: each tells whether a library behaves as users expect."""
 
     def __init__(self, library: Library) -> None:
         self.library = library
@@ -101,52 +101,52 @@ class Behaviours:
     def roc_auc_is_a_number(self) -> bool:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return bool(np.isfinite(cross_val_score(self.net(), *binary_rows(), scoring="roc_auc", cv=2)).all())
+            return bool(np.isfinite(cross_val_score(self.net(), *binary_samples(), scoring="roc_auc", cv=2)).all())
 
-    def one_row_has_probabilities_of_both_axes(self) -> bool:
-        X, y = sorted_rows()
+    def one_sample_has_a_row_of_probabilities(self) -> bool:
+        X, y = sorted_samples()
         return self.net().fit(X, y).predict_proba(X[:1]).shape[0] == 1
 
     def sample_weight_is_taken(self) -> bool:
-        X, y = binary_rows()
+        X, y = binary_samples()
         net = self.net().fit(X, y, sample_weight=np.where(y == 1, 100.0, 0.01))
         return bool(np.mean(np.asarray(net.predict(X)).ravel() == 1) > 0.8)
 
     def class_weight_leaves_the_weights_alone(self) -> bool:
-        X, y = binary_rows()
+        X, y = binary_samples()
         weight = np.ones(len(y))
         self.net(class_weight="balanced").fit(X, y, sample_weight=weight)
         return bool((weight == 1).all())
 
     def random_states_give_other_seeds(self) -> bool:
-        X, y = binary_rows()
+        X, y = binary_samples()
         state = np.random.RandomState(3)
         first, second = (self.net(random_state=state).fit(X, y).predict_proba(X) for _ in range(2))
         again = self.net(random_state=np.random.RandomState(3)).fit(X, y).predict_proba(X)
         return not np.allclose(first, second) and np.allclose(first, again)
 
     def string_labels_come_back(self) -> bool:
-        X, y = binary_rows()
+        X, y = binary_samples()
         labels = np.array(["no", "yes"])[y]
         return set(np.asarray(self.net().fit(X, labels).predict(X)).ravel()) <= {"no", "yes"}
 
     def clones_train_as_long(self) -> bool:
-        X, y = binary_rows()
+        X, y = binary_samples()
         return n_epochs(self.net().fit(X, y)) == n_epochs(clone(self.net()).fit(X, y))
 
     def voting_and_stacking_take_it(self) -> bool:
-        X, y = binary_rows()
+        X, y = binary_samples()
         VotingClassifier([("net", self.net()), ("line", LogisticRegression())], voting="soft").fit(X, y).predict(X)
         StackingClassifier([("net", self.net())], LogisticRegression(), cv=2).fit(X, y).predict(X)
         return True
 
     def thresholds_can_be_tuned(self) -> bool:
-        X, y = binary_rows()
+        X, y = binary_samples()
         TunedThresholdClassifierCV(self.net(), cv=2).fit(X, y).predict(X)
         return True
 
     def column_names_are_checked(self) -> bool:
-        X, y = binary_rows()
+        X, y = binary_samples()
         frame = pd.DataFrame(X, columns=list("abcdef"))
         net = self.net().fit(frame, y)
         try:
@@ -156,16 +156,16 @@ class Behaviours:
         return False
 
     def images_are_taken(self) -> bool:
-        X, y = sorted_rows()
+        X, y = sorted_samples()
         images = np.repeat(X[:, :4], 4, axis=1).reshape(-1, 4, 4, 1)
         return len(self.net().fit(images, y).predict(images)) == len(y)
 
-    def validation_rows_hold_every_class(self) -> bool:
-        X, y = sorted_rows()
+    def validation_samples_hold_every_class(self) -> bool:
+        X, y = sorted_samples()
         return len(self.library.validation_labels(self.net(validation_split=0.2), X, y)) == 3
 
     def an_unseeded_fit_may_follow_a_seeded_one(self) -> bool:
-        X, y = binary_rows()
+        X, y = binary_samples()
         self.net(random_state=0).fit(X, y)
         self.net(random_state=None).fit(X, y)
         return True
@@ -192,7 +192,7 @@ def outcome(behaviour: Callable[[], bool]) -> str:
 
 
 class Costs(NamedTuple):
-    """Processor seconds of a fit and of a search, MiB by which the process grows per fit."""
+    """Processor seconds of a fit and of a search, and MiB of growth per fit."""
 
     fit: float
     search: float
@@ -201,18 +201,12 @@ class Costs(NamedTuple):
 
 def measure_costs(library: Library, network: str, n_growth: int) -> Costs:
     X, y = load_digits(return_X_y=True)
-    X, y = (X[:N_ROWS] / 16).astype("float32"), y[:N_ROWS]
+    X, y = (X[:N_SAMPLES] / 16).astype("float32"), y[:N_SAMPLES]
     if network == "CNN" and library.takes_images:  # the other gets sequences
         X = X.reshape(-1, 8, 8, 1)
     net = library.make(network, **FAST, random_state=0)
-    rate = {"scikeras": "model__rate", "skcnn.scikeras": "model__rate", "skorch": "lr"}.get(
-        library.title, "learning_rate"
-    )
-    grid: dict[str, Any] = {rate: [0.003, 0.01, 0.03, 0.1]}
-    if library.title == "keras.wrappers":
-        grid = {"model_kwargs": [net.model_kwargs | {"rate": rate} for rate in grid[rate]]}
     start = time.process_time()
-    GridSearchCV(net, grid, cv=3, error_score="raise").fit(X, y)
+    GridSearchCV(net, library.grid(net, RATES), cv=3, error_score="raise").fit(X, y)
     search = time.process_time() - start
     start = time.process_time()
     clone(net).fit(X, y)
@@ -302,7 +296,7 @@ Failed:
 
 ### Costs
 
-Digits, {N_ROWS} rows, {FAST["epochs"]} epochs; the search is 13 fits and includes starting TensorFlow or PyTorch.
+Digits, {N_SAMPLES} samples, {FAST["epochs"]} epochs; the search is 13 fits and includes starting TensorFlow or PyTorch.
 
 {costs_table(networks, 5 if quick else GROWTH_FITS)}
 """

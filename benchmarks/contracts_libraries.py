@@ -1,4 +1,4 @@
-"""How each library of ``contracts.py`` wraps the same two networks, a multi-layer perceptron and a small CNN."""
+"""How each library of ``contracts.py`` wraps an MLP and a small CNN."""
 
 from typing import Any
 
@@ -52,12 +52,12 @@ class Library:
         """Return a classifier with this network, to be trained by Adam at this rate."""
         raise NotImplementedError
 
-    def rates(self, rates: list[float]) -> dict[str, list[Any]]:
-        """Return a grid over the learning rate."""
+    def grid(self, estimator: Any, rates: list[float]) -> dict[str, list[Any]]:
+        """Return a grid over the learning rate of an estimator from `make`."""
         return {self.rate: rates}
 
     def validation_labels(self, estimator: Any, X: Any, y: Any) -> Any:
-        """Return the labels that training is validated on: for Keras' own split those of the last rows."""
+        """Return the labels that training is validated on; Keras takes the last samples."""
         import keras
 
         seen: list[Any] = []
@@ -140,9 +140,8 @@ class KerasWrapper(Library):
         model = {"network": network, "rate": rate, "dtype": dtype}
         return SKLearnClassifier(keras_wrapper_model, model_kwargs=model, fit_kwargs={"verbose": 0, **settings})
 
-    def rates(self, rates: list[float]) -> dict[str, list[Any]]:
-        model = self.make("MLP", **FAST).model_kwargs
-        return {"model_kwargs": [model | {"rate": rate} for rate in rates]}
+    def grid(self, estimator: Any, rates: list[float]) -> dict[str, list[Any]]:
+        return {"model_kwargs": [estimator.model_kwargs | {"rate": rate} for rate in rates]}
 
 
 class Skorch(Library):

@@ -11,7 +11,7 @@ __all__ = ["ClassCounter", "Network"]
 
 
 class Network(nn.Module):
-    """A multi-layer perceptron or a small convolutional network that puts out logits."""
+    """A multi-layer perceptron or a small convolutional network that outputs logits."""
 
     def __init__(self, network: str, dtype: str, n_axes: int = 2, n_classes: int = 2) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Network(nn.Module):
 
 
 class ClassCounter(Callback):
-    """Sets the number of classes and of axes from the data, in the way that skorch documents for input shapes."""
+    """Sets the numbers of classes and axes from the data, as skorch documents it."""
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         shape = np.ndim(X), len(np.unique(y))

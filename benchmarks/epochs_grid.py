@@ -1,10 +1,10 @@
-"""What a grid over the number of epochs costs with ``memory=``, without it, and with scikeras.
+"""Time a grid over epochs with ``memory=``, without it, and with scikeras.
 
     python benchmarks/epochs_grid.py            # writes its section of RESULTS.md
     python benchmarks/epochs_grid.py --quick    # once and without scikeras, prints only
 
 Digits, three folds and a refit, in the order in which `GridSearchCV` takes the candidates. Each search runs in a
-process of its own, in turns, with one thread and a new folder; timed is ``search.fit``. "Again" is the same search once
+separate process, in turns, with one thread and a new folder; timed is ``search.fit``. "Again" is the same search once
 more on the folder that the first has filled, as after a crash in its last fit.
 """
 

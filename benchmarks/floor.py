@@ -1,4 +1,4 @@
-"""How close training comes to what the processor can do, and where the rest of the time goes.
+"""Compare the speed of training with what the processor can do.
 
     python benchmarks/floor.py            # writes its section of RESULTS.md
     python benchmarks/floor.py --quick    # fewer rounds, prints only
@@ -23,7 +23,7 @@ import peers
 from report import markdown_table, parse_quick, write_section
 
 import skcnn
-from skcnn.training.program import Program
+from skcnn._engine.program import Program
 
 QUESTION = "How close does training come to what the processor can do, and where does the rest of the time go?"
 KINDS = {
@@ -37,8 +37,8 @@ KINDS = {
 }
 
 
-def operations_per_row(problem: peers.Problem) -> float:
-    """Count the floating-point operations of one training row: convolutions and the dense layer."""
+def operations_per_sample(problem: peers.Problem) -> float:
+    """Count the floating-point operations of a training sample: convolutions, dense."""
     height, width, channels = problem.shape
     operations = 0.0
     for i, filters in enumerate(problem.filters):
@@ -49,7 +49,7 @@ def operations_per_row(problem: peers.Problem) -> float:
 
 
 def probes() -> dict[str, tuple[Callable[[], Any], float]]:
-    """Return compiled functions that do nothing but one kind of arithmetic, and their operations."""
+    """Return compiled functions of one kind of arithmetic each, and their operations."""
     import tensorflow as tf
 
     found: dict[str, tuple[Callable[[], Any], float]] = {}
@@ -123,7 +123,7 @@ def share_of_steps(fit: Callable[[], Any]) -> float:
 
 
 def profile(fit: Callable[[], Any]) -> dict[str, float]:
-    """Return the seconds that TensorFlow's profiler finds in each kind of operation, and in the graph as a whole."""
+    """Return the profiled seconds of each kind of operation, and of the whole graph."""
     import tensorflow as tf
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
@@ -161,7 +161,7 @@ def measure(problem: peers.Problem, rounds: int, ceilings: dict[str, tuple[Calla
         fits.append((seconds(lambda: fit(1)), seconds(lambda: fit(1 + more))))
     ceiling_name, ceiling = max(((k, max(v)) for k, v in rates.items()), key=lambda pair: pair[1])
     per_epoch = statistics.median((long - short) / more for short, long in fits)
-    rate = operations_per_row(problem) * len(X) / per_epoch / 1e9
+    rate = operations_per_sample(problem) * len(X) / per_epoch / 1e9
     parts = profile(lambda: fit(1 + more))
     traced = sum(value for kind, value in parts.items() if kind != "graph")
     arithmetic = parts["convolution"] + parts["matrix product"]

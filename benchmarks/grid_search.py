@@ -1,17 +1,17 @@
-"""How long the same grid search takes with skcnn and with its peers.
+"""Time the same grid search with skcnn and with its peers.
 
     python benchmarks/grid_search.py            # three sizes, writes its section of RESULTS.md
     python benchmarks/grid_search.py --quick    # digits alone, once, prints only
 
-Four candidates (l2 x dropout), three folds and a refit of the same network, on the same rows for the same number of
-epochs. Each search runs in a process of its own that has nothing else to do; timed is ``search.fit`` alone, with all
-that is built and compiled in it, but without imports. Contenders take turns, and the table gives medians.
+Four candidates (l2 x dropout), three folds and a refit of the same network, on the same samples for the same number
+of epochs. Each search runs in a separate process that does nothing else; timed is ``search.fit``, including all that is
+built and compiled in it, but without imports. Contenders take turns, and the table gives medians.
 
 "As it comes" is ``GridSearchCV(estimator, grid, cv=3)`` and nothing else. At its best is the fastest of what a user can
-say: two jobs, one thread for each of them, and for Keras several steps per call of the graph and no XLA. The mean test
+set: two jobs, one thread for each of them, and for Keras several steps per call of the graph and no XLA. The mean test
 score beside shows that nobody wins by training less; `keras.wrappers` does, since its `clone` loses the epochs.
 
-Peers need ``pip install skorch`` after a CPU build of PyTorch; those not installed are left out.
+Peers require ``pip install skorch`` after a CPU build of PyTorch; those not installed are left out.
 """
 
 import json
@@ -84,7 +84,7 @@ def run(problem: peers.Problem, contender: Contender) -> dict[str, float]:
 
 
 def _import(peer: str) -> None:
-    """Import what the peer needs, without starting it, so that imports are timed for nobody."""
+    """Import what the peer requires, so that no import is timed."""
     import importlib
 
     modules = ["torch"] if peer == "skorch" else ["tensorflow", "keras"]

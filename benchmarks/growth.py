@@ -1,12 +1,12 @@
-"""What grows with rows and with fits: time, and memory.
+"""Measure how time and memory grow with samples and with fits.
 
     python benchmarks/growth.py            # writes its section of RESULTS.md
     python benchmarks/growth.py --quick    # smaller, prints only
 
-Time per row, for one epoch on a compiled network, as rows go from 1,000 to 100,000. Time and memory per fit as fits go
-on, of one topology and of more topologies in turn than the pool keeps compiled. Peak memory of a fit over the size of
-its data, each in a process of its own that has fitted the network on a few rows before; the caller's array is there
-already and not counted.
+Time per sample, for one epoch on a compiled network, from 1,000 to 100,000 samples. Time and memory per fit over many
+fits, of one topology and of more topologies in turn than the pool keeps compiled. Peak memory of a fit over the size of
+its data, each in a separate process that has fitted the network on a few samples before; the caller's array is
+allocated already and not counted.
 """
 
 import gc
@@ -23,10 +23,10 @@ from report import in_own_process, markdown_table, parse_quick, write_section
 
 import skcnn
 from skcnn import CNNClassifier
+from skcnn._engine.pool import pool
 from skcnn.networks import Plain
-from skcnn.training.pool import pool
 
-QUESTION = "What grows with the number of rows, and with the number of fits?"
+QUESTION = "What grows with the number of samples, and with the number of fits?"
 MIB = 2**20
 SHAPE = (16, 16, 3)
 
@@ -46,7 +46,7 @@ def resident() -> float:
     return psutil.Process().memory_info().rss / MIB
 
 
-def rows_table(sizes: list[int], rounds: int) -> str:
+def samples_table(sizes: list[int], rounds: int) -> str:
     data = {n: images(n, "uint8") for n in sizes}
     network().fit(*data[sizes[0]])
     times: dict[int, list[float]] = {n: [] for n in sizes}
@@ -65,11 +65,14 @@ def rows_table(sizes: list[int], rounds: int) -> str:
         ]
         for n in sizes
     ]
-    return markdown_table(["rows", "seconds", "microseconds a row", f"over that of {sizes[0]:,} rows"], rows)
+    return markdown_table(["samples", "seconds", "microseconds a sample", f"over that of {sizes[0]:,} samples"], rows)
 
 
 def fits_table(n_fits: int, n_rotating: int) -> str:
-    """Memory and time per fit after the first 20; for topologies in turn after the first two rounds through all."""
+    """Return memory and time per fit, after a warm-up.
+
+    The warm-up is the first 20 fits; for topologies in turn, two rounds through all.
+    """
     X, y = images(200, "float32")
     rows = []
     n_topologies = pool.capacity + 2
@@ -99,7 +102,7 @@ def fits_table(n_fits: int, n_rotating: int) -> str:
 
 
 def peak(dtype: str, n: int) -> dict[str, float]:
-    """Fit in this process, and return the MiB of the data and what the peak rose by (Linux)."""
+    """Fit in this process; return MiB of the data and of the rise in peak (Linux)."""
     X, y = images(n, dtype)
     network().fit(X[:2000].copy(), y[:2000])
     before = resident()
@@ -133,7 +136,7 @@ def main() -> None:
     quick = parse_quick(__doc__)
     skcnn.set_threads(1)
     fits = fits_table(60, 30) if quick else fits_table(500, 200)
-    rows = rows_table([1000, 10_000], 1) if quick else rows_table([1000, 10_000, 100_000], 3)
+    samples = samples_table([1000, 10_000], 1) if quick else samples_table([1000, 10_000, 100_000], 3)
     peaks = peaks_table([50_000, 100_000] if quick else [100_000, 200_000, 400_000])
     body = f"""
 Images of 16x16x3, `Plain(filters=(8,))`, one thread.
@@ -142,9 +145,9 @@ Images of 16x16x3, `Plain(filters=(8,))`, one thread.
 
 {fits}
 
-### Rows
+### Samples
 
-{rows}
+{samples}
 
 ### Peak memory
 

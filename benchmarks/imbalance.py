@@ -1,29 +1,31 @@
-"""What the cures for class imbalance really buy, on real data that ships with scikit-learn.
+"""Measure what cures for class imbalance gain, on real data of scikit-learn.
 
     python benchmarks/imbalance.py            # all data sets, writes its section of RESULTS.md
     python benchmarks/imbalance.py --quick    # fewer data sets, folds and epochs, prints only
 
 Every cure trains the same network from the same initial seed on the same folds, with early stopping. One of them is the
-common mistake: SMOTE before the validation split, which Keras then takes from the last rows, all of them synthetic.
+common mistake: SMOTE before the validation split, which Keras then takes from the last samples, all of them
+synthetic.
 
-One row trains as "nothing" does: ``priors=[0.5, 0.5]`` tells the untreated network after training that the classes are
-equally frequent, which moves the threshold. What a cure buys beyond this row is what it has changed in the network.
+One row of the tables trains as "nothing" does: ``priors=[0.5, 0.5]`` tells the untreated network after training that
+the classes are equally frequent, which moves the threshold. What a cure gains beyond this row is what it has changed in
+the network.
 
 Data. Digits as images, one digit against the rest, at three shares of positives; patches of scikit-learn's two sample
-photographs, the second data set of real images, in colour and plentiful; breast cancer, rows of measurements and the
-field where a rare class matters. Wine and iris are left out: a few percent of them are a handful of rows.
+photographs, the second data set of real images, in colour and plentiful; breast cancer, a table of measurements from
+the field where a rare class matters. Wine and iris are left out: a few percent of them are a handful of samples.
 
 Design. In each fold the positives of the training part are thinned to the stated share, at random. The test part keeps
 all its positives, weighted down to that share, so that average precision and Brier score are those of a population with
-this share, without being estimated from a handful of rows. Patches of one tile of a photograph stay in one fold, and
+this share, without being estimated from a handful of samples. Patches of one tile of a photograph stay in one fold, and
 on one side of the inner split, because neighbours are alike. Folds run in processes, not threads, because the seed of
 plain Keras is global.
 
 Intervals. 95% by the corrected resampled t test (Nadeau and Bengio 2003, https://doi.org/10.1023/A:1024068626366,
 for repeated folds Bouckaert and Frank 2004, https://doi.org/10.1007/978-3-540-24775-3_3): the variance over folds is
-multiplied by 1 / n_folds + n_test / n_train, because folds share training rows. A bootstrap over folds or repeats takes
-them for independent, and its intervals are too short. As each fold draws its own few positives, folds share less here
-than the correction assumes: these intervals are long rather than short.
+multiplied by 1 / n_folds + n_test / n_train, because folds share training samples. A bootstrap over folds or repeats
+treats them as independent, and its intervals are too short. As each fold draws its own few positives, folds share less
+here than the correction assumes: these intervals are long rather than short.
 """
 
 import math
@@ -37,7 +39,6 @@ from imblearn.over_sampling import SMOTE
 from joblib import Parallel, delayed
 from report import markdown_table, parse_quick, write_section
 from scipy import special
-from scipy.stats import t as student
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_sample_images
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss
@@ -46,6 +47,7 @@ from sklearn.preprocessing import StandardScaler
 
 import skcnn
 from skcnn import CNNClassifier
+from skcnn._statistics import resampled_difference
 from skcnn.networks import Plain
 
 QUESTION = "What do the cures for class imbalance really buy, on real data that ships with scikit-learn?"
@@ -55,7 +57,7 @@ TILE = 5  # patches along an edge
 N_JOBS = 2
 CONFIDENCE = 0.95
 
-BASELINE, INSIDE, MISTAKE = "nothing", "SMOTE inside", "SMOTE before, last rows"
+BASELINE, INSIDE, MISTAKE = "nothing", "SMOTE inside", "SMOTE before, last samples"
 CORRECTED, EVEN = ', priors="train"', ", priors=[0.5, 0.5]"
 CURES: dict[str, dict[str, Any]] = {
     BASELINE: {},
@@ -79,7 +81,7 @@ SIGN = {"AP": 1, "BA": 1, "Brier": -1}  # 1 if more is better
 
 @dataclass(frozen=True)
 class Data:
-    """A binary problem, the share of positives to thin it to, and whether its columns need scaling."""
+    """A binary problem, its share of positives, and whether to scale its features."""
 
     name: str
     X: np.ndarray
@@ -90,9 +92,10 @@ class Data:
 
 
 class SMOTEBeforeSplit(ClassifierMixin, BaseEstimator):
-    """The common mistake in plain Keras: SMOTE on all training rows, then ``validation_split``, which takes the last.
+    """The common mistake in plain Keras: SMOTE first, and then ``validation_split``.
 
-    SMOTE appends its rows, so that the validation part is synthetic positives alone, made from training rows.
+    The split takes the last samples. SMOTE appends its samples, so that the validation part is synthetic positives,
+    made from training samples.
 
     Parameters
     ----------
@@ -107,35 +110,35 @@ class SMOTEBeforeSplit(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
-        """Resample, train, and keep the rows that Keras has validated on."""
+        """Resample, train, and keep the samples that Keras has validated on."""
         import keras
 
         like = self.like
         keras.utils.set_random_seed(self.random_state)
         flat, labels = SMOTE(random_state=self.random_state).fit_resample(X.reshape(len(X), -1), y)
-        rows = flat.reshape(-1, *X.shape[1:])
+        samples = flat.reshape(-1, *X.shape[1:])
         self.model_ = like.network(X.shape[1:], 1)
         self.model_.compile(
             optimizer=keras.optimizers.Adam(like.learning_rate),
             loss=keras.losses.BinaryCrossentropy(from_logits=True),
-            steps_per_execution=-(-len(rows) // like.batch_size),  # the same steps, called for once an epoch: faster
+            steps_per_execution=-(-len(samples) // like.batch_size),  # the same steps, called for once an epoch: faster
         )
         stopping = keras.callbacks.EarlyStopping(
             patience=like.n_iter_no_change, min_delta=like.tol, restore_best_weights=True
         )
         self.model_.fit(
-            rows,
+            samples,
             labels,
             batch_size=like.batch_size,
-            validation_batch_size=len(rows),
+            validation_batch_size=len(samples),
             epochs=like.epochs,
             validation_split=like.validation_fraction,
             callbacks=[stopping],
             verbose=0,
         )
         self.best_iter_ = stopping.best_epoch + 1
-        first = math.floor(len(rows) * (1 - like.validation_fraction))  # where Keras splits
-        self.inner_ = rows[first:], labels[first:]
+        first = math.floor(len(samples) * (1 - like.validation_fraction))  # where Keras splits
+        self.inner_ = samples[first:], labels[first:]
         self.classes_ = np.unique(y)
         return self
 
@@ -161,7 +164,7 @@ def breast_cancer(share: float) -> Data:
 
 
 def patches(share: float) -> Data:
-    """Cut the photographs of a temple and of a flower into patches; those of the flower are the positives."""
+    """Cut photographs of a temple and a flower into patches; positive is the flower."""
     photographs = load_sample_images()
     cut, labels, groups = [], [], []
     for name, image in zip(photographs.filenames, photographs.images, strict=True):
@@ -185,12 +188,12 @@ def folds(data: Data, n_folds: int, n_repeats: int) -> list[tuple[np.ndarray, np
     ]
 
 
-def thinned(y: np.ndarray, rows: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Return `rows` without as many positives, drawn at random, as leave the stated share of them."""
-    positive = rows[y[rows] == 1]
-    n_kept = round((len(rows) - len(positive)) * share / (1 - share))
+def thinned(y: np.ndarray, chosen: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Return these indices without random positives, so that the share is as stated."""
+    positive = chosen[y[chosen] == 1]
+    n_kept = round((len(chosen) - len(positive)) * share / (1 - share))
     dropped = np.random.default_rng(seed).permutation(positive)[n_kept:]
-    return np.setdiff1d(rows, dropped)
+    return np.setdiff1d(chosen, dropped)
 
 
 def weights_for(y: np.ndarray, share: float) -> np.ndarray:
@@ -217,7 +220,7 @@ def run_fold(data: Data, fold: int, train: np.ndarray, test: np.ndarray, epochs:
     sizes["most epochs"] = epochs
     same = {"data": data.name, "fold": fold, "ratio": len(test) / (len(data.y) - len(test)), **sizes}
     weight = weights_for(y_test, data.share)
-    real_inner = inner_rows(cnn, X, y, groups)
+    real_inner = inner_samples(cnn, X, y, groups)
     records = []
     for method in METHODS:
         if method == MISTAKE:
@@ -233,8 +236,8 @@ def run_fold(data: Data, fold: int, train: np.ndarray, test: np.ndarray, epochs:
     return [{**record, "seconds": seconds} for record in records]
 
 
-def inner_rows(cnn: CNNClassifier, X: np.ndarray, y: np.ndarray, groups: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows that the estimator validates on, which it hands to its scorer."""
+def inner_samples(cnn: CNNClassifier, X: np.ndarray, y: np.ndarray, groups: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the samples that the estimator validates on, which its scorer receives."""
     seen = []
 
     def remember(estimator: CNNClassifier, X_val: np.ndarray, y_val: np.ndarray) -> float:
@@ -257,11 +260,11 @@ def scores(y: np.ndarray, positive: np.ndarray, weight: np.ndarray) -> dict[str,
 def inner_scores(model: Any, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
     positive = model.predict_proba(X)[:, 1]
     loss = log_loss(y, positive, labels=[0, 1])
-    return {"BA": mean_recall(y, positive), "log loss": loss, "rows": len(y), "positives": y.sum()}
+    return {"BA": mean_recall(y, positive), "log loss": loss, "samples": len(y), "positives": y.sum()}
 
 
 def mean_recall(y: np.ndarray, positive: np.ndarray) -> float:
-    """Balanced accuracy: the mean of the recalls of the classes that occur, which with one class is its accuracy."""
+    """Return the mean recall of the classes that occur; with one class its accuracy."""
     right = (positive > 0.5) == (y == 1)
     return float(np.mean([right[y == code].mean() for code in np.unique(y)]))
 
@@ -277,11 +280,10 @@ def interval(values: pd.Series, ratio: float) -> tuple[float, float]:
     values : Series of shape (n_folds,)
         One value per fold.
     ratio : float
-        Rows of a test part per row of a training part.
+        Samples of a test part per sample of a training part.
     """
-    n = len(values)
-    spread = np.sqrt((1 / n + ratio) * values.var(ddof=1))
-    return values.mean(), student.ppf((1 + CONFIDENCE) / 2, n - 1) * spread
+    found = resampled_difference(values.to_numpy(), ratio, CONFIDENCE)
+    return found.value, found.high - found.value
 
 
 def wide(frame: pd.DataFrame, data: str, column: str) -> pd.DataFrame:
@@ -303,10 +305,19 @@ def difference_cell(value: float, half: float, places: int) -> str:
 
 
 def data_table(frame: pd.DataFrame) -> str:
-    header = ["data", "folds", "training rows", "positive", "validation rows", "positive", "test rows", "positive"]
+    header = [
+        "data",
+        "folds",
+        "training samples",
+        "positive",
+        "validation samples",
+        "positive",
+        "test samples",
+        "positive",
+    ]
     rows = []
     for data, group in frame[frame["method"] == BASELINE].groupby("data", sort=False):
-        columns = ["train", "train positives", "inner rows", "inner positives", "test", "test positives"]
+        columns = ["train", "train positives", "inner samples", "inner positives", "test", "test positives"]
         rows.append([str(data), str(len(group)), *(f"{group[column].mean():.0f}" for column in columns)])
     return markdown_table(header, rows)
 
@@ -351,7 +362,7 @@ def optimism(frame: pd.DataFrame, data: str, method: str, metric: str) -> pd.Ser
 
 
 def compared(frame: pd.DataFrame, method: str, other: str, metric: str) -> str:
-    """Return by how much a method differs from another, and on how many data sets it is surely better or worse."""
+    """Return by how much methods differ, and on how many data sets significantly."""
     found = [
         interval(table[method] - table[other], ratio_of(frame, data))
         for data in frame["data"].unique()
@@ -397,8 +408,8 @@ def optimism_statement(frame: pd.DataFrame, method: str) -> str:
     }
     return (
         f"- {method}: early stopping saw a balanced accuracy of {seen['inner BA']} where the outer folds say "
-        f"{seen['BA']} (surely too good on {certain} of {len(found)}), and a log loss of {seen['inner log loss']} "
-        f"where they say {seen['log loss']}."
+        f"{seen['BA']} (significantly too good on {certain} of {len(found)}), and a log loss of "
+        f"{seen['inner log loss']} where they say {seen['log loss']}."
     )
 
 
@@ -427,7 +438,7 @@ Mean over folds ± half of its {CONFIDENCE:.0%} interval (corrected resampled t,
 paired by fold, cure minus nothing, bold where the interval leaves out zero. Higher is better, but for the Brier score.
 "Epochs" is the mean of those whose weights were kept, of at most {frame["most epochs"].max()}.
 The script's docstring has the design: training parts are thinned to the share of positives, test parts weighted to it.
-"{INSIDE}" is `sampler=SMOTE()`. "{MISTAKE}" is the common mistake: SMOTE on all training rows, then
+"{INSIDE}" is `sampler=SMOTE()`. "{MISTAKE}" is the common mistake: SMOTE on all training samples, then
 Keras' `validation_split`.
 
 Processor time: {minutes:.0f} minutes, over {N_JOBS} processes.
@@ -438,9 +449,9 @@ Processor time: {minutes:.0f} minutes, over {N_JOBS} processes.
 
 ### The score that early stopping saw, and the truth
 
-Inner: the model that was kept, on the rows that it was validated on. Outer: the same model on the test part. "Too good
-by" is positive where the inner score flatters, bold where its interval leaves out zero. On rows of one class balanced
-accuracy is the accuracy that Keras prints.
+Inner: the model that was kept, on the samples that it was validated on. Outer: the same model on the test part. "Too
+good by" is positive where the inner score flatters, bold where its interval leaves out zero. On samples of one class
+balanced accuracy is the accuracy that Keras prints.
 
 {optimism_table(frame)}
 

@@ -1,4 +1,4 @@
-"""The same data, network and training for skcnn and its peers, for the benchmarks that compare them.
+"""Data, network and training that the benchmarks give to skcnn and its peers.
 
 Each builder returns an unfitted scikit-learn estimator and the grid of a search in its names. The network: convolutions
 of 3 x 3 with ReLU, each before a max-pooling by 2, then dropout and a dense layer; Adam at 0.001, batches of 32,
@@ -23,7 +23,7 @@ L2, DROPOUT = (0.0, 0.001), (0.0, 0.3)
 
 @dataclass(frozen=True)
 class Problem:
-    """Images in [0, 1], their labels, and the network and number of epochs that they get."""
+    """Images in [0, 1] with labels, and the network and number of epochs for them."""
 
     name: str
     load: Callable[[], tuple[np.ndarray, np.ndarray]]
@@ -44,7 +44,7 @@ def _large_digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _patches() -> tuple[np.ndarray, np.ndarray]:
-    """Patches of scikit-learn's two photographs; the class is photograph and half of it."""
+    """Patches of scikit-learn's photographs; a class is one half of one of them."""
     X, y = [], []
     for i, image in enumerate(load_sample_images().images):
         for top in range(0, image.shape[0] - 32, 24):
@@ -106,7 +106,10 @@ def scikeras(
 
 
 def keras_wrappers(problem: Problem, **compile_settings: Any) -> tuple[BaseEstimator, dict[str, Sequence[Any]]]:
-    """Keras' own wrapper: flat rows alone, and `clone` loses the number of epochs, so that a search trains one."""
+    """Return Keras' own wrapper.
+
+    It takes flat samples only, and `clone` loses the number of epochs, so that a search trains one.
+    """
     from keras.wrappers import SKLearnClassifier
 
     def build(X: Any, y: Any, l2: float, dropout: float) -> Any:

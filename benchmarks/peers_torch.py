@@ -1,4 +1,4 @@
-"""The network of `peers` in PyTorch; a module of its own, so that workers can import it."""
+"""The network of `peers` in PyTorch, in a module that workers can import."""
 
 import torch
 
@@ -6,7 +6,7 @@ __all__ = ["Network"]
 
 
 class Network(torch.nn.Module):
-    """Takes images with channels last and puts out logits."""
+    """Takes images with channels last and outputs logits."""
 
     def __init__(self, problem: tuple, dropout: float = 0.0) -> None:
         super().__init__()

@@ -1,17 +1,17 @@
-"""What each regulariser buys on images, and where the defaults stand beside scikit-learn's classifiers.
+"""Measure what each regulariser gains on images, and compare with scikit-learn.
 
     python benchmarks/regularisers.py            # all; writes its section of RESULTS.md
-    python benchmarks/regularisers.py --quick    # two draws of few rows; prints only
+    python benchmarks/regularisers.py --quick    # two draws of few samples; prints only
 
-scikit-learn's digits, 8 x 8 pixels in [0, 1], with 5, 20 and 100 training rows a class. A draw takes the training rows
-and 790 test rows at random, stratified; all lines of a table see the same draws and start from the same seeds. A
+scikit-learn's digits, 8 x 8 pixels in [0, 1], with 5, 20 and 100 training samples per class. A draw takes the training
+samples and 790 test samples at random, stratified; all rows of a table use the same draws and the same seeds. A
 difference is paired by draw, and its 95% interval is Student's over draws, which are independent given these 1797
 images: it tells what another draw from them would give, not what other images would.
 
 Each regulariser is on alone, at a usual strength that was not tuned, with the other settings at their defaults; then
-those that vary rows once more with a longer training, which they need, and a learning rate that goes down.
+those that vary samples once more with a longer training, which they require, and a decreasing learning rate.
 scikit-learn's classifiers are tuned by one search each, over the same number of candidates and the same folds of the
-training rows; skcnn's defaults are not tuned at all.
+training samples; skcnn's defaults are not tuned at all.
 """
 
 import sys
@@ -34,7 +34,7 @@ from skcnn import CNNClassifier
 from skcnn.networks import ImageResNet, Plain
 
 QUESTION = "What does each regulariser buy on images, and how do the defaults compare with scikit-learn's classifiers?"
-ROWS_A_CLASS = (5, 20, 100)
+SAMPLES_PER_CLASS = (5, 20, 100)
 DRAWS = {5: 10, 20: 10, 100: 4}
 N_TEST = 790
 N_CANDIDATES, N_FOLDS = 8, 3
@@ -92,33 +92,33 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     return (X / 16).reshape(-1, 8, 8, 1).astype("float32"), y
 
 
-def draws(X: np.ndarray, y: np.ndarray, rows_a_class: int, n: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    split = StratifiedShuffleSplit(n, train_size=10 * rows_a_class, test_size=N_TEST, random_state=0)
+def draws(X: np.ndarray, y: np.ndarray, n_per_class: int, n: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    split = StratifiedShuffleSplit(n, train_size=10 * n_per_class, test_size=N_TEST, random_state=0)
     return list(split.split(X, y))
 
 
-def scores(rows_a_class: int, n: int) -> dict[str, np.ndarray]:
+def scores(n_per_class: int, n: int) -> dict[str, np.ndarray]:
     """Return the accuracies of each method over the draws."""
     X, y = digits()
     found = {name: np.zeros(n) for name in [*SETTINGS, *OTHERS]}
-    chosen = draws(X, y, rows_a_class, n)
+    chosen = draws(X, y, n_per_class, n)
     for name, settings in SETTINGS.items():
         for seed, (train, test) in enumerate(chosen):
             classifier = CNNClassifier(**settings, random_state=seed).fit(X[train], y[train])
             found[name][seed] = classifier.score(X[test], y[test])
-        print(f"{rows_a_class} rows a class, {name}: {found[name].mean():.4f}", file=sys.stderr, flush=True)
+        print(f"{n_per_class} samples per class, {name}: {found[name].mean():.4f}", file=sys.stderr, flush=True)
     flat = X.reshape(len(X), -1)
     for name, (classifier, space) in OTHERS.items():
         for seed, (train, test) in enumerate(chosen):
             folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=seed)
             search = RandomizedSearchCV(clone(classifier), space, n_iter=N_CANDIDATES, cv=folds, random_state=seed)
             found[name][seed] = search.fit(flat[train], y[train]).score(flat[test], y[test])
-        print(f"{rows_a_class} rows a class, {name}: {found[name].mean():.4f}", file=sys.stderr, flush=True)
+        print(f"{n_per_class} samples per class, {name}: {found[name].mean():.4f}", file=sys.stderr, flush=True)
     return found
 
 
 def half_width(values: np.ndarray) -> float:
-    """Half of Student's interval of a mean over independent draws."""
+    """Return half of Student's interval of a mean over independent draws."""
     n = len(values)
     return float(student.ppf(0.5 + CONFIDENCE / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
 
@@ -133,7 +133,7 @@ def cells(values: np.ndarray, baseline: np.ndarray, name: str) -> list[str]:
 
 
 def table(results: dict[int, dict[str, np.ndarray]]) -> str:
-    header = ["", *(cell for rows in results for cell in (f"{rows} rows a class", "difference"))]
+    header = ["", *(cell for n in results for cell in (f"{n} samples per class", "difference"))]
     lines = [
         [name, *(cell for found in results.values() for cell in cells(found[name], found[BASELINE], name))]
         for name in [*SETTINGS, *OTHERS]
@@ -144,11 +144,11 @@ def table(results: dict[int, dict[str, np.ndarray]]) -> str:
 def in_words(results: dict[int, dict[str, np.ndarray]]) -> str:
     """Compare the defaults with the best of scikit-learn's."""
     words = []
-    for rows, found in results.items():
+    for n, found in results.items():
         best = max(OTHERS, key=lambda name: found[name].mean())
         gain = found[BASELINE] - found[best]
         words.append(
-            f"- With {rows} rows a class the defaults reach {found[BASELINE].mean():.3f}, the best of scikit-learn's "
+            f"- With {n} samples per class the defaults reach {found[BASELINE].mean():.3f}, the best of scikit-learn's "
             f"three ({best}) {found[best].mean():.3f}: {gain.mean():+.3f} ± {half_width(gain):.3f}."
         )
     return "\n".join(words)
@@ -158,14 +158,12 @@ def main() -> None:
     quick = parse_quick(__doc__)
     skcnn.set_threads(1)
     start = time.process_time()
-    results = {
-        rows: scores(rows, 2 if quick else DRAWS[rows]) for rows in (ROWS_A_CLASS[:1] if quick else ROWS_A_CLASS)
-    }
-    n_draws = ", ".join(f"{DRAWS[rows]} draws of {rows}" for rows in results)
+    results = {n: scores(n, 2 if quick else DRAWS[n]) for n in (SAMPLES_PER_CLASS[:1] if quick else SAMPLES_PER_CLASS)}
+    n_draws = ", ".join(f"{DRAWS[n]} draws of {n}" for n in results)
     body = "\n\n".join(
         [
-            f"Accuracy on {N_TEST} test rows, mean ± half of its 95% interval, over {n_draws} rows a class; bold where "
-            "a difference from the defaults leaves out zero.",
+            f"Accuracy on {N_TEST} test samples, mean ± half of its 95% interval, over {n_draws} samples per class; "
+            "bold where a difference from the defaults leaves out zero.",
             table(results),
             in_words(results),
             f"Processor time: {(time.process_time() - start) / 60:.0f} minutes.",

@@ -1,4 +1,4 @@
-"""What all benchmarks share: their command line, tables, and each one's own section of ``RESULTS.md``."""
+"""What all benchmarks share: command line, tables, and sections of ``RESULTS.md``."""
 
 import argparse
 import json
@@ -37,7 +37,7 @@ def parse_quick(description: str | None) -> bool:
 
 
 def in_own_process(script: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Any:
-    """Run a script in a process that has nothing else to do, and return what it prints last, as JSON.
+    """Run a script in a separate process and return the JSON that it prints last.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def in_own_process(script: str, *arguments: str, environment: Mapping[str, str] 
     *arguments : str
         Its command line.
     environment : mapping, default=None
-        Environment variables that it gets besides those of this process.
+        Environment variables to set besides those of this process.
     """
     command = [sys.executable, "-W", "ignore", script, *arguments]
     variables = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | (environment or {})
@@ -57,7 +57,7 @@ def in_own_process(script: str, *arguments: str, environment: Mapping[str, str] 
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table whose columns are aligned, so that it can be read on the screen too."""
+    """Return a Markdown table with aligned columns, to be read as text, too."""
     lines = [list(header), *map(list, rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])
@@ -67,7 +67,7 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def environment(packages: Iterable[str] = PACKAGES) -> str:
-    """Return processor, number of cores, and versions of Python and of `packages`, in one line."""
+    """Return processor, cores, and versions of Python and `packages`, in one line."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return f"{_processor()}, {cores} cores, {platform.system()}; Python {platform.python_version()}; {versions}"
@@ -82,18 +82,18 @@ def write_section(
     packages: Iterable[str] = PACKAGES,
     path: Path = RESULTS,
 ) -> None:
-    """Replace the section of one benchmark in the results, or append it; the other sections stay as they are.
+    """Replace or append the section of one benchmark in the results.
 
     Parameters
     ----------
     name : str
         Name of the script without its ending; it marks where the section begins and ends.
     title, question, body : str
-        Heading, the question that is asked, and the answer in Markdown.
+        Heading, question, and answer in Markdown.
     packages : iterable of str
         Distributions whose versions are stated.
     path : Path
-        The file of results.
+        File of the results.
     """
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
     lines = [begin, f"## {title}", question, f"`python benchmarks/{name}.py` on {environment(packages)}.", body, end]
@@ -105,7 +105,7 @@ def write_section(
 
 
 def _processor() -> str:
-    """Return the processor's model name where the system tells it."""
+    """Return the model name of the processor, if the system provides it."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(encoding="utf-8"), flags=re.MULTILINE)

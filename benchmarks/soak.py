@@ -1,4 +1,4 @@
-"""What a process keeps that fits and predicts for long: memory, time, file handles, threads.
+"""Measure what a process that fits and predicts for long keeps: memory, threads.
 
     python benchmarks/soak.py            # writes its section of RESULTS.md
     python benchmarks/soak.py --quick    # shorter, prints only
@@ -7,7 +7,7 @@
 estimators in turn, and two searches, one of them on threads. The first rounds warm up and are not judged. Then fits of
 more topologies in turn than the pool keeps compiled, each of which is built, traced and dropped again.
 
-A slope is that of a straight line through the rounds, with a 95% interval that holds for errors that hang together
+A slope is that of a straight line through the rounds, with a 95% interval that allows for correlated errors
 (Newey and West 1987, doi:10.2307/1913610). It is called flat if the whole interval is below a bound, and growing if it
 is above 0 but not below the bound. Time is that of the processor, which tells of other work on the machine less than
 the clock does; of each round the median is taken.
@@ -29,8 +29,8 @@ from sklearn.model_selection import GridSearchCV
 
 import skcnn
 from skcnn import CNNClassifier, CNNRegressor
+from skcnn._engine.pool import pool
 from skcnn.networks import Plain
-from skcnn.training.pool import pool
 
 QUESTION = "Does a process that fits and predicts for long stay as it is?"
 MIB = 2**20
@@ -41,7 +41,7 @@ FLAT = {"MiB of memory": 0.7, "ms a fit": 0.01, "ms a prediction": 0.01, "file h
 
 
 class Reading(NamedTuple):
-    """What is read after a round; milliseconds of the processor, medians."""
+    """Readings after a round; milliseconds are medians of processor time."""
 
     memory: float
     fit: float
@@ -92,7 +92,7 @@ def milliseconds(action: Callable[[], Any]) -> float:
 
 
 def one_round(number: int, X: np.ndarray, y: np.ndarray, n_predictions: int) -> Reading:
-    """Fit ten clones and two searches of five fits each, and predict with the clones in turn."""
+    """Fit ten clones and two searches of five fits each, and predict with the clones."""
     kinds = estimators()
     models = [clone(kinds[i % len(kinds)]).set_params(random_state=10 * number + i) for i in range(10)]
     fits = [milliseconds(lambda model=model: model.fit(X, y)) for model in models]
@@ -109,7 +109,10 @@ def one_round(number: int, X: np.ndarray, y: np.ndarray, n_predictions: int) -> 
 
 
 def slope(values: np.ndarray) -> Slope:
-    """Fit a line by least squares, with the standard error of Newey and West for lags up to the root of n."""
+    """Fit a line by least squares, with the standard error of Newey and West.
+
+    Lags go up to the square root of n.
+    """
     n = len(values)
     x = np.arange(n) - (n - 1) / 2
     value = float(x @ values / (x @ x))
@@ -139,7 +142,7 @@ def soak_table(readings: list[Reading], n_warm: int) -> str:
 
 
 def rebuilding_table(n_fits: int, n_warm: int, X: np.ndarray, y: np.ndarray) -> str:
-    """Memory and time where no fit finds its topology compiled."""
+    """Return memory and time where no fit finds its topology compiled."""
     n_topologies = pool.capacity + 2
     memory, fits = [], []
     for i in range(n_fits):

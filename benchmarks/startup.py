@@ -1,10 +1,10 @@
-"""What the first fit of a fresh process costs, and how much of it is TensorFlow's.
+"""Time the first fit of a fresh process, and TensorFlow's share of it.
 
     python benchmarks/startup.py            # writes its section of RESULTS.md
     python benchmarks/startup.py --quick    # once, prints only
 
 Each round starts a new process for skcnn, for Keras itself and for scikeras, in turns. All train the same network on
-digits for one epoch and predict 100 rows; "another" is the first fit of a second network. One thread.
+digits for one epoch and predict 100 samples; "another" is the first fit of a second network. One thread.
 """
 
 import json

@@ -6,63 +6,59 @@ Names are loaded when they are used: ``import skcnn`` imports neither scikit-lea
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from skcnn._version import __version__
+
 if TYPE_CHECKING:
     from skcnn import (
         augmentation,
         datasets,
         diagnosis,
         displays,
+        exceptions,
         inspection,
+        model_selection,
         networks,
         persistence,
         preprocessing,
         sampling,
+        scikeras,
     )
+    from skcnn._engine.gpus import set_gpus
+    from skcnn._engine.threads import set_threads
     from skcnn.diagnosis import diagnose
     from skcnn.estimators import CNNClassifier, CNNRegressor
-    from skcnn.exporting import export
-    from skcnn.grids import check_grid
-    from skcnn.training.gpus import set_gpus
-    from skcnn.training.threads import set_threads
-
-__version__ = "0.1.0"
+    from skcnn.model_selection import check_grid
+    from skcnn.persistence import export
 
 _MODULE_OF = {
     "CNNClassifier": "skcnn.estimators",
     "CNNRegressor": "skcnn.estimators",
-    "check_grid": "skcnn.grids",
+    "check_grid": "skcnn.model_selection",
     "diagnose": "skcnn.diagnosis",
-    "export": "skcnn.exporting",
-    "set_gpus": "skcnn.training.gpus",
-    "set_threads": "skcnn.training.threads",
+    "export": "skcnn.persistence",
+    "set_gpus": "skcnn._engine.gpus",
+    "set_threads": "skcnn._engine.threads",
 }
-_SUBMODULES = (
-    "augmentation",
-    "datasets",
-    "diagnosis",
-    "displays",
-    "inspection",
-    "networks",
-    "persistence",
-    "preprocessing",
-    "sampling",
-)
 
 __all__ = [
     "CNNClassifier",
     "CNNRegressor",
+    "__version__",
     "augmentation",
     "check_grid",
     "datasets",
     "diagnose",
     "diagnosis",
     "displays",
+    "exceptions",
     "export",
     "inspection",
+    "model_selection",
     "networks",
     "persistence",
     "preprocessing",
     "sampling",
+    "scikeras",
     "set_gpus",
     "set_threads",
 ]
@@ -72,7 +68,7 @@ def __getattr__(name: str) -> Any:
     """Load a public name on first use (PEP 562)."""
     if name in _MODULE_OF:
         return getattr(import_module(_MODULE_OF[name]), name)
-    if name in _SUBMODULES:
+    if name in __all__:
         return import_module(f"skcnn.{name}")
     raise AttributeError(f"module 'skcnn' has no attribute {name!r}")
 

@@ -1,30 +1,30 @@
-"""``python -m skcnn``: the problem of the project on real data, or a search on the user's own data."""
+"""``python -m skcnn``: a search without and with cures, on scikit-learn's digits or on the user's data."""
 
 import argparse
+import math
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from skcnn.command.console import DataError, paragraph
-from skcnn.training.greetings import quiet_start
+import skcnn
+from skcnn._command.console import DataError
+from skcnn._engine.greetings import quiet_start
 
 __all__ = ["main"]
 
 USAGE_ERROR, INTERRUPTED = 2, 130
-MAX_JOBS = 4  # by default; each keeps its own compiled network
-MOST_JOBS = 1024
-LARGEST_SEED = 2**32 - 1  # as in NumPy
-TEST_SHARE = 0.25
+JOBS = 4  # at most, by default; each keeps its own compiled network
+MAX_JOBS = 1024  # each is a thread
+MAX_SEED = 2**32 - 1  # as in NumPy
 
 DESCRIPTION = """\
-Without DATA: finds a rare digit among scikit-learn's digits with a convolutional network, the way that goes
-wrong and the right way, and compares both on images that neither has seen. Takes about half a minute.
-
-With DATA: the same on your own data. Some rows are held out. On the others a first search finds the size of
-network, without any cure; a second one tries cures for imbalance (class weights, oversampling, SMOTE) and for
-overfitting (L2, dropout), all inside the folds of a cross-validation. The held-out rows say what the cures
-bought, and a diagnosis what is left to mend.
+Some samples are held out. On the others a first search chooses the size of the network, without any cure; a
+second one tries cures for imbalance (class weights, oversampling, SMOTE) and for overfitting (L2, dropout), all
+inside the folds of a cross-validation. The held-out samples show what the cures gain, and a diagnosis says what
+is left to improve. Without DATA the task is to find a rare digit among scikit-learn's digits, and the diagnosis
+says why the first search goes wrong; this takes about half a minute.
 
 DATA is one of
   cells.npz      arrays X and y, as numpy.savez("cells.npz", X=X, y=y) writes them; X is (n, features),
@@ -62,7 +62,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a job and return the exit code.
+    """Run the command line and return the exit code.
 
     Parameters
     ----------
@@ -74,11 +74,9 @@ def main(arguments: list[str] | None = None) -> int:
     int
         0, 2 if data or options are wrong, or 130 after an interrupt.
     """
-    parser = make_parser()
-    options = parser.parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     try:
-        _check_out(options.out)
-        return _own(options) if options.data is not None else _digits(options)
+        _run(options)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
@@ -86,6 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
         for line in error.args:
             print(f"skcnn: {line}", file=sys.stderr)
         return USAGE_ERROR
+    return 0
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -109,13 +108,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--test",
         metavar="SHARE|DATA",
         type=_share_or_path,
-        help=f"share of the rows to hold out (default: {TEST_SHARE}), or data of the same kind to test on",
+        help="share of the samples to hold out (default: 0.25), or data of the same kind to test on",
     )
     own.add_argument(
         "--shape",
         metavar="HxWxC",
         type=_shape,
-        help="shape of a row, channels last: 28x28x1 for images in flat rows, 64x64 to bring image files to one size",
+        help="shape of a sample, channels last: 28x28x1 for flat images, 64x64 to bring image files to one size",
     )
     own.add_argument(
         "--regression", action="store_true", help="the target is a quantity, even if all are whole numbers"
@@ -128,44 +127,42 @@ def make_parser() -> argparse.ArgumentParser:
     )
     own.add_argument("--grid", metavar="JSON", help="another grid of cures, or a file that holds it; see below")
     own.add_argument(
-        "--epochs", metavar="N", type=_positive, help="passes over the rows (default: 60, fewer from 1,000 rows on)"
+        "--epochs",
+        metavar="N",
+        type=_whole(1),
+        help="passes over the samples (default: 60, fewer from 1,000 samples on)",
     )
-    n_cores = os.cpu_count() or 1
     parser.add_argument(
         "--jobs",
         metavar="N",
-        type=_jobs,
-        default=min(MAX_JOBS, n_cores),
+        type=_whole(1, MAX_JOBS),
+        default=min(JOBS, os.cpu_count() or 1),
         help="networks to train at a time, one thread each; does not change the result (default: %(default)s)",
     )
     parser.add_argument(
-        "--seed", metavar="N", type=_seed, default=0, help="seed of split, folds, samplers and networks (default: 0)"
+        "--seed",
+        metavar="N",
+        type=_whole(0, MAX_SEED),
+        default=0,
+        help="seed of split, folds, samplers and networks (default: 0)",
     )
     parser.add_argument(
         "--out",
         metavar="FILE",
         default="skcnn-diagnosis.html",
-        help="where the page of the diagnosis is written to (default: %(default)s in the current folder)",
+        help="file for the page of the diagnosis (default: %(default)s in the current folder)",
     )
     return parser
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number from 1 on")
-    return int(text)
+def _whole(low: int, high: float = math.inf) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            upper = f"to {high}" if high < math.inf else "on"
+            raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number from {low} {upper}")
+        return int(text)
 
-
-def _jobs(text: str) -> int:
-    if _positive(text) > MOST_JOBS:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected at most {MOST_JOBS}, each of which is a thread")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) > LARGEST_SEED:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number from 0 to {LARGEST_SEED}")
-    return int(text)
+    return number
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -197,52 +194,19 @@ def _check_out(out: str) -> None:
         raise DataError(f"--out {out!r} cannot be written; expected a file in a folder that is there.")
 
 
-def _start() -> None:
+def _run(options: argparse.Namespace) -> None:
+    """Read and check everything, and only then start TensorFlow."""
+    for name in ("target", "groups", "test", "shape", "regression", "scoring", "grid", "epochs"):
+        if options.data is None and getattr(options, name):
+            raise DataError(f"--{name} needs DATA: python -m skcnn DATA --{name} ... (--help explains)")
+    _check_out(options.out)
+    from skcnn._command import workflow  # not before the options are known to be right: scikit-learn takes a while
+
+    job = workflow.prepare(options)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # of TensorFlow's log errors alone, from then on
     with quiet_start():
-        import skcnn
-
         skcnn.set_threads(1)  # several networks side by side, one thread each
-
-
-def _digits(options: argparse.Namespace) -> int:
-    for name in ("target", "groups", "test", "shape", "regression", "scoring", "grid", "epochs"):
-        if getattr(options, name):
-            raise DataError(f"--{name} needs DATA: python -m skcnn DATA --{name} ... (--help explains)")
-    from skcnn.command import digits
-
-    problem = digits.introduce(options.seed)
-    _start()
-    return digits.run(problem, options.seed, options.jobs, options.out)
-
-
-def _own(options: argparse.Namespace) -> int:
-    """Read and check everything, and only then start TensorFlow."""
-    from skcnn.command import own
-    from skcnn.command.reading import read
-    from skcnn.command.scores import scorers_of
-    from skcnn.command.searching import Grid, Record, cures, make_search, n_epochs, of_size, plain_sizes, read_grid
-    from skcnn.command.tasks import make_task
-
-    names = {"target": options.target, "shape": options.shape}
-    data = read(options.data, groups=options.groups, **names)
-    test = options.test or TEST_SHARE
-    if isinstance(test, str):
-        groups = None if os.path.isdir(test) else options.groups
-        test = read(test, groups=groups, like=data, **names)
-    task = make_task(data, test, options.regression, options.seed)
-    scorers = scorers_of(options.scoring, task)
-    own_grid = None if options.grid is None else read_grid(options.grid, task, options.seed)
-    sizes = plain_sizes(task.X_train.shape[1:])
-    epochs = options.epochs or n_epochs(len(task.X_train))
-
-    def grid_for(filters: tuple[int, ...]) -> Grid:
-        return cures(task, filters, options.seed) if own_grid is None else of_size(own_grid, filters)
-
-    make_search(task, Record(grid_for(sizes[0]), scorers), epochs, options.seed)  # checks the grid
-    paragraph(own.describe(options.data, data, task))
-    _start()
-    return own.run(task, sizes, grid_for, scorers, epochs=epochs, jobs=options.jobs, seed=options.seed, out=options.out)
+    workflow.run(job)
 
 
 if __name__ == "__main__":

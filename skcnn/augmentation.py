@@ -1,4 +1,4 @@
-"""What `augmentation=` may name, and `augment`, which shows what it does; the work is in `skcnn.transformations`."""
+"""Names for `augmentation=`, and `augment`, which shows what they do."""
 
 import json
 import sys
@@ -8,34 +8,22 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array, check_random_state
 
-from skcnn.fingerprint import object_key
-from skcnn.validation import nearest, resolve_input_shape
+from skcnn._engine.fingerprint import object_key
+from skcnn._sklearn.checks import nearest, resolve_input_shape
 
-__all__ = ["AUGMENTATIONS", "augment", "check_augmentation", "check_known", "layer_key", "listed"]
+__all__ = ["AUGMENTATIONS", "augment", "check_augmentation", "layer_key", "listed"]
 
-# Name, and the kind of rows that it is for, by their axes besides the channels; None is any kind.
+# Name, and the kind of samples that it is for, by their axes besides the channels; None is any kind.
 AUGMENTATIONS: dict[str, int | None] = {
-    "flip": 2,
-    "vertical_flip": 2,
-    "translation": 2,
-    "rotation": 2,
-    "zoom": 2,
-    "contrast": None,
-    "brightness": None,
-    "noise": None,
-    "cutout": None,
-    "jitter": None,
-    "scaling": None,
-    "time_shift": 1,
-    "window_slicing": 1,
-    "magnitude_warping": 1,
-    "time_warping": 1,
+    **dict.fromkeys(("flip", "vertical_flip", "translation", "rotation", "zoom"), 2),
+    **dict.fromkeys(("contrast", "brightness", "noise", "cutout", "jitter", "scaling"), None),
+    **dict.fromkeys(("time_shift", "window_slicing", "magnitude_warping", "time_warping"), 1),
 }
-_KINDS = {1: "series (steps, channels)", 2: "images (height, width, channels)"}
+_KINDS: dict[int | None, str] = {1: "series (steps, channels)", 2: "images (height, width, channels)"}
 
 
 def augment(X: Any, augmentation: Any, *, strength: float = 1.0, random_state: Any = None) -> np.ndarray:
-    """Return rows varied as they are in a step of training, to look at what a network will see.
+    """Return samples augmented as in a step of training, to look at what a network will see.
 
     Parameters
     ----------
@@ -46,17 +34,17 @@ def augment(X: Any, augmentation: Any, *, strength: float = 1.0, random_state: A
     strength : float, default=1.0
         As `augmentation_strength` in `CNNClassifier`.
     random_state : int, RandomState instance or None, default=None
-        Decides what named augmentations draw; Keras layers have seeds of their own.
+        Seed of named augmentations; Keras layers have their own.
 
     Returns
     -------
     ndarray of the shape of X
-        In floating point; float64 for X in float64, else float32.
+        float64 for X in float64, else float32.
 
     Raises
     ------
     ValueError, TypeError
-        If `augmentation` does not fit rows of this shape.
+        If `augmentation` does not fit samples of this shape.
 
     Examples
     --------
@@ -70,69 +58,59 @@ def augment(X: Any, augmentation: Any, *, strength: float = 1.0, random_state: A
     shape = resolve_input_shape(None, X.shape[1:])
     several = check_augmentation(augmentation, shape)
     seed = check_random_state(random_state).randint(2**31 - 1)
-    from skcnn import transformations
-    from skcnn.training.threads import start_tensorflow
+    from skcnn._engine import transformations
+    from skcnn._engine.threads import start_tensorflow
 
     tf, _ = start_tensorflow()
-    rows = tf.constant(X.reshape(len(X), *shape))
-    out = transformations.augment(rows, several, tf.constant(strength, rows.dtype), tf.constant([seed, 0]))
+    samples = tf.constant(X.reshape(len(X), *shape))
+    out = transformations.augment(samples, several, tf.constant(strength, samples.dtype), tf.constant([seed, 0]))
     return np.asarray(out).reshape(X.shape)
 
 
 def listed(augmentation: Any) -> tuple[Any, ...]:
-    """Return what `augmentation` is a list of, one thing for itself, nothing for None."""
+    """Return `augmentation` as a tuple; None is empty."""
     if augmentation is None:
         return ()
     return tuple(augmentation) if isinstance(augmentation, (list, tuple)) else (augmentation,)
 
 
-def check_augmentation(augmentation: Any, input_shape: Sequence[int]) -> tuple[Any, ...]:
+def check_augmentation(augmentation: Any, input_shape: Sequence[int] | None = None) -> tuple[Any, ...]:
     """Return the names and Keras layers that `augmentation` asks for, none for None.
 
     Parameters
     ----------
     augmentation : str, keras.Layer, sequence of them or None
-        What to do.
-    input_shape : sequence of int
-        Shape of a row, channels last.
+        As in `CNNClassifier`.
+    input_shape : sequence of int, default=None
+        Shape of a sample, channels last; None accepts samples of any.
 
     Raises
     ------
     ValueError
-        If a name is unknown, or for rows of another kind.
+        If a name is unknown, or for samples of another kind.
     TypeError
-        If something else than names and Keras layers is given.
+        If anything but names and Keras layers is given.
     """
-    check_known(augmentation)
+    keras = sys.modules.get("keras")  # whoever has a layer has imported Keras
     for one in listed(augmentation):
-        rank = AUGMENTATIONS[one] if isinstance(one, str) else None
-        if rank is not None and rank != len(input_shape) - 1:
-            fitting = [name for name, its in AUGMENTATIONS.items() if its in (None, len(input_shape) - 1)]
-            raise ValueError(
-                f"augmentation={one!r} is for {_KINDS[rank]}, but the rows have shape {tuple(input_shape)}. Take "
-                f"some of {fitting}, or set input_shape."
-            )
-    return listed(augmentation)
-
-
-def check_known(augmentation: Any) -> None:
-    """Raise what `check_augmentation` raises whatever the rows are."""
-    for one in listed(augmentation):
-        if not isinstance(one, str) and not _is_layer(one):
+        if keras is not None and isinstance(one, keras.Layer):
+            continue
+        if not isinstance(one, str):
             raise TypeError(
                 f"augmentation has {one!r}; expected names among {list(AUGMENTATIONS)} and Keras layers such as "
                 "keras.layers.RandomRotation(0.1)."
             )
-        if isinstance(one, str) and one not in AUGMENTATIONS:
+        if one not in AUGMENTATIONS:
+            known = list(AUGMENTATIONS)
+            raise ValueError(f"augmentation has the unknown name {one!r}{nearest(one, known)} Known are {known}.")
+        rank = AUGMENTATIONS[one]
+        if input_shape is not None and rank not in (None, len(input_shape) - 1):
+            fitting = [name for name, its in AUGMENTATIONS.items() if its in (None, len(input_shape) - 1)]
             raise ValueError(
-                f"augmentation has the unknown name {one!r}{nearest(one, AUGMENTATIONS)} Known are "
-                f"{list(AUGMENTATIONS)}."
+                f"augmentation={one!r} is for {_KINDS[rank]}, but the samples have shape {tuple(input_shape)}. Choose "
+                f"from {fitting}, or set input_shape."
             )
-
-
-def _is_layer(value: Any) -> bool:
-    keras = sys.modules.get("keras")  # whoever has a layer has imported Keras
-    return keras is not None and isinstance(value, keras.Layer)
+    return listed(augmentation)
 
 
 def layer_key(one: Any) -> Hashable:

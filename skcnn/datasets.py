@@ -13,7 +13,6 @@ from sklearn.utils import Bunch
 __all__ = ["load_image_folder", "load_rare_digit"]
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-N_NAMED = 3  # files, folders or sizes in a message
 SPLIT_NAMES = {"test", "train", "training", "val", "valid", "validation"}
 
 
@@ -31,7 +30,7 @@ class SizesDiffer(ValueError):
     def __init__(self, sizes: Counter[tuple[int, int]]) -> None:
         self.common = sizes.most_common(1)[0][0]
         each = [f"{height}x{width} ({n})" for (height, width), n in sizes.most_common()]
-        self.found = f"{len(sizes)} sizes: {_listed(each)}, height x width (number of images)"
+        self.found = f"{len(sizes)} sizes: {listed(each)}, height x width (number of images)"
         super().__init__(
             f"The images have {self.found}. A network takes one; bring all to it with size=(height, width), such as "
             f"size={self.common}."
@@ -69,8 +68,8 @@ def load_image_folder(
     -------
     Bunch
         ``images``: ndarray of uint8 of shape (n, height, width, channels), upright as the camera noted;
-        ``data``: the same as flat rows, without a copy; ``target``: ndarray of shape (n,), the place of each class in
-        ``target_names``: ndarray of str, sorted; ``filenames``: ndarray of str, in the order of the rows.
+        ``data``: the same as flat samples, no copy; ``target``: ndarray of shape (n,), the place of each class in
+        ``target_names``: ndarray of str, sorted; ``filenames``: ndarray of str, in the order of the samples.
 
     Raises
     ------
@@ -138,14 +137,14 @@ def _files_by_class(folder: Path) -> dict[str, list[Path]]:
     names = [path.name for path in classes]
     if SPLIT_NAMES.issuperset(name.lower() for name in names):
         raise ValueError(
-            f"The folders in {str(folder)!r} are {_listed(names)}, parts of a split rather than classes. Load each "
+            f"The folders in {str(folder)!r} are {listed(names)}, parts of a split rather than classes. Load each "
             f"part by itself, such as {str(folder / names[0])!r}."
         )
     files = {path.name: sorted(filter(_is_image, path.rglob("*"))) for path in classes}
     empty = [name for name, found in files.items() if not found]
     if empty:
         raise ValueError(
-            f"No images in {_listed(empty)} of {str(folder)!r}; expected files that end in "
+            f"No images in {listed(empty)} of {str(folder)!r}; expected files that end in "
             f"{', '.join(sorted(SUFFIXES))}."
         )
     return files
@@ -174,8 +173,8 @@ def _read(files: list[Path], size: tuple[int, int] | None, channels: int | None)
             sizes[images[-1].shape[:2]] += 1
     if unreadable:
         raise ValueError(
-            f"{len(unreadable)} of {len(files)} images cannot be read: {_listed(unreadable)}. Mend them, or take them "
-            "out of the folder."
+            f"{len(unreadable)} of {len(files)} images cannot be read: {listed(unreadable, 3)}. Repair them, or take "
+            "them out of the folder."
         )
     if len(sizes) > 1:
         raise SizesDiffer(sizes)
@@ -199,10 +198,10 @@ def _pixels(image: Any, size: tuple[int, int] | None, channels: int | None) -> n
     return pixels[:, :, None] if grey else pixels
 
 
-def _listed(items: Sequence[str]) -> str:
-    """Return the first few items and how many there are more."""
-    shown = ", ".join(items[:N_NAMED])
-    return shown if len(items) <= N_NAMED else f"{shown} and {len(items) - N_NAMED} more"
+def listed(items: Sequence[Any], n_shown: int = 6) -> str:
+    """Return the first few items, and how many there are more."""
+    shown = ", ".join(map(str, items[:n_shown]))
+    return shown if len(items) <= n_shown else f"{shown} and {len(items) - n_shown} more"
 
 
 # A rare digit -----------------------------------------------------------------------------------------------------
@@ -216,7 +215,7 @@ def load_rare_digit(digit: int = 8, *, share: float = 0.05, random_state: int = 
     digit : int, default=8
         The digit to find. Eights are among the hardest: they resemble ones, threes and nines.
     share : float, default=0.05
-        Share of this digit in the rows that are kept, in (0, 0.1).
+        Share of this digit in the samples that are kept, in (0, 0.1).
     random_state : int, default=0
         Seed of the thinning.
     return_X_y : bool, default=False
@@ -225,7 +224,7 @@ def load_rare_digit(digit: int = 8, *, share: float = 0.05, random_state: int = 
     Returns
     -------
     Bunch
-        ``images``: ndarray of shape (n, 8, 8, 1), grey values from 0 to 16; ``data``: the same as flat rows;
+        ``images``: ndarray of shape (n, 8, 8, 1), grey values from 0 to 16; ``data``: the same as flat samples;
         ``target``: ndarray of shape (n,), 1 for the rare digit, else 0; ``target_names``: ndarray of str;
         ``digits``: ndarray of shape (n,), which digit each image shows.
 
@@ -250,9 +249,9 @@ def load_rare_digit(digit: int = 8, *, share: float = 0.05, random_state: int = 
             f"digit={digit!r}, share={share!r}; expected a digit from 0 to 9 and a share above 0, at most {most:.3f}."
         )
     kept = np.random.default_rng(random_state).choice(rare, n_rare, replace=False)
-    rows = np.sort(np.concatenate([kept, rest]))
-    target, images = (digits[rows] == digit).astype(int), X[rows].reshape(-1, 8, 8, 1)
+    X, digits = (array[np.sort(np.concatenate([kept, rest]))] for array in (X, digits))
+    target, images = (digits == digit).astype(int), X.reshape(-1, 8, 8, 1)
     if return_X_y:
         return images, target
     names = np.array([f"not {digit}", str(digit)])
-    return Bunch(data=X[rows], target=target, target_names=names, images=images, digits=digits[rows])
+    return Bunch(data=X, target=target, target_names=names, images=images, digits=digits)

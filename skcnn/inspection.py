@@ -1,45 +1,44 @@
-"""What the network looked at: gradients with respect to its input, and class activation maps."""
+"""What a network looks at: gradients with respect to its input, and class activation maps."""
 
 from collections.abc import Callable
 from typing import Any, Literal, Self
 
 import numpy as np
 
-from skcnn.base import BaseCNN
-from skcnn.displays.drawing import aspect_of, label_of, limits_of, panels, show_row
-from skcnn.pipelines import fitted_steps
-from skcnn.targets import ClassTarget
-from skcnn.training.threads import start_tensorflow
-from skcnn.validation import as_rows, check_X
+from skcnn._engine.keras_internals import operations_of, output_shape_of
+from skcnn._engine.threads import start_tensorflow
+from skcnn._fit.estimator import BaseCNN
+from skcnn._fit.samples import as_inputs
+from skcnn._sklearn.checks import check_X
+from skcnn._sklearn.steps import fitted_steps
+from skcnn.displays._drawing import aspect_of, label_of, limits_of, panels, show_sample
 
 __all__ = ["SaliencyDisplay", "grad_cam", "saliency"]
 
 WIDTH = 20  # letters above a picture
-ROWS_AT_ONCE = 64  # of which all activations are kept for the gradient
+SAMPLES_AT_ONCE = 64  # of which all activations are kept for the gradient
 
 
 def saliency(estimator: Any, X: Any, target: Any = None) -> np.ndarray:
-    """Return by how much the network's output grows per unit of each input value.
+    """Return the gradient of the network's output with respect to each input value.
 
-    That is the gradient of the logit, before any softmax or sigmoid, with respect to the input (Simonyan, Vedaldi and
-    Zisserman 2014, https://arxiv.org/abs/1312.6034). It is in the unit of what the network is given, whether or not it
-    standardises that itself.
+    It is that of the logit, before any softmax or sigmoid (Simonyan, Vedaldi and Zisserman 2014,
+    https://arxiv.org/abs/1312.6034), in the unit of the network's input, whether or not the network standardises it.
 
     Parameters
     ----------
     estimator : fitted CNNClassifier or CNNRegressor
         Or a pipeline whose last step is one, or a search that found one.
     X : array-like of shape (n, n_features) or (n, ..., n_channels)
-        Rows. Those of a pipeline go through its transformers first: the gradient is with respect to what the network is
-        given by them.
+        Samples. A pipeline transforms them first: the gradient is with respect to the output of its transformers.
     target : label, or array-like of shape (n,), default=None
-        For which class, one for all rows or one for each; for several labels or targets the number of one. None is the
+        Class, one for all samples or one for each; for several labels or targets the number of one. None is the
         predicted class, the most probable label, or the only target.
 
     Returns
     -------
     ndarray of shape (n, *input_shape_)
-        Gradients, in the shape in which the network sees the rows.
+        Gradients, in the shape in which the network sees the samples.
 
     Raises
     ------
@@ -61,36 +60,30 @@ def saliency(estimator: Any, X: Any, target: Any = None) -> np.ndarray:
     return _gradients(*_as_seen(estimator, X), target)
 
 
-def _gradients(cnn: BaseCNN, rows: np.ndarray, target: Any) -> np.ndarray:
-    tf, _ = start_tensorflow()
+def _gradients(cnn: BaseCNN, samples: np.ndarray, target: Any) -> np.ndarray:
+    _, keras = start_tensorflow()
     model = cnn.to_keras()
-
-    def gradient(rows: Any, pick: Callable[[Any], Any]) -> np.ndarray:
-        with tf.GradientTape() as tape:
-            tape.watch(rows)
-            total = pick(model(rows, training=False))
-        return np.asarray(tape.gradient(total, rows))
-
-    return _in_blocks(gradient, cnn, rows, target)
+    model = keras.Model(model.inputs, [model.inputs[0], model.outputs[0]])
+    return _in_blocks(model, lambda inputs, gradient: gradient, cnn, samples, target)
 
 
 def grad_cam(estimator: Any, X: Any, target: Any = None, layer: int | str = -1, *, resize: bool = True) -> np.ndarray:
-    """Return where the feature maps of a layer speak for a class (Grad-CAM).
+    """Return where the feature maps of a layer are evidence for a class (Grad-CAM).
 
-    Each map is weighted with the mean over its positions of the logit's gradient, and the sum over the maps is cut off
-    below 0 (Selvaraju et al. 2017, equations 1 and 2, https://doi.org/10.1109/ICCV.2017.74).
+    Each map is weighted with the mean over its positions of the logit's gradient, and the sum over the maps is clipped
+    at 0 (Selvaraju et al. 2017, equations 1 and 2, https://doi.org/10.1109/ICCV.2017.74).
 
     Parameters
     ----------
     estimator : fitted CNNClassifier or CNNRegressor
         Or a pipeline whose last step is one, or a search that found one.
     X : array-like of shape (n, n_features) or (n, ..., n_channels)
-        Rows.
+        Samples.
     target : label, or array-like of shape (n,), default=None
         As in `saliency`.
     layer : int or str, default=-1
         Number of a convolution, from 0 or from the end, taken with the normalisation and activation that follow it; or
-        the name that an own network gives to a layer whose output has positions and channels.
+        the name that a custom network gives to a layer whose output has positions and channels.
     resize : bool, default=True
         Whether to interpolate the maps linearly to the positions of the input.
 
@@ -108,8 +101,8 @@ def grad_cam(estimator: Any, X: Any, target: Any = None, layer: int | str = -1, 
 
     Notes
     -----
-    The mean over positions is what the logit is made of where the network ends in ``pooling="avg"``. Where it flattens,
-    a map may speak for the class in one place and against it in another, and the map may be 0 everywhere.
+    The mean over positions is exact for a network that ends in ``pooling="avg"``. In one that flattens, a map may be
+    evidence for the class in one place and against it in another, and the result may be 0 everywhere.
 
     Examples
     --------
@@ -126,42 +119,35 @@ def grad_cam(estimator: Any, X: Any, target: Any = None, layer: int | str = -1, 
     return _activation_maps(*_as_seen(estimator, X), target, layer, resize)
 
 
-def _activation_maps(cnn: BaseCNN, rows: np.ndarray, target: Any, layer: int | str, resize: bool) -> np.ndarray:
-    tf, _ = start_tensorflow()
+def _activation_maps(cnn: BaseCNN, samples: np.ndarray, target: Any, layer: int | str, resize: bool) -> np.ndarray:
     model = cnn.to_keras()
-    model = _with_features(model, _layer_of(model, layer))
 
-    def heat(rows: Any, pick: Callable[[Any], Any]) -> np.ndarray:
-        with tf.GradientTape() as tape:
-            tape.watch(rows)
-            maps, outputs = model(rows, training=False)
-            total = pick(outputs)
-        positions = tuple(range(1, len(maps.shape) - 1))
-        weights = np.asarray(tape.gradient(total, maps)).mean(axis=positions, keepdims=True)
-        return np.maximum((weights * np.asarray(maps)).sum(axis=-1), 0)
+    def heat(maps: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        weights = gradient.mean(axis=tuple(range(1, maps.ndim - 1)), keepdims=True)
+        return np.maximum((weights * maps).sum(axis=-1), 0)
 
-    found = _in_blocks(heat, cnn, rows, target)
+    found = _in_blocks(_with_features(model, _layer_of(model, layer)), heat, cnn, samples, target)
     return _resized(found, cnn.input_shape_[:-1]) if resize else found
 
 
 class SaliencyDisplay:
-    """Rows, and over them what the network looked at.
+    """Samples, and over them what the network looks at.
 
     Use `from_estimator` to make one.
 
     Parameters
     ----------
     X : ndarray of shape (n, *input_shape_)
-        Rows as the network sees them.
+        Samples as the network sees them.
     maps : ndarray of shape (n, *input_shape_[:-1])
         How much each position counts, at least 0.
     titles : list of str
-        What stands above each row.
+        Title of each sample.
 
     Attributes
     ----------
     ax_ : ndarray of matplotlib Axes of shape (2, n)
-        Axes of the rows, and of the rows under their maps.
+        Axes of the samples, and of the samples under their maps.
     figure_ : matplotlib Figure
         Figure that holds them.
 
@@ -182,7 +168,7 @@ class SaliencyDisplay:
         self.titles = titles
 
     def plot(self, ax: Any = None) -> Self:
-        """Draw the rows, and below them the rows under their maps, each on a scale of its own.
+        """Draw the samples, and below them the samples under their maps, each map scaled to its maximum.
 
         Parameters
         ----------
@@ -197,10 +183,10 @@ class SaliencyDisplay:
         size = (max(3.2, 1.5 * n), 0.5 + 2.9 * aspect_of(self.X))
         self.figure_, self.ax_ = panels(type(self).__name__, ax, (2, n), size=size)
         limits = limits_of(self.X)
-        for (above, below), row, heat, title in zip(self.ax_.T, self.X, self.maps, self.titles, strict=True):
-            show_row(above, row, limits)
-            show_row(below, row, limits)
-            _show_heat(below, heat, row)
+        for (above, below), sample, heat, title in zip(self.ax_.T, self.X, self.maps, self.titles, strict=True):
+            show_sample(above, sample, limits)
+            show_sample(below, sample, limits)
+            _show_heat(below, heat, sample)
             above.set_title(title, fontsize=8)
         return self
 
@@ -216,23 +202,22 @@ class SaliencyDisplay:
         n_shown: int = 8,
         ax: Any = None,
     ) -> Self:
-        """Draw what a fitted network looked at.
+        """Draw what a fitted network looks at.
 
         Parameters
         ----------
         estimator : fitted CNNClassifier or CNNRegressor
             Or a pipeline whose last step is one, or a search that found one.
         X : array-like of shape (n, n_features) or (n, ..., n_channels)
-            Rows, of which the first `n_shown` are drawn.
+            Samples, of which the first `n_shown` are drawn.
         target : label, or array-like of shape (n,), default=None
             As in `saliency`.
         method : {"saliency", "grad_cam"}, default="saliency"
-            What is drawn: the largest magnitude of the gradient among the channels of a position, or the map of
-            `grad_cam`.
+            The largest magnitude of the gradient among the channels of a position, or the map of `grad_cam`.
         layer : int or str, default=-1
             Layer for `grad_cam`.
         n_shown : int, default=8
-            Rows to show, at most.
+            Samples to show, at most.
         ax : matplotlib Axes, default=None
             Bounds within which to draw; with None a new figure.
 
@@ -250,82 +235,82 @@ class SaliencyDisplay:
         X = X[:n_shown]
         if target is not None and np.ndim(target) == 1:
             target = target[:n_shown]
-        cnn, rows = _as_seen(estimator, X)
+        cnn, samples = _as_seen(estimator, X)
         if method == "saliency":
-            maps = np.abs(_gradients(cnn, rows, target)).max(axis=-1)
+            maps = np.abs(_gradients(cnn, samples, target)).max(axis=-1)
         else:
-            maps = _activation_maps(cnn, rows, target, layer, resize=True)
-        return cls(rows, maps, _titles(estimator.predict(X), target)).plot(ax)
+            maps = _activation_maps(cnn, samples, target, layer, resize=True)
+        return cls(samples, maps, _titles(estimator.predict(X), target)).plot(ax)
 
 
 def _as_seen(estimator: Any, X: Any) -> tuple[BaseCNN, np.ndarray]:
-    """Return the network's estimator and the rows as the network sees them."""
-    steps, cnn = fitted_steps(estimator)
+    """Return the network's estimator and the samples as the network sees them."""
+    steps, cnn = fitted_steps(estimator, BaseCNN)
     for step in steps:
         X = step.transform(X)
-    return cnn, as_rows(check_X(cnn, X), cnn.input_shape_, cnn._topology.dtype)
+    fitted = cnn._fitted
+    X = check_X(cnn, X, sample_shape=fitted.layout.sample_shape)
+    return cnn, as_inputs(X, cnn.input_shape_, fitted.topology.dtype)
 
 
 def _in_blocks(
-    function: Callable[[Any, Callable[[Any], Any]], np.ndarray], cnn: BaseCNN, rows: np.ndarray, target: Any
+    model: Any, result: Callable[[Any, Any], np.ndarray], cnn: BaseCNN, samples: np.ndarray, target: Any
 ) -> np.ndarray:
-    """Call ``function(rows, pick)`` on some rows at a time; ``pick(outputs)`` sums the outputs that are asked for."""
+    """Return ``result(features, gradient)`` of all samples, some of them at a time.
+
+    `model` returns features and outputs; the gradient is that of the requested outputs with respect to the features.
+    """
     tf, _ = start_tensorflow()
+    given = None if target is None else _outputs_of(cnn, target, len(samples))
     results = []
-    asked = None if target is None else _outputs_of(cnn, target, len(rows))
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        part = slice(start, start + ROWS_AT_ONCE)
-
-        def pick(outputs: Any, part: slice = part) -> Any:
-            columns, factors = (one[part] for one in asked) if asked is not None else _predicted(cnn, outputs)
-            chosen = tf.gather(outputs, columns, batch_dims=1)
-            return tf.reduce_sum(chosen * tf.cast(factors, chosen.dtype))
-
-        results.append(function(tf.cast(rows[part], cnn._topology.dtype), pick))
+    for start in range(0, len(samples), SAMPLES_AT_ONCE):
+        part = slice(start, start + SAMPLES_AT_ONCE)
+        inputs = tf.constant(samples[part], cnn._fitted.topology.dtype)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            features, outputs = model(inputs, training=False)
+            numbers, signs = _predicted(cnn, outputs.numpy()) if given is None else (one[part] for one in given)
+            chosen = tf.gather(outputs, numbers, batch_dims=1)
+            total = tf.reduce_sum(chosen * tf.cast(signs, chosen.dtype))
+        results.append(result(features.numpy(), tape.gradient(total, features).numpy()))
     return np.concatenate(results)
 
 
-def _predicted(cnn: BaseCNN, outputs: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each row the output that stands for what is predicted, and with which sign."""
-    z = np.asarray(outputs)
-    if isinstance(cnn._target, ClassTarget):
-        sign = np.where(z[:, 0] > 0, 1.0, -1.0) if cnn._target.kind == "binary" else np.ones(len(z))
-        return z.argmax(axis=1), sign
-    if z.shape[1] > 1:
-        raise ValueError(f"target=None, but the network has {z.shape[1]} targets; expected the number of one, from 0.")
-    return np.zeros(len(z), int), np.ones(len(z))
+def _predicted(cnn: BaseCNN, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each sample the output that stands for its prediction, and with which sign."""
+    n, n_outputs = outputs.shape
+    kind = cnn._fitted.target.kind
+    if kind == "regression" and n_outputs > 1:
+        raise ValueError(f"target=None, but the network has {n_outputs} targets; expected the number of one, from 0.")
+    return outputs.argmax(axis=1), np.where(outputs[:, 0] > 0, 1.0, -1.0) if kind == "binary" else np.ones(n)
 
 
-def _outputs_of(cnn: BaseCNN, target: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each row the output that stands for the target that is asked for, and with which sign."""
-    classes = cnn._target.classes if isinstance(cnn._target, ClassTarget) else np.arange(cnn.n_outputs_)
-    labels = classes.tolist()
+def _outputs_of(cnn: BaseCNN, target: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each sample the output that stands for the target that is asked for, and with which sign."""
+    labels = getattr(cnn, "classes_", np.arange(cnn.n_outputs_)).tolist()
     wanted = np.asarray(target)
-    if wanted.shape not in ((), (n_rows,)):
-        raise ValueError(f"target has shape {wanted.shape}; expected one label, or one for each of the {n_rows} rows.")
+    if wanted.shape not in ((), (n,)):
+        raise ValueError(f"target has shape {wanted.shape}; expected one label, or one for each of {n} samples.")
     unknown = sorted({repr(label) for label in wanted.ravel().tolist() if label not in labels})
     if unknown:
         raise ValueError(f"target holds {', '.join(unknown)}; expected one of {labels}.")
-    codes = np.broadcast_to([labels.index(label) for label in wanted.ravel().tolist()], n_rows)
-    if getattr(cnn._target, "kind", None) == "binary":
-        return np.zeros(n_rows, int), np.where(codes == 1, 1.0, -1.0)
-    return codes, np.ones(n_rows)
-
-
-def _layers(model: Any) -> list[Any]:
-    """Return all layers in order, those of models within the model too."""
-    return [one for layer in model.layers for one in (_layers(layer) if hasattr(layer, "layers") else [layer])]
+    codes = np.broadcast_to([labels.index(label) for label in wanted.ravel().tolist()], n)
+    if cnn._fitted.target.kind == "binary":
+        return np.zeros(n, int), np.where(codes == 1, 1.0, -1.0)
+    return codes, np.ones(n)
 
 
 def _layer_of(model: Any, wanted: int | str) -> Any:
     """Find the layer of that name, or the last that has the shape of that convolution's output before the next one."""
-    layers = [layer for layer in _layers(model) if len(_shape_of(layer)) > 2]
+    _, keras = start_tensorflow()
+    layers = [one for one in operations_of(model) if isinstance(one, keras.Layer) and len(output_shape_of(one)) > 2]
     starts = [i for i, layer in enumerate(layers) if "Conv" in type(layer).__name__]
     if isinstance(wanted, str):
         found = [layer for layer in layers if layer.name == wanted]
     elif -len(starts) <= wanted < len(starts):
         first, stop = starts[wanted], [*starts, len(layers)][starts.index(starts[wanted]) + 1]
-        found = [layer for layer in layers[first:stop] if _shape_of(layer) == _shape_of(layers[first])]
+        shape = output_shape_of(layers[first])
+        found = [layer for layer in layers[first:stop] if output_shape_of(layer) == shape]
     else:
         found = []
     if not found:
@@ -337,18 +322,13 @@ def _layer_of(model: Any, wanted: int | str) -> Any:
     return found[-1]
 
 
-def _shape_of(layer: Any) -> tuple[Any, ...]:
-    shape = getattr(getattr(layer, "output", None), "shape", ())
-    return tuple(shape)
-
-
 def _with_features(model: Any, wanted: Any) -> Any:
-    """Return a model on the same weights that puts out what a layer, maybe of a model within, puts out as well."""
+    """Return a model on the same weights that also returns the output of a layer, maybe of a model within it."""
     _, keras = start_tensorflow()
     features = []
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        if hasattr(layer, "layers") and wanted in _layers(layer):
+        if layer is not wanted and wanted in operations_of(layer):
             maps, outputs = _with_features(layer, wanted)(*args, **kwargs)
         else:
             maps = outputs = layer(*args, **kwargs)
@@ -374,7 +354,7 @@ def _resized(maps: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _titles(predicted: np.ndarray, target: Any) -> list[str]:
-    """Return what was predicted for each row and, if it was asked for, what the map is for."""
+    """Return what was predicted for each sample and, if it was requested, what the map is for."""
     shown = [label_of(value if np.ndim(value) == 0 else str(value), WIDTH) for value in predicted]
     if target is None:
         return shown
@@ -382,18 +362,16 @@ def _titles(predicted: np.ndarray, target: Any) -> list[str]:
     return [f"{text}\nmap of {label_of(one, WIDTH - 7)}" for text, one in zip(shown, asked, strict=True)]
 
 
-def _show_heat(ax: Any, heat: np.ndarray, row: np.ndarray) -> None:
-    """Lay a map over a drawn row: over its middle slice for volumes, behind the lines for series."""
+def _show_heat(ax: Any, heat: np.ndarray, sample: np.ndarray) -> None:
+    """Draw a map over a sample: over its middle slice for volumes, behind the lines for series."""
     from matplotlib.colors import LinearSegmentedColormap
 
     heat = heat / (heat.max() or 1.0)
     if heat.ndim == 1:
         low, high = ax.get_ylim()
         extent = (-0.5, len(heat) - 0.5, low, high)
-        red = LinearSegmentedColormap.from_list(
-            "heat", [(0.85, 0, 0, 0), (0.85, 0, 0, 1)]
-        )  # clear where nothing counts
+        red = LinearSegmentedColormap.from_list("heat", [(0.85, 0, 0, 0), (0.85, 0, 0, 1)])  # transparent at 0
         ax.imshow(heat[None], cmap=red, vmin=0, vmax=1, aspect="auto", extent=extent, zorder=0)
         return
-    heat = heat[len(row) // 2] if heat.ndim == 3 else heat
+    heat = heat[len(sample) // 2] if heat.ndim == 3 else heat
     ax.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.65)

@@ -7,69 +7,23 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, _fit_context, clone
-from sklearn.utils import check_array, get_tags
-from sklearn.utils._param_validation import HasMethods, StrOptions
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, clone
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from skcnn.callbacks import CallbackSupportMixin, fit_task
-from skcnn.diagram import DiagramMixin
-from skcnn.persistence import VersionNote
-from skcnn.validation import is_frame, naming, plain_array
+from skcnn._sklearn.callback_tasks import CallbackSupportMixin, fit_task
+from skcnn._sklearn.checks import check_layout, check_samples, is_frame, naming, plain_array
+from skcnn._sklearn.diagram import DiagramMixin
+from skcnn._sklearn.internals import HasMethods, StrOptions, fit_context
+from skcnn._sklearn.nd_adapters import copy_tags, routed
+from skcnn._sklearn.version_note import VersionNote
 
 __all__ = ["NDTransformer"]
 
 
-def check_nd_array(
-    X: ArrayLike, estimator: BaseEstimator, *, dtype: str | None = None, finite: bool = False
-) -> NDArray[Any]:
-    """Check that ``X`` is a dense array of rows of any shape, without copying it if it is one.
-
-    Parameters
-    ----------
-    X : array-like of shape (n, ...)
-        Rows of any shape.
-    estimator : estimator
-        Named in the messages.
-    dtype : {None, "numeric"}, default=None
-        ``None`` keeps what is there; ``"numeric"`` makes floats of Python objects and refuses strings.
-    finite : bool, default=False
-        Whether NaN and infinity are refused. Other checks do not look at the values.
-
-    Returns
-    -------
-    X : ndarray of shape (n, ...)
-        The array itself where ``X`` is one.
-
-    Raises
-    ------
-    ValueError
-        If ``X`` has fewer than two axes, no rows, complex values, an axis of length zero, or values that are
-        not finite though they should be.
-    TypeError
-        If ``X`` is sparse.
-    """
-    with naming("X"):
-        array: NDArray[Any] = check_array(
-            plain_array(X, "X"),
-            dtype=dtype,
-            allow_nd=True,
-            ensure_all_finite=finite,
-            estimator=estimator,
-            input_name="X",
-        )
-    if 0 in array.shape:
-        raise ValueError(
-            f"Found array X of shape {array.shape} without any values. {type(estimator).__name__} expects shape "
-            "(n, ..., channels) with at least one position and one channel: drop the empty axis."
-        )
-    return array
-
-
 def _transformer_has(name: str) -> Callable[["NDTransformer"], bool]:
-    """Make a check for ``available_if``: the fitted or, before that, the given transformer has this attribute."""
+    """Return a check for ``available_if``: the transformer has this attribute."""
 
     def check(self: "NDTransformer") -> bool:
         getattr(getattr(self, "transformer_", self.transformer), name)  # its AttributeError says what is missing
@@ -89,9 +43,9 @@ class NDTransformer(
 ):
     """Run a scikit-learn transformer over arrays with more than two axes.
 
-    scikit-learn's transformers take tables. This one lays images, series or volumes out as a table, lets the given
-    transformer work on it, and puts the result back into the shape it came in. It is fitted as the transformer is:
-    inside a pipeline, on the training rows of each fold.
+    scikit-learn's transformers take tables. This one reshapes images, series or volumes to a table, applies the given
+    transformer to it, and gives the result the original shape back. It is fitted as the transformer is: inside a
+    pipeline, on the training samples of each fold.
 
     Parameters
     ----------
@@ -100,9 +54,9 @@ class NDTransformer(
     per : {"position", "channel"}, default="position"
         What a column of the table is:
 
-        - `"position"`: one column per position and channel, in C order; one table row per row of `X`. A
+        - `"position"`: one column per position and channel, in C order; one row per sample of `X`. A
           :class:`~sklearn.preprocessing.StandardScaler` then has a mean for each pixel.
-        - `"channel"`: one column per channel; one table row per row of `X` *and* position. A
+        - `"channel"`: one column per channel; one row per sample of `X` *and* position. A
           :class:`~sklearn.preprocessing.StandardScaler` then has a mean for each channel.
 
         For two-dimensional `X` both are the same: one column per feature.
@@ -112,7 +66,7 @@ class NDTransformer(
     transformer_ : transformer
         The fitted clone of `transformer`.
     row_shape_ : tuple of int
-        Shape of one row of the `X` seen in `fit`, which is `X.shape[1:]`.
+        Shape of one sample of the `X` seen in `fit`, which is `X.shape[1:]`.
     n_features_in_ : int
         `X.shape[1]` of the `X` seen in `fit`, as scikit-learn defines it.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -125,9 +79,10 @@ class NDTransformer(
     Notes
     -----
     The dtype of the output is what the transformer returns. Values that are not finite are the transformer's to accept
-    (:class:`~sklearn.impute.SimpleImputer`) or refuse. Data frames are handed to it as they are.
+    (:class:`~sklearn.impute.SimpleImputer`) or refuse. Data frames are passed to it as they are.
 
-    With `per="channel"`, `y` and all metadata with one entry per row (`sample_weight`) are repeated for each position.
+    With `per="channel"`, `y` and all metadata with one entry per sample (`sample_weight`) are repeated for each
+    position.
 
     Where the N-D shape is restored, the output is a dense array even if the transformer returns sparse matrices, or
     data frames because of `set_output`: neither has more than two axes.
@@ -155,14 +110,14 @@ class NDTransformer(
         self.per = per
 
     # The given transformer is validated by its own fit.
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike | None = None, **params: Any) -> Self:
         """Fit a clone of the transformer.
 
         Parameters
         ----------
         X : array-like of shape (n, ..., channels) or (n, features)
-            Rows to learn from.
+            Samples to learn from.
         y : array-like of shape (n,) or (n, outputs), default=None
             Targets, for transformers that use them.
         **params : dict
@@ -181,20 +136,19 @@ class NDTransformer(
         TypeError
             If `X` is sparse, or `transformer` is a class or not a scikit-learn estimator.
         """
-        with fit_task(self):
-            table, y, params = self._training_table(X, y, params, method="fit")
-            with naming("transformer", theirs=True):
-                self.transformer_ = clone(self.transformer).fit(table, y, **params)
+        self._fit("fit", X, y, params)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None, **params: Any) -> Any:
-        """Fit a clone of the transformer and transform the same rows, by its own `fit_transform` if it has one.
+        """Fit a clone of the transformer and transform the same samples.
+
+        The transformer's own `fit_transform` is used if it has one.
 
         Parameters
         ----------
         X : array-like of shape (n, ..., channels) or (n, features)
-            Rows to learn from.
+            Samples to learn from.
         y : array-like of shape (n,) or (n, outputs), default=None
             Targets, for transformers that use them.
         **params : dict
@@ -212,21 +166,15 @@ class NDTransformer(
         """
         if not hasattr(self.transformer, "fit_transform"):
             return self.fit(X, y, **params).transform(X)
-        with fit_task(self):
-            table, y, params = self._training_table(X, y, params, method="fit_transform")
-            transformer = clone(self.transformer)
-            with naming("transformer", theirs=True):
-                output = transformer.fit_transform(table, y, **params)
-            self.transformer_ = transformer
-            return self._restore(output, table)
+        return self._restore(*self._fit("fit_transform", X, y, params))
 
     def transform(self, X: ArrayLike) -> Any:
-        """Transform rows and give them their shape back.
+        """Transform samples and give them their shape back.
 
         Parameters
         ----------
         X : array-like of shape (n, ..., channels) or (n, features)
-            Rows of the shape seen in `fit`.
+            Samples of the shape seen in `fit`.
 
         Returns
         -------
@@ -238,8 +186,8 @@ class NDTransformer(
         Raises
         ------
         ValueError
-            If the shape of the rows is not the one seen in `fit`, or if the transformer refuses the values or changes
-            the number of rows.
+            If the shape of the samples is not the one seen in `fit`, or if the transformer refuses the values or
+            changes the number of rows.
         TypeError
             If `X` is sparse.
         """
@@ -256,12 +204,12 @@ class NDTransformer(
         Parameters
         ----------
         X : array-like of the shape that `transform` returned
-            Transformed rows; with `per="position"` they may be flat.
+            Transformed samples; with `per="position"` they may be flat.
 
         Returns
         -------
         X_original : ndarray of shape (n, ..., channels) or (n, features)
-            Rows in the shape seen in `fit`.
+            Samples in the shape seen in `fit`.
 
         Raises
         ------
@@ -269,33 +217,20 @@ class NDTransformer(
             If the positions are not those seen in `fit`, or if the transformer refuses the values.
         """
         check_is_fitted(self)
-        if len(self.row_shape_) == 1:
-            with naming("transformer", theirs=True):
-                return self.transformer_.inverse_transform(X)
-        rows = check_nd_array(X, self)
-        if self.per == "channel":
-            fits = rows.shape[1:-1] == self.row_shape_[:-1]
-        else:
-            fits = rows.ndim == 2 or rows.shape[1:] == self.row_shape_
-        if not fits:
-            raise ValueError(
-                f"X has shape {rows.shape}, but {type(self).__name__} with per={self.per!r} was fitted on rows of "
-                f"shape {self.row_shape_}: pass an array of the shape that transform returned for such rows."
-            )
-        table = rows.reshape(-1, self._n_columns(rows.shape[1:]))
+        table = X if len(self.row_shape_) == 1 else self._transformed_table(X)
         with naming("transformer", theirs=True):
             output = self.transformer_.inverse_transform(table)
-        return self._restore(output, table)
+        return output if len(self.row_shape_) == 1 else self._restore(output, table)
 
     @available_if(_transformer_has("get_feature_names_out"))
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
-        """Names of the columns that the transformer returns.
+        """Return the names of the columns that the transformer returns.
 
         Parameters
         ----------
         input_features : array-like of str of shape (columns,), default=None
-            Names of the table's columns: one per position and channel in C order, or one per channel. For N-D rows any
-            other number of names is not used: a pipeline hands on those of a step before, with columns of its own.
+            Names of the table's columns: one per position and channel in C order, or one per channel. For N-D samples
+            any other number of names is ignored: a pipeline passes those of the previous step, which has other columns.
 
         Returns
         -------
@@ -303,14 +238,13 @@ class NDTransformer(
             What the transformer calls its columns.
         """
         check_is_fitted(self)
-        if len(self.row_shape_) > 1 and input_features is not None:
-            given = np.asarray(input_features).shape
-            input_features = input_features if given == (self._n_columns(self.row_shape_),) else None
+        if len(self.row_shape_) > 1 and np.asarray(input_features).shape != (self._n_columns(self.row_shape_),):
+            input_features = None
         return self.transformer_.get_feature_names_out(input_features)
 
     @available_if(_transformer_has("set_output"))
     def set_output(self, *, transform: Literal["default", "pandas", "polars"] | None = None) -> Self:
-        """Choose the container that comes out of `transform` and `fit_transform` where it is two-dimensional.
+        """Set the container of two-dimensional output of `transform`.
 
         Parameters
         ----------
@@ -341,66 +275,76 @@ class NDTransformer(
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        if hasattr(self.transformer, "__sklearn_tags__") and not isinstance(self.transformer, type):
-            inner = get_tags(self.transformer)
-            for name in ("allow_nan", "categorical", "pairwise", "positive_only", "string"):
-                setattr(tags.input_tags, name, getattr(inner.input_tags, name))
-            tags.target_tags = inner.target_tags
-            tags.non_deterministic = inner.non_deterministic
-            if inner.transformer_tags is not None:
-                tags.transformer_tags = inner.transformer_tags
+        copied = copy_tags(tags, self.transformer)
+        if copied is not None:
+            tags.target_tags = copied.target_tags
+            tags.transformer_tags = copied.transformer_tags or tags.transformer_tags
         return tags
+
+    def _fit(self, method: str, X: ArrayLike, y: ArrayLike | None, params: dict[str, Any]) -> tuple[Any, Any]:
+        """Fit a clone of the transformer by a method; return its output and the table."""
+        with fit_task(self):
+            table, y, params = self._training_table(X, y, params, method=method)
+            with naming("transformer", theirs=True):
+                transformer = clone(self.transformer)
+                output = getattr(transformer, method)(table, y, **params)
+            self.transformer_ = transformer
+        return output, table
 
     def _n_columns(self, row_shape: tuple[int, ...]) -> int:
         return row_shape[-1] if self.per == "channel" else prod(row_shape)
 
     def _table(self, X: ArrayLike, *, reset: bool) -> Any:
-        """Check ``X`` and lay it out as the table that the transformer works on: a view where memory allows it."""
+        """Check ``X`` and reshape it to the transformer's table, a view where possible."""
         # The transformer alone knows what to do with the names and dtypes of a data frame's columns.
-        rows: Any = X if is_frame(X) else check_nd_array(X, self)
-        row_shape = tuple(rows.shape[1:])
+        samples: Any = X if is_frame(X) else check_samples(self, X, dtype=None, finite=False)
+        check_layout(self, samples, None if reset else self.row_shape_)
         if reset:
-            self.row_shape_ = row_shape
-        elif row_shape != self.row_shape_ and max(len(row_shape), len(self.row_shape_)) > 1:
-            expected = f"(n, {', '.join(map(str, self.row_shape_))})"
+            self.row_shape_: tuple[int, ...] = tuple(samples.shape[1:])
+        return samples if is_frame(X) else samples.reshape(-1, self._n_columns(self.row_shape_))
+
+    def _transformed_table(self, X: ArrayLike) -> NDArray[Any]:
+        """Check transformed N-D samples and reshape them to the table for the inverse."""
+        samples = check_samples(self, X, dtype=None, finite=False)
+        if self.per == "channel":
+            fits = samples.shape[1:-1] == self.row_shape_[:-1]
+        else:
+            fits = samples.ndim == 2 or samples.shape[1:] == self.row_shape_
+        if not fits:
             raise ValueError(
-                f"X has rows of shape {row_shape}, but {type(self).__name__} was fitted on rows of shape "
-                f"{self.row_shape_}: pass an array of shape {expected}, or fit again."
+                f"X has shape {samples.shape}, but {type(self).__name__} with per={self.per!r} was fitted on samples "
+                f"of shape {self.row_shape_}: pass an array of the shape that transform returned for such samples."
             )
-        with naming("X"):
-            validate_data(self, X=rows, reset=reset, skip_check_array=True)  # names and number of features
-        return rows if is_frame(X) else rows.reshape(-1, self._n_columns(row_shape))
+        return samples.reshape(-1, self._n_columns(samples.shape[1:]))
 
     def _training_table(
         self, X: ArrayLike, y: ArrayLike | None, params: dict[str, Any], *, method: str
     ) -> tuple[Any, ArrayLike | None, dict[str, Any]]:
-        """Lay out ``X`` and, row by row of that table, ``y`` and the metadata that ``method`` is given."""
-        if _routing_enabled():
-            params = process_routing(self, method, **params).transformer[method]
+        """Reshape ``X`` to a table; repeat ``y`` and metadata to match its rows."""
+        params = routed(self, "transformer", method, params)
         table = self._table(X, reset=True)
         n_positions = prod(self.row_shape_[:-1]) if self.per == "channel" else 1
         if n_positions == 1:
             return table, y, params
         with naming("X, y and sample_weight"):
             check_consistent_length(X, y, params.get("sample_weight"))
-        n_rows = len(table) // n_positions
-        if y is not None:
-            with naming("y"):
-                y = np.repeat(np.asarray(plain_array(y, "y")), n_positions, axis=0)
-        params = {
-            name: np.repeat(np.asarray(value), n_positions, axis=0) if _one_per_row(value, n_rows) else value
-            for name, value in params.items()
-        }
-        return table, y, params
+        n_samples = len(table) // n_positions
+
+        def repeated(value: Any) -> Any:
+            per_sample = np.ndim(value) > 0 and len(value) == n_samples
+            return np.repeat(np.asarray(value), n_positions, axis=0) if per_sample else value
+
+        with naming("y"):
+            y = repeated(plain_array(y, "y"))
+        return table, y, {name: repeated(value) for name, value in params.items()}
 
     def _restore(self, output: Any, table: Any) -> Any:
-        """Give what the transformer made of ``table`` the shape that the rows had."""
+        """Give what the transformer made of ``table`` the shape that the samples had."""
         shape = np.shape(output)
         if len(shape) < 2 or shape[0] != len(table):
             raise ValueError(
                 f"{type(self.transformer_).__name__} returned shape {shape} for a table of shape {table.shape}, which "
-                f"{type(self).__name__} with per={self.per!r} had made of rows of shape {self.row_shape_}. It must "
+                f"{type(self).__name__} with per={self.per!r} had made of samples of shape {self.row_shape_}. It must "
                 "return a table with as many rows: use a transformer that keeps the number of rows."
             )
         if len(self.row_shape_) == 1:
@@ -410,7 +354,3 @@ class NDTransformer(
         output = output.toarray() if issparse(output) else np.asarray(output)
         channels = self.row_shape_[-1] if self.per == "position" else shape[1]
         return output.reshape(-1, *self.row_shape_[:-1], channels)
-
-
-def _one_per_row(value: Any, n_rows: int) -> bool:
-    return np.ndim(value) > 0 and len(value) == n_rows

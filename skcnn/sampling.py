@@ -9,17 +9,17 @@ from imblearn.over_sampling import RandomOverSampler
 from imblearn.pipeline import Pipeline as SamplingPipeline
 from imblearn.under_sampling import RandomUnderSampler
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import check_array, get_tags
-from sklearn.utils._param_validation import HasMethods
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from skcnn.callbacks import fit_task
-from skcnn.diagram import DiagramMixin
-from skcnn.persistence import VersionNote
-from skcnn.preprocessing import check_nd_array
-from skcnn.validation import naming, plain_array
+from skcnn._sklearn.callback_tasks import fit_task
+from skcnn._sklearn.checks import check_layout, check_samples, naming, plain_array
+from skcnn._sklearn.diagram import DiagramMixin
+from skcnn._sklearn.internals import HasMethods, fit_context
+from skcnn._sklearn.nd_adapters import copy_tags, routed
+from skcnn._sklearn.version_note import VersionNote
 
 __all__ = ["NDSampler", "Pipeline"]
 
@@ -28,8 +28,8 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
     """Run an imbalanced-learn sampler over arrays with more than two axes.
 
     imbalanced-learn's samplers take tables. This one resamples images, series or volumes as the given sampler resamples
-    their flattened rows: the same rows, in the same order, with the same random state. It is a sampler itself: in
-    imbalanced-learn's Pipeline it is applied in `fit` alone, to the training rows of each fold.
+    them flattened: the same samples, in the same order, with the same random state. It is a sampler itself: in
+    imbalanced-learn's Pipeline it is applied in `fit` alone, to the training samples of each fold.
 
     Parameters
     ----------
@@ -41,12 +41,12 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
     sampler_ : sampler
         The fitted clone of `sampler`.
     sampling_strategy_ : dict
-        Class label to number of rows, as the sampler has it.
+        Class label to number of samples, as the sampler has it.
     sample_indices_ : ndarray of shape (n_new,)
-        For each row returned, the row of `X` that it was taken from or, for a smoothed bootstrap, drawn around. Exists
-        if the sampler has it.
+        For each sample returned, the index of the sample of `X` that it is or, for a smoothed bootstrap, that it was
+        drawn around. Exists if the sampler has it.
     row_shape_ : tuple of int
-        Shape of one row of the `X` seen in `fit`, which is `X.shape[1:]`.
+        Shape of one sample of the `X` seen in `fit`, which is `X.shape[1:]`.
     n_features_in_ : int
         `X.shape[1]` of the `X` seen in `fit`, as scikit-learn defines it.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -61,17 +61,18 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
     What is done to the values depends on the sampler:
 
     - :class:`~imblearn.under_sampling.RandomUnderSampler` and, without `shrinkage`,
-      :class:`~imblearn.over_sampling.RandomOverSampler` look at `y` alone. They are given row numbers in place of `X`,
-      of which nothing but the selected rows is ever copied.
-    - Other samplers that select rows (those with `sample_indices_`) see `X` flattened, in its own dtype.
-    - Samplers that make new rows (SMOTE and its kin, a smoothed bootstrap) see integers as floats, because they
-      interpolate in the dtype they are given, and differences of `uint8` wrap around. Integers up to 16 bits become
-      `float32`, others `float64`. What comes back is rounded, and clipped to the range of the dtype of `X`.
+      :class:`~imblearn.over_sampling.RandomOverSampler` look at `y` alone. They are given indices in place of `X`, of
+      which nothing but the selected samples is ever copied.
+    - Other samplers that select samples (those with `sample_indices_`) see `X` flattened, in its own dtype.
+    - Samplers that make new samples (SMOTE and its variants, a smoothed bootstrap) see integers as floats, because
+      they interpolate in the dtype they are given, and differences of `uint8` wrap around. Integers up to 16 bits
+      become `float32`, others `float64`. What comes back is rounded, and clipped to the range of the dtype of `X`.
 
-    Values that are not finite are accepted where the sampler's tags say so. Data frames are handed to it as they are,
+    Values that are not finite are accepted where the sampler's tags say so. Data frames are passed to it as they are,
     except that integer columns are treated as above; the frame that comes back has the same columns and dtypes.
 
-    As the sampler is cloned in each call, a `RandomState` instance as its `random_state` gives the same rows each time.
+    As the sampler is cloned in each call, a `RandomState` instance as its `random_state` gives the same samples each
+    time.
 
     Examples
     --------
@@ -94,23 +95,23 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
 
     @property
     def sampling_strategy_(self) -> Any:
-        """Class label to number of rows, as the fitted sampler has it."""
+        """Class label to number of samples, as the fitted sampler has it."""
         return self.sampler_.sampling_strategy_
 
     @property
     def sample_indices_(self) -> NDArray[np.intp]:
-        """Rows of ``X`` that the returned rows come from, if the fitted sampler has them."""
+        """Samples of ``X`` that the returned ones come from, if the sampler has them."""
         return self.sampler_.sample_indices_
 
     # The given sampler is validated by its own fit.
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: ArrayLike, y: ArrayLike, **params: Any) -> Self:
         """Check the data and find the sampling strategy, without resampling.
 
         Parameters
         ----------
         X : array-like of shape (n, ..., channels) or (n, features)
-            Rows.
+            Samples.
         y : array-like of shape (n,) or one-hot of shape (n, classes)
             Class labels of any type.
         **params : dict
@@ -126,24 +127,20 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
         ValueError, TypeError
             As `fit_resample` does.
         """
+        sampler, samples, params = self._prepared("fit", X, y, params)
+        table = samples if _is_frame(samples) else _table_for(sampler, samples)
         with naming("sampler", theirs=True):
-            sampler = clone(self.sampler)
-        params = self._routed("fit", params)
-        rows = self._check_rows(X, y)
-        if not _is_frame(rows):
-            rows = _table_for(sampler, rows)
-        with naming("sampler", theirs=True):
-            self.sampler_ = sampler.fit(rows, y, **params)
+            self.sampler_ = sampler.fit(table, y, **params)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit_resample(self, X: ArrayLike, y: ArrayLike, **params: Any) -> tuple[Any, Any]:
-        """Resample the rows.
+        """Resample the samples.
 
         Parameters
         ----------
         X : array-like of shape (n, ..., channels) or (n, features)
-            Rows.
+            Samples.
         y : array-like of shape (n,) or one-hot of shape (n, classes)
             Class labels of any type.
         **params : dict
@@ -152,7 +149,7 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
         Returns
         -------
         X_resampled : ndarray of shape (n_new, ..., channels), data frame or list
-            Resampled rows in the container and dtype of `X`.
+            Resampled samples in the container and dtype of `X`.
         y_resampled : array-like of shape (n_new,) or (n_new, classes)
             Their labels, as the sampler returns them.
 
@@ -164,18 +161,15 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
         TypeError
             If `X` is sparse, or `sampler` is a class or not an estimator.
         """
+        sampler, samples, params = self._prepared("fit_resample", X, y, params)
+        resample = self._resample_frame if _is_frame(samples) else self._fit_resample
         with naming("sampler", theirs=True):
-            sampler = clone(self.sampler)
-        params = self._routed("fit_resample", params)
-        rows = self._check_rows(X, y)
-        resample = self._resample_frame if _is_frame(rows) else self._fit_resample
-        with naming("sampler", theirs=True):
-            X_resampled, y_resampled = resample(rows, y, sampler, **params)
+            X_resampled, y_resampled = resample(samples, y, sampler, **params)
         self.sampler_ = sampler
         return X_resampled.tolist() if isinstance(X, list) else X_resampled, y_resampled
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
-        """Names of the columns, which resampling leaves as they are.
+        """Return the names of the columns, which resampling leaves as they are.
 
         Parameters
         ----------
@@ -190,12 +184,12 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
         Raises
         ------
         ValueError
-            If `fit` saw rows of more than one axis, or if `input_features` are not the names seen in `fit`.
+            If `fit` saw samples of more than one axis, or if `input_features` are not the names seen in `fit`.
         """
         check_is_fitted(self)
         if len(self.row_shape_) > 1:
             raise ValueError(
-                f"{type(self).__name__} was fitted on rows of shape {self.row_shape_}, which have no feature names. "
+                f"{type(self).__name__} was fitted on samples of shape {self.row_shape_}, which have no feature names. "
                 "Only X of shape (n, features) has."
             )
         return super().get_feature_names_out(input_features)
@@ -214,35 +208,34 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = False
-        tags.input_tags.three_d_array = True
-        if hasattr(self.sampler, "__sklearn_tags__") and not isinstance(self.sampler, type):
-            inner = get_tags(self.sampler)
-            for name in ("allow_nan", "categorical", "positive_only", "string"):
-                setattr(tags.input_tags, name, getattr(inner.input_tags, name))
-            tags.non_deterministic = inner.non_deterministic
+        if copy_tags(tags, self.sampler) is not None:
             tags.sampler_tags.sample_indices = _has_sample_indices(self.sampler)
             if getattr(self.sampler, "shrinkage", None) is not None:
                 # A smoothed bootstrap computes with the values, though RandomOverSampler's tags do not say so.
                 tags.input_tags.allow_nan = tags.input_tags.string = False
         return tags
 
-    def _routed(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        return process_routing(self, method, **params).sampler[method] if _routing_enabled() else params
+    def _prepared(
+        self, method: str, X: ArrayLike, y: ArrayLike, params: dict[str, Any]
+    ) -> tuple[Any, Any, dict[str, Any]]:
+        """Return a clone of the sampler, the checked samples and its metadata.
 
-    def _check_rows(self, X: ArrayLike, y: ArrayLike) -> Any:
-        """Check ``X``, and that ``y`` is an array as long; what its labels are is the sampler's to check."""
-        rows: Any = X
+        Of ``y`` the length alone is checked here: what its labels are is the sampler's to check.
+        """
+        with naming("sampler", theirs=True):
+            sampler = clone(self.sampler)
+        params = routed(self, "sampler", method, params)
+        samples: Any = X
         if not _is_frame(X):
             takes = get_tags(self).input_tags
-            rows = check_nd_array(X, self, dtype=None if takes.string else "numeric", finite=not takes.allow_nan)
-        with naming("X"):
-            validate_data(self, X=rows, reset=True, skip_check_array=True)  # names and number of features
+            samples = check_samples(self, X, dtype=None if takes.string else "numeric", finite=not takes.allow_nan)
+        check_layout(self, samples, None)
         if y is not None:  # which the sampler refuses
             with naming("y"):
                 check_array(plain_array(y, "y"), dtype=None, ensure_2d=False, estimator=self, input_name="y")
-                check_consistent_length(rows, y)
-        self.row_shape_ = tuple(rows.shape[1:])
-        return rows
+                check_consistent_length(samples, y)
+        self.row_shape_ = tuple(samples.shape[1:])
+        return sampler, samples, params
 
     def _fit_resample(
         self, X: NDArray[Any], y: ArrayLike, sampler: BaseEstimator, /, **params: Any
@@ -255,11 +248,11 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
         return _cast(np.asarray(resampled), X.dtype).reshape(-1, *self.row_shape_), y_resampled
 
     def _resample_frame(self, X: Any, y: ArrayLike, sampler: BaseEstimator, /, **params: Any) -> tuple[Any, Any]:
-        """Resample a data frame, which the sampler restores itself, except that it truncates new values to integers."""
+        """Resample a data frame, rounding new values that would be truncated."""
         if any(dtype.name == "category" for dtype in X.dtypes) and _interpolates(sampler):
             raise ValueError(
                 f"X has columns of categories, between which {type(sampler).__name__} would interpolate. Encode them "
-                "first, e.g. with OneHotEncoder, or take SMOTENC or a sampler that selects rows."
+                "first, e.g. with OneHotEncoder, or use SMOTENC or a sampler that selects samples."
             )
         dtypes = {} if selects_rows(sampler) else {i: dtype for i, dtype in enumerate(X.dtypes) if _is_integer(dtype)}
         widened = X.copy(deep=False)
@@ -276,13 +269,13 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
         if shape[1:] != (n_columns,):
             raise ValueError(
                 f"{type(sampler).__name__} returned shape {shape} for a table of {n_columns} columns, which "
-                f"{type(self).__name__} had made of rows of shape {self.row_shape_}: use a sampler that keeps the "
+                f"{type(self).__name__} had made of samples of shape {self.row_shape_}: use a sampler that keeps the "
                 "number of columns."
             )
 
 
 class Pipeline(SamplingPipeline):
-    """imbalanced-learn's pipeline, which hands scikit-learn's callbacks on to its last step.
+    """imbalanced-learn's pipeline, passing scikit-learn's callbacks to its last step.
 
     imbalanced-learn's own (0.14) takes callbacks, also from a search around it, and calls none. Everything else is as
     there. The steps before the last one are told of no callbacks. Before scikit-learn 1.9, which has none, both are
@@ -320,14 +313,14 @@ class Pipeline(SamplingPipeline):
     10
     """
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Fit the steps one after the other, as imbalanced-learn's pipeline does.
 
         Parameters
         ----------
         X : array-like
-            Training rows, as the first step takes them.
+            Training samples, as the first step takes them.
         y : array-like, default=None
             Targets.
         **params : dict
@@ -338,7 +331,7 @@ class Pipeline(SamplingPipeline):
         self : Pipeline
             The fitted pipeline.
         """
-        last = self._final_estimator
+        last = self.steps[-1][1]
         with fit_task(self, last if hasattr(last, "fit") else None, "fit-final-estimator"):
             # Without the checks and the end of callbacks around imbalanced-learn's own fit, which are around this one.
             SamplingPipeline.fit.__wrapped__(self, X, y, **params)
@@ -355,7 +348,7 @@ def _has_sample_indices(sampler: BaseEstimator) -> bool:
 
 
 def selects_rows(sampler: BaseEstimator) -> bool:
-    """Whether each row that comes back is a row of ``X``, which a smoothed bootstrap only draws around."""
+    """Tell whether each sample returned is one of ``X``; smoothing adds noise."""
     return _has_sample_indices(sampler) and getattr(sampler, "shrinkage", None) is None
 
 
@@ -370,7 +363,7 @@ def _looks_at_labels_alone(sampler: BaseEstimator) -> bool:
 
 
 def _table_for(sampler: BaseEstimator, X: NDArray[Any]) -> NDArray[Any]:
-    """Lay out ``X`` as the table that ``sampler`` is given: a view where the sampler and memory allow it."""
+    """Reshape ``X`` to the table for ``sampler``, a view where possible."""
     if _looks_at_labels_alone(sampler):
         return np.arange(len(X)).reshape(-1, 1)
     table = X.reshape(len(X), -1)
@@ -382,7 +375,7 @@ def _is_integer(dtype: Any) -> bool:
 
 
 def _widened(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype to interpolate in: differences of unsigned integers wrap around, and products are truncated."""
+    """Return the dtype to interpolate in: integers would wrap around or be truncated."""
     return np.promote_types(dtype, np.float32) if _is_integer(dtype) else dtype
 
 

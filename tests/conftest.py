@@ -11,6 +11,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 import skcnn
+from skcnn._engine.pool import pool
 
 skcnn.set_threads(1)  # the networks of the tests are tiny
 
@@ -32,3 +33,11 @@ def few_digits(digits):
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def programs_stay():
+    """Keep every program of a file whose tests train the same topologies in turns, so that none is traced twice."""
+    capacity, pool.capacity = pool.capacity, 128
+    yield
+    pool.capacity = capacity

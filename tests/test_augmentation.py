@@ -5,15 +5,15 @@ import pickle
 import keras
 import numpy as np
 import pytest
+from common import SMALL, classifier, same_weights
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from skcnn import CNNClassifier, CNNRegressor
+from skcnn._engine.blueprint import trace_count
 from skcnn.augmentation import augment
 from skcnn.networks import Plain
-from skcnn.training.blueprint import trace_count
 
-SMALL = {"network": Plain(filters=(4,)), "epochs": 2, "random_state": 0}
 VARIED = {
     "names": {"augmentation": ["translation", "rotation", "noise"]},
     "Keras layers": {"augmentation": [keras.layers.RandomRotation(0.1), keras.layers.GaussianNoise(0.1)]},
@@ -24,20 +24,16 @@ VARIED = {
 }
 
 
-def same(one, other):
-    return all(np.array_equal(a, b) for a, b in zip(one._weights, other._weights, strict=True))
-
-
 @pytest.mark.parametrize("params", VARIED.values(), ids=VARIED)
 def test_fits_repeat_to_the_bit_and_differ_from_plain_ones_and_other_seeds(params, few_digits):
     X, y = few_digits
-    first = CNNClassifier(**SMALL, **params).fit(X, y)
+    first = classifier(**params).fit(X, y)
     n_traces = trace_count()
-    CNNClassifier(**SMALL | {"random_state": 1}, **params).fit(X, y)
+    classifier(random_state=1, **params).fit(X, y)
     again = clone(pickle.loads(pickle.dumps(first))).fit(X, y)
-    assert same(first, again)
+    assert same_weights(first, again)
     assert trace_count() == n_traces
-    assert not same(first, CNNClassifier(**SMALL).fit(X, y))
+    assert not same_weights(first, classifier().fit(X, y))
 
 
 @pytest.mark.parametrize(
@@ -51,23 +47,23 @@ def test_fits_repeat_to_the_bit_and_differ_from_plain_ones_and_other_seeds(param
 )
 def test_strengths_are_tuned_without_a_new_graph(name, value, params, few_digits):
     X, y = few_digits
-    estimator = CNNClassifier(**SMALL, **params).fit(X, y)
+    estimator = classifier(**params).fit(X, y)
     n_traces = trace_count()
     other = clone(estimator).set_params(**{name: value}).fit(X, y)
     assert trace_count() == n_traces
-    assert not same(estimator, other)
+    assert not same_weights(estimator, other)
     off = clone(estimator).set_params(**{name: 0.0}).fit(X, y)
-    assert same(off, CNNClassifier(**SMALL).fit(X, y))
+    assert same_weights(off, classifier().fit(X, y))
 
 
 class Blind(keras.layers.Layer):
-    """Hides the rows."""
+    """Hides the samples."""
 
     def call(self, inputs, training=False):
         return keras.ops.zeros_like(inputs)
 
 
-def test_only_training_rows_are_varied(few_digits):
+def test_only_training_samples_are_varied(few_digits):
     X, y = few_digits
     # A rate that changes nothing leaves the initial weights, which both judge.
     still = SMALL | {"learning_rate": 1e-30, "network": Plain((4,), normalization=None)}
@@ -76,14 +72,14 @@ def test_only_training_rows_are_varied(few_digits):
     np.testing.assert_array_equal(plain.history_["val_loss"], blind.history_["val_loss"])
     np.testing.assert_array_equal(plain.predict_proba(X), blind.predict_proba(X))
     # The training loss of a network without biases that sees nothing is that of even odds.
-    assert blind.history_["loss"] == pytest.approx([np.log(10)] * 2, rel=1e-6)
+    assert blind.history_["loss"] == pytest.approx([np.log(10)] * 3, rel=1e-6)
     assert abs(plain.history_["loss"][0] - np.log(10)) > 1e-3
 
 
 def test_a_network_learns_what_augmentation_teaches(digits):
     X, y = digits
-    rows = np.isin(y, (0, 1, 4, 7))
-    X, y = X[rows], y[rows]
+    chosen = np.isin(y, (0, 1, 4, 7))
+    X, y = X[chosen], y[chosen]
     settings = SMALL | {"network": Plain((16,)), "epochs": 12}
     shifted = np.roll(X[300:], 2, axis=2)
     plain, moved = (
@@ -134,7 +130,7 @@ def test_augment_shows_what_training_sees(few_digits):
 
 def refused(params, error, few_digits):
     with pytest.raises(error) as caught:
-        CNNClassifier(**SMALL | params).fit(*few_digits)
+        classifier(**params).fit(*few_digits)
     return str(caught.value)
 
 
@@ -149,14 +145,32 @@ def test_what_is_refused_says_what_fits(few_digits):
     series = refused({"augmentation": "time_shift"}, ValueError, few_digits)
     assert "'augmentation' parameter" in series or "time_shift' is for series (steps, channels)" in series
     images = refused({"augmentation": "flip", "input_shape": (64, 1)}, ValueError, few_digits)
-    assert "is for images (height, width, channels), but the rows have shape (64, 1)" in images
+    assert "is for images (height, width, channels), but the samples have shape (64, 1)" in images
     assert "'jitter'" in images
     assert "'rotation'" not in images
     assert "expected names among" in refused({"augmentation": [3]}, TypeError, few_digits)
     assert "'augmentation' parameter" in refused({"augmentation": 3}, ValueError, few_digits)
-    assert "Halved turns rows of shape (8, 8, 1) into (4, 8, 1)" in refused(
+    assert "Halved turns samples of shape (8, 8, 1) into (4, 8, 1)" in refused(
         {"augmentation": Halved()}, ValueError, few_digits
     )
+
+
+class Forgetful(keras.layers.Layer):
+    """Its configuration lacks an argument."""
+
+    def __init__(self, amount, **settings):
+        super().__init__(**settings)
+        self.amount = amount
+
+    def get_config(self):
+        return super().get_config()
+
+
+def test_a_layer_that_cannot_be_copied_is_named(few_digits):
+    estimator = classifier(augmentation=["rotation", Forgetful(0.1, name="mine")])
+    for action in (lambda: estimator.fit(*few_digits), lambda: clone(estimator)):
+        with pytest.raises(ValueError, match=r"(?s)layer Forgetful \('mine'\) cannot be copied.* let get_config\(\)"):
+            action()
 
 
 def test_memory_keeps_varied_runs_apart_and_goes_on_to_the_bit(few_digits, tmp_path):
@@ -169,7 +183,7 @@ def test_memory_keeps_varied_runs_apart_and_goes_on_to_the_bit(few_digits, tmp_p
     }
     CNNClassifier(**settings).fit(X, y)
     longer = CNNClassifier(**settings | {"epochs": 4}).fit(X, y)
-    assert same(longer, CNNClassifier(**settings | {"epochs": 4, "memory": None}).fit(X, y))
+    assert same_weights(longer, CNNClassifier(**settings | {"epochs": 4, "memory": None}).fit(X, y))
     files = {path.name.split("-")[0] for path in tmp_path.rglob("*.npz")}
     assert len(files) == 1
     CNNClassifier(**settings | {"augmentation": ["rotation", keras.layers.RandomZoom(0.2)]}).fit(X, y)

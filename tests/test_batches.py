@@ -1,9 +1,12 @@
-"""What each epoch trains on: resampled, in balanced batches, with the weights that belong to the rows."""
+"""What each epoch trains on: resampled, in balanced batches, with the weights that belong to the samples."""
 
 import warnings
+from functools import partial
 
+import common
 import numpy as np
 import pytest
+from common import same_model, weights_of
 from imblearn import FunctionSampler
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from imblearn.pipeline import make_pipeline
@@ -13,9 +16,8 @@ from sklearn.metrics import recall_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.class_weight import compute_class_weight
 
-import skcnn.fitting
-from skcnn import CNNClassifier
-from skcnn.batches import balanced_order
+import skcnn._fit.run
+from skcnn._fit.batches import balanced_order
 from skcnn.exceptions import DoubleBalancingWarning
 from skcnn.networks import Plain
 from skcnn.sampling import NDSampler
@@ -24,16 +26,11 @@ NETWORK = Plain(filters=(4,), normalization=None)
 LABELS = np.array(["a", "b", "c"])
 
 
-def classifier(**parameters):
-    return CNNClassifier(**{"network": NETWORK, "epochs": 2, "learning_rate": 0.01, "random_state": 0} | parameters)
+classifier = partial(common.classifier, network=NETWORK, epochs=2)
 
 
-def same_model(a, b):
-    return all(np.array_equal(x, y) for x, y in zip(a._weights, b._weights, strict=True)) and a.history_ == b.history_
-
-
-def make_rows(counts=(60, 20, 10), n_features=4):
-    """Rows told apart by their first feature, and labels a, b and c."""
+def make_samples(counts=(60, 20, 10), n_features=4):
+    """Samples told apart by their first feature, and labels a, b and c."""
     rng = np.random.default_rng(0)
     codes = rng.permutation(np.repeat(np.arange(len(counts)), counts))
     X = rng.normal(codes[:, None], size=(len(codes), n_features)).astype("float32")
@@ -43,32 +40,32 @@ def make_rows(counts=(60, 20, 10), n_features=4):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """What the epochs of the fits are trained on: for each training run its rows and its plan."""
+    """What the epochs of the fits are trained on: for each training run its samples and its plan."""
     runs = []
-    train = skcnn.fitting.train
+    train = skcnn._fit.run.train
 
     def recorded(program, data, plan, *rest):
         runs.append((data, plan))
         return train(program, data, plan, *rest)
 
-    monkeypatch.setattr(skcnn.fitting, "train", recorded)
+    monkeypatch.setattr(skcnn._fit.run, "train", recorded)
     return runs
 
 
 @pytest.fixture
 def validated():
-    """A scorer that keeps the rows it is given, and what it kept."""
-    rows = []
+    """A scorer that keeps the samples it is given, and what it kept."""
+    samples = []
 
     def score(estimator, X, y):
-        rows.append(X.copy())
+        samples.append(X.copy())
         return 0.0
 
-    return score, rows
+    return score, samples
 
 
 def epoch(run, number):
-    """Rows, class codes, weights and row numbers of an epoch, in the order of training."""
+    """Samples, class codes, weights and indices of an epoch, in the order of training."""
     X, y, w, order = run[0].at(number)
     codes = y if y.ndim == 1 else y[:, 0].astype(int)
     return X[order].reshape(len(order), -1), codes[order], w[order], order
@@ -96,7 +93,7 @@ def test_an_order_of_balanced_batches(seed):
 
 @pytest.mark.parametrize("counts", [(60, 20, 10), (70, 20)], ids=["multiclass", "binary"])
 def test_every_batch_has_every_class_in_equal_share(counts, trained):
-    X, y = make_rows(counts)
+    X, y = make_samples(counts)
     n_classes = len(counts)
     classifier(balanced_batches=True, batch_size=16, epochs=3).fit(X, y)
     [run] = trained
@@ -113,20 +110,20 @@ def test_every_batch_has_every_class_in_equal_share(counts, trained):
     assert not np.array_equal(orders[0], orders[1])
 
 
-def test_balanced_batches_hold_training_rows_alone(trained, validated, rng):
-    score, validated_rows = validated
-    X, y = make_rows()
+def test_balanced_batches_hold_training_samples_only(trained, validated, rng):
+    score, validated_samples = validated
+    X, y = make_samples()
     groups = rng.permutation(np.repeat(np.arange(30), 3))
     model = classifier(balanced_batches=True, early_stopping=True, validation_fraction=0.3, scoring=score)
     model.fit(X, y, groups=groups)
-    validation = validated_rows[0][:, 0].astype(int)
+    validation = validated_samples[0][:, 0].astype(int)
     seen = epoch(trained[0], 0)[0][:, 0].astype(int)
     assert set(seen) | set(validation) == set(range(90))
     assert not set(groups[seen]) & set(groups[validation])
 
 
-def test_balanced_batches_need_a_row_of_each_class():
-    X, y = make_rows()
+def test_balanced_batches_require_a_sample_of_each_class():
+    X, y = make_samples()
     with pytest.raises(ValueError, match="batch_size of at least the number of classes, 3; got batch_size=2"):
         classifier(balanced_batches=True, batch_size=2).fit(X, y)
     assert classifier(balanced_batches=True, batch_size=3).fit(X, y).n_iter_ == 2
@@ -134,7 +131,7 @@ def test_balanced_batches_need_a_row_of_each_class():
 
 @pytest.mark.parametrize("balancing", [{"balanced_batches": True}, {"sampler": RandomOverSampler()}], ids=str)
 def test_multilabel_is_refused(balancing, rng):
-    with pytest.raises(ValueError, match=f"{next(iter(balancing))} does not work for multilabel.* use class_weight"):
+    with pytest.raises(ValueError, match=f"{next(iter(balancing))} is not supported for multilabel.* use class_weight"):
         classifier(**balancing).fit(rng.normal(size=(20, 3)), rng.integers(0, 2, (20, 3)))
 
 
@@ -161,8 +158,8 @@ SAMPLERS = [RandomOverSampler(), RandomUnderSampler(), SMOTE(k_neighbors=3)]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
-def test_resampled_once_or_anew_for_each_epoch(sampler, trained):
-    X, y = make_rows()
+def test_resampled_once_or_again_for_each_epoch(sampler, trained):
+    X, y = make_samples()
     for resample in ("once", "epoch"):
         trained.clear()
         for seed in (0, 0, 1):
@@ -180,32 +177,32 @@ def test_resampled_once_or_anew_for_each_epoch(sampler, trained):
 
 
 def test_an_epoch_resamples_whatever_the_seed_of_the_sampler(trained):
-    X, y = make_rows()
+    X, y = make_samples()
     for resample, same in (("once", True), ("epoch", False)):
         classifier(sampler=RandomUnderSampler(random_state=3), resample=resample).fit(X, y)
         first, second = (set(epoch(trained[-1], number)[3]) for number in range(2))
         assert (first == second) == same
-    # Once, and with a seed of its own, it does what it does alone.
+    # Resampling once, with a seed that the user has set, is what the sampler does alone.
     alone = RandomUnderSampler(random_state=3).fit(X, y)
     alone.fit_resample(X, y)
     assert set(epoch(trained[0], 0)[3]) == set(alone.sample_indices_)
 
 
 @pytest.mark.parametrize("sampler", [SMOTE(k_neighbors=3, random_state=0), RandomOverSampler(random_state=0)], ids=str)
-def test_it_is_the_samplers_own_work_on_the_training_part(sampler, trained, validated):
-    score, validated_rows = validated
-    X, y = make_rows()
+def test_the_sampler_is_applied_to_the_training_part(sampler, trained, validated):
+    score, validated_samples = validated
+    X, y = make_samples()
     classifier(sampler=sampler, early_stopping=True, validation_fraction=0.2, scoring=score, epochs=1).fit(X, y)
-    validation = validated_rows[0][:, 0].astype(int)
+    validation = validated_samples[0][:, 0].astype(int)
     train = np.setdiff1d(np.arange(90), validation)
     assert len(validation) == 18
     expected, labels = sampler.fit_resample(X[train], y[train])
-    rows, codes, _, order = epoch(trained[0], 0)
-    by_row = np.argsort(order, kind="stable") if isinstance(sampler, SMOTE) else np.lexsort(rows.T)
+    samples, codes, _, order = epoch(trained[0], 0)
+    by_sample = np.argsort(order, kind="stable") if isinstance(sampler, SMOTE) else np.lexsort(samples.T)
     in_order = np.arange(len(expected)) if isinstance(sampler, SMOTE) else np.lexsort(expected.T)
-    np.testing.assert_array_equal(rows[by_row], expected[in_order])
-    np.testing.assert_array_equal(LABELS[codes][by_row], labels[in_order])
-    assert np.bincount(codes).tolist() == [48] * 3  # 60 - 12 rows of the largest class
+    np.testing.assert_array_equal(samples[by_sample], expected[in_order])
+    np.testing.assert_array_equal(LABELS[codes][by_sample], labels[in_order])
+    assert np.bincount(codes).tolist() == [48] * 3  # 60 - 12 samples of the largest class
 
 
 class SpySampler(SMOTE):
@@ -220,25 +217,25 @@ class SpySampler(SMOTE):
 
 @pytest.mark.parametrize("resample", ["once", "epoch"])
 def test_the_sampler_sees_the_training_part_alone(resample, validated):
-    score, validated_rows = validated
-    X, y = make_rows()
+    score, validated_samples = validated
+    X, y = make_samples()
     groups = np.arange(90) // 3
     model = classifier(sampler=SpySampler(k_neighbors=2), resample=resample, early_stopping=True, scoring=score)
     model.set_params(validation_fraction=0.3)
     SpySampler.seen.clear()
     model.fit(X, y, groups=groups)
     assert len(SpySampler.seen) == (2 if resample == "epoch" else 1)
-    validation = validated_rows[0][:, 0].astype(int)
-    for rows, _ in SpySampler.seen:
-        numbers = rows[:, 0].astype(int)
+    validation = validated_samples[0][:, 0].astype(int)
+    for samples, _ in SpySampler.seen:
+        numbers = samples[:, 0].astype(int)
         np.testing.assert_array_equal(np.sort(np.r_[numbers, validation]), np.arange(90))
         assert not set(groups[numbers]) & set(groups[validation])
-    for rows in validated_rows:  # and the validation rows are those that there are, in their own shares
-        np.testing.assert_array_equal(rows, X[validation])
+    for samples in validated_samples:  # and the validation samples are the original ones, in their shares
+        np.testing.assert_array_equal(samples, X[validation])
 
 
 def test_the_sampler_is_given_the_users_labels(trained):
-    X, y = make_rows()
+    X, y = make_samples()
     classifier(sampler=RandomOverSampler(sampling_strategy={"b": 45})).fit(X, y)
     assert np.bincount(epoch(trained[-1], 0)[1]).tolist() == [60, 45, 10]
     ages = np.where(y == "a", 1, np.where(y == "b", 2, 3))  # codes 0, 1 and 2 would be other classes
@@ -254,17 +251,17 @@ def test_images_keep_type_and_memory(trained):
     y = np.repeat([0, 1], [30, 10])
     for sampler in (RandomOverSampler(), NDSampler(RandomOverSampler()), SMOTE(), NDSampler(SMOTE())):
         classifier(sampler=sampler).fit(X, y)
-        rows = trained[-1][0].at(0)[0]
-        assert rows.dtype == np.uint8
-        assert rows.shape[1:] == (4, 4, 2)
+        samples = trained[-1][0].at(0)[0]
+        assert samples.dtype == np.uint8
+        assert samples.shape[1:] == (4, 4, 2)
         selects = "Random" in str(sampler)
-        assert np.shares_memory(rows, X) == selects  # rows that are selected are indices, not copies
+        assert np.shares_memory(samples, X) == selects  # samples that are selected are indices, not copies
         if not selects:
-            np.testing.assert_array_equal(rows[:40], X)
+            np.testing.assert_array_equal(samples[:40], X)
 
 
 def test_epochs_that_are_resampled_go_on_to_the_bit(trained):
-    X, y = make_rows()
+    X, y = make_samples()
     parameters = {"sampler": SMOTE(k_neighbors=3), "resample": "epoch"}
     whole = classifier(**parameters, epochs=4).fit(X, y)
     warm = classifier(**parameters, warm_start=True).fit(X, y).fit(X, y)
@@ -275,7 +272,7 @@ def test_epochs_that_are_resampled_go_on_to_the_bit(trained):
 
 
 def test_the_sampler_is_tuned_and_left_alone():
-    X, y = make_rows()
+    X, y = make_samples()
     sampler = SMOTE(k_neighbors=3)
     grid = {"sampler__k_neighbors": [1, 4], "resample": ["once", "epoch"]}
     search = GridSearchCV(classifier(sampler=sampler, epochs=1), grid, cv=2, scoring="neg_log_loss", refit=False)
@@ -290,20 +287,20 @@ def test_the_sampler_is_tuned_and_left_alone():
 
 @pytest.mark.parametrize("resample", ["once", "epoch"])
 @pytest.mark.parametrize("sampler", SAMPLERS[:2], ids=str)
-def test_selected_rows_keep_their_weight(sampler, resample, trained, rng):
-    X, y = make_rows()
+def test_selected_samples_keep_their_weight(sampler, resample, trained, rng):
+    X, y = make_samples()
     weight = rng.uniform(0.5, 3, 90)
     weight[::7] = 0
     classifier(sampler=sampler, resample=resample).fit(X, y, sample_weight=weight)
     for number in range(2):
-        rows, _, w, _ = epoch(trained[0], number)
-        own = weight[rows[:, 0].astype(int)]
-        np.testing.assert_allclose(w[:, 0], own / own.mean(), rtol=1e-6)
-        assert own.all()  # no row without weight is trained on
+        samples, _, w, _ = epoch(trained[0], number)
+        given = weight[samples[:, 0].astype(int)]
+        np.testing.assert_allclose(w[:, 0], given / given.mean(), rtol=1e-6)
+        assert given.all()  # no sample without weight is trained on
 
 
-def test_new_rows_take_the_mean_weight_of_their_class(trained, rng):
-    X, y = make_rows()
+def test_new_samples_get_the_mean_weight_of_their_class(trained, rng):
+    X, y = make_samples()
     weight = rng.uniform(0.5, 3, 90)
     weight[::7] = 0
     classifier(sampler=SMOTE(k_neighbors=3)).fit(X, y, sample_weight=weight)
@@ -317,69 +314,69 @@ def test_new_rows_take_the_mean_weight_of_their_class(trained, rng):
     np.testing.assert_allclose(w[:, 0], expected / expected.mean(), rtol=1e-6)
 
 
-def test_equal_rows_of_other_weights_keep_their_own(trained):
-    X, y = make_rows()
+def test_duplicates_of_different_weights_keep_their_weight(trained):
+    X, y = make_samples()
     X[:3] = X[3:6]
     y[:3] = y[3:6]
     weight = np.arange(1.0, 91)
     classifier(sampler=SMOTE(k_neighbors=3)).fit(X, y, sample_weight=weight)
     _, _, w, order = epoch(trained[0], 0)
-    by_row = w[np.argsort(order), 0]
-    np.testing.assert_allclose(by_row[:90] / by_row[0], weight, rtol=1e-5)
+    by_sample = w[np.argsort(order), 0]
+    np.testing.assert_allclose(by_sample[:90] / by_sample[0], weight, rtol=1e-5)
 
 
-def test_cleaned_rows_keep_their_weight(trained):
-    """A pipeline of samplers tells nobody which rows are left: they are known by their values."""
-    X, y = make_rows()
+def test_cleaned_samples_keep_their_weight(trained):
+    """A pipeline of samplers does not tell which samples are left: they are found by their values."""
+    X, y = make_samples()
     weight = np.arange(1.0, 91)
     classifier(sampler=make_pipeline(EditedNearestNeighbours())).fit(X, y, sample_weight=weight)
-    rows, _, w, _ = epoch(trained[0], 0)
-    assert 10 < len(rows) < 90
-    own = weight[rows[:, 0].astype(int)]
-    np.testing.assert_allclose(w[:, 0], own / own.mean(), rtol=1e-6)
+    samples, _, w, _ = epoch(trained[0], 0)
+    assert 10 < len(samples) < 90
+    given = weight[samples[:, 0].astype(int)]
+    np.testing.assert_allclose(w[:, 0], given / given.mean(), rtol=1e-6)
 
 
 def test_balanced_batches_keep_weights(trained, rng):
-    X, y = make_rows()
+    X, y = make_samples()
     weight = rng.uniform(0.5, 3, 90)
     classifier(balanced_batches=True).fit(X, y, sample_weight=weight)
     for number in range(2):
-        rows, _, w, _ = epoch(trained[0], number)
-        own = weight[rows[:, 0].astype(int)]
-        np.testing.assert_allclose(w[:, 0] / own, (w[:, 0] / own)[0], rtol=1e-6)
-        assert abs(w.mean() - 1) < 0.05  # that which rows of the last round are drawn changes it from epoch to epoch
+        samples, _, w, _ = epoch(trained[0], number)
+        given = weight[samples[:, 0].astype(int)]
+        np.testing.assert_allclose(w[:, 0] / given, (w[:, 0] / given)[0], rtol=1e-6)
+        assert abs(w.mean() - 1) < 0.05  # it differs by which samples of the last round an epoch draws
 
 
-def test_balanced_is_computed_on_the_rows_that_are_trained_on(trained):
-    X, y = make_rows()
+def test_balanced_is_computed_on_the_samples_that_are_trained_on(trained):
+    X, y = make_samples()
     weight = np.where(y == "b", 2.0, 1.0)
-    groups = np.where(y == "a", np.arange(90) % 5, np.arange(90))  # "a" is split by fifths, the others by rows
+    groups = np.where(y == "a", np.arange(90) % 5, np.arange(90))  # "a" is split by fifths, the others by samples
     model = classifier(class_weight="balanced", early_stopping=True, validation_fraction=0.1)
     model.fit(X, y, sample_weight=weight, groups=groups)
-    rows, codes, w, _ = epoch(trained[0], 0)
-    own = weight[rows[:, 0].astype(int)]
-    balanced = compute_class_weight("balanced", classes=np.arange(3), y=np.repeat(codes, own.astype(int)))
-    expected = balanced[codes] * own
+    samples, codes, w, _ = epoch(trained[0], 0)
+    given = weight[samples[:, 0].astype(int)]
+    balanced = compute_class_weight("balanced", classes=np.arange(3), y=np.repeat(codes, given.astype(int)))
+    expected = balanced[codes] * given
     np.testing.assert_allclose(w[:, 0], expected / expected.mean(), rtol=1e-6)
     of_all = compute_class_weight("balanced", classes=LABELS, y=np.repeat(y, weight.astype(int)))
     assert not np.allclose(of_all / of_all[0], balanced / balanced[0], rtol=0.02), "the split changed no share"
 
 
 @pytest.mark.parametrize("balancing", [{"balanced_batches": True}, {"sampler": RandomOverSampler()}], ids=str)
-def test_balanced_weights_of_balanced_rows_are_one(balancing):
-    X, y = make_rows()
+def test_balanced_weights_of_balanced_samples_are_one(balancing):
+    X, y = make_samples()
     with warnings.catch_warnings():
         warnings.simplefilter("error", DoubleBalancingWarning)
         models = [classifier(**balancing, class_weight=each).fit(X, y) for each in (None, "balanced")]
-    for one, other in zip(*(model._weights for model in models), strict=True):
+    for one, other in zip(*map(weights_of, models), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("balancing", [{"balanced_batches": True}, {"sampler": RandomOverSampler()}], ids=str)
 def test_balancing_twice_warns(balancing):
-    X, y = make_rows()
+    X, y = make_samples()
     name = next(iter(balancing))
-    with pytest.warns(DoubleBalancingWarning, match=f"weighs classes that {name} balances already") as caught:
+    with pytest.warns(DoubleBalancingWarning, match=f"weights classes that {name} already balances") as caught:
         weighted = classifier(**balancing, class_weight={"c": 9}).fit(X, y)
     assert caught[0].filename == __file__  # where the user called fit
     assert weighted.predict(X).tolist().count("c") > classifier(**balancing).fit(X, y).predict(X).tolist().count("c")
@@ -388,7 +385,7 @@ def test_balancing_twice_warns(balancing):
 
 def test_weights_of_classes_that_a_part_does_not_hold():
     """partial_fit sees some classes at a time; the dict is for all of them."""
-    X, y = make_rows()
+    X, y = make_samples()
     model = classifier(class_weight={"a": 1, "b": 2, "c": 5})
     model.partial_fit(X[y != "c"], y[y != "c"], classes=LABELS).partial_fit(X, y)
     assert model.n_iter_ == 2
@@ -401,7 +398,7 @@ def test_weights_of_classes_that_a_part_does_not_hold():
 
 @pytest.mark.parametrize("name", ["sample_weight", "groups"])
 def test_what_no_longer_fits_after_an_upstream_sampler_names_the_cure(name):
-    X, y = make_rows()
+    X, y = make_samples()
     pipe = make_pipeline(RandomOverSampler(random_state=0), classifier(early_stopping=True))
     message = rf"{name}.shape == \(90,\), expected \(180,\).* A sampler in an earlier step .* \(sampler=\.\.\.\)"
     with pytest.raises(ValueError, match=message):

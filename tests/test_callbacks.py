@@ -1,35 +1,22 @@
 """scikit-learn's callbacks on a network: what they hear and see, and how they stop it."""
 
-import os
 import pickle
-import subprocess
-import sys
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from common import USERS_ENVIRONMENT, classifier, run_python, same_weights
 from imblearn.over_sampling import RandomOverSampler
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skcnn import CNNClassifier
-from skcnn.networks import Plain
 from skcnn.preprocessing import NDTransformer
 from skcnn.sampling import NDSampler, Pipeline
 
 callback = pytest.importorskip("sklearn.callback", reason="came with scikit-learn 1.9")
-
-
-def cnn(**params):
-    return CNNClassifier(Plain(filters=(4,)), random_state=0, **{"epochs": 3, **params})
-
-
-def assert_same_weights(a, b):
-    for x, y in zip(a._weights, b._weights, strict=True):
-        np.testing.assert_array_equal(x, y)
 
 
 class Spy:
@@ -87,38 +74,38 @@ def few(digits):
 
 @pytest.fixture(scope="module")
 def plain_fit(few):
-    return cnn().fit(*few)
+    return classifier().fit(*few)
 
 
 def test_each_epoch_is_a_task_and_every_task_that_begins_ends(few, plain_fit):
     spy = Spy()
-    model = cnn().set_callbacks(spy).fit(*few)
+    model = classifier().set_callbacks(spy).fit(*few)
     assert spy.begun == [("CNNClassifier", "fit", 0, 3), *(("CNNClassifier", "epoch", i, 0) for i in range(3))]
     assert sorted(spy.ended) == sorted(spy.begun)
     assert spy.open == 0
-    assert_same_weights(model, plain_fit)
+    assert same_weights(model, plain_fit)
     assert model.history_ == plain_fit.history_
     assert not any(name.startswith(("_callback", "_parent")) for name in vars(model))
 
 
 def test_an_early_end_is_reported(few):
     spy = Spy()
-    model = cnn(epochs=50, early_stopping=True, n_iter_no_change=1, tol=10.0).set_callbacks(spy).fit(*few)
+    model = classifier(epochs=50, early_stopping=True, n_iter_no_change=1, tol=10.0).set_callbacks(spy).fit(*few)
     assert model.n_iter_ == 2
     assert spy.epochs() == [0, 1]
     assert sorted(spy.ended) == sorted(spy.begun)
 
 
 def test_a_callback_stops_training(few):
-    model = cnn(epochs=50).set_callbacks(Spy(stop_after=1)).fit(*few)
+    model = classifier(epochs=50).set_callbacks(Spy(stop_after=1)).fit(*few)
     assert model.n_iter_ == 2
-    assert_same_weights(model, cnn(epochs=2).fit(*few))
+    assert same_weights(model, classifier(epochs=2).fit(*few))
 
 
 def test_callbacks_see_the_estimator_as_if_training_had_stopped(few, plain_fit):
     X, y = few
     look = Look()
-    cnn().set_callbacks(look).fit(X, y)
+    classifier().set_callbacks(look).fit(X, y)
     assert len(look.begun) == 3
     assert len(look.ended) == 4  # the last is the fit itself
     for epoch, (seen_X, seen_y, metadata, seen) in enumerate(look.ended[:3], 1):
@@ -126,19 +113,19 @@ def test_callbacks_see_the_estimator_as_if_training_had_stopped(few, plain_fit):
         np.testing.assert_array_equal(seen_y, y)
         assert metadata is None
         assert seen.n_iter_ == epoch
-        np.testing.assert_array_equal(seen.predict_proba(X), cnn(epochs=epoch).fit(X, y).predict_proba(X))
+        np.testing.assert_array_equal(seen.predict_proba(X), classifier(epochs=epoch).fit(X, y).predict_proba(X))
     for before, (_, _, _, after) in zip(look.begun[1:], look.ended, strict=False):
-        assert_same_weights(before, after)
-    assert_same_weights(look.ended[-1][-1], plain_fit)
+        assert same_weights(before, after)
+    assert same_weights(look.ended[-1][-1], plain_fit)
     assert pickle.loads(pickle.dumps(look.ended[0][-1])).score(X, y) == look.ended[0][-1].score(X, y)
 
 
-def test_callbacks_see_the_rows_that_are_trained_on_as_they_were_given(few):
+def test_callbacks_see_the_samples_that_are_trained_on_as_they_were_given(few):
     X, y = few
     X = pd.DataFrame(X.reshape(len(X), -1)).rename(columns="x{}".format)
     labels, weight = np.array(["a", "b", "c"])[y], np.arange(len(y)) + 1.0
     monitor = callback.ScoringMonitor(scoring=["accuracy", "neg_log_loss"])
-    model = cnn(input_shape=(8, 8, 1), early_stopping=True, validation_fraction=0.25, scoring="accuracy")
+    model = classifier(input_shape=(8, 8, 1), early_stopping=True, validation_fraction=0.25, scoring="accuracy")
     look = Look()
     model.set_callbacks(look, monitor).fit(X, labels, sample_weight=weight)  # a warning about names would be an error
     seen_X, seen_y, metadata, _ = look.ended[0]
@@ -156,34 +143,34 @@ def test_callbacks_see_the_rows_that_are_trained_on_as_they_were_given(few):
 def test_scoring_monitor_scores_validation_data_by_a_function(few):
     X, y = few
     monitor = callback.ScoringMonitor(scoring=lambda est, X_train, y_train: {"valid": est.score(X[80:], y[80:])})
-    model = cnn().set_callbacks(monitor).fit(X[:80], y[:80])
+    model = classifier().set_callbacks(monitor).fit(X[:80], y[:80])
     scores = [row["valid"] for row in monitor.get_logs().data if row["task_name"] == "epoch"]
     assert len(scores) == 3
     assert scores[-1] == model.score(X[80:], y[80:])
 
 
-def test_training_again_on_all_rows_is_a_task_of_its_own(few):
+def test_a_refit_on_all_samples_is_a_separate_task(few):
     spy = Spy()
-    model = cnn(epochs=4, early_stopping=True, n_iter_no_change=2, refit_full=True).set_callbacks(spy).fit(*few)
+    model = classifier(epochs=4, early_stopping=True, n_iter_no_change=2, refit_full=True).set_callbacks(spy).fit(*few)
     trainings = [task for task in spy.begun if task[1].startswith("train")]
     assert spy.begun[0] == ("CNNClassifier", "fit", 0, 2)
-    assert [task[1:] for task in trainings] == [("train", 0, 4), ("train-on-all-rows", 1, model.best_iter_)]
+    assert [task[1:] for task in trainings] == [("train", 0, 4), ("train-on-all-samples", 1, model.best_iter_)]
     assert spy.epochs() == [*range(len(model.history_["loss"])), *range(model.best_iter_)]
     assert sorted(spy.ended) == sorted(spy.begun)
 
 
 def test_an_interrupt_leaves_a_fitted_estimator_and_ends_the_callbacks(few):
     spy = Spy(interrupt_in=1)
-    model = cnn(epochs=50).set_callbacks(spy)
+    model = classifier(epochs=50).set_callbacks(spy)
     with pytest.raises(KeyboardInterrupt):
         model.fit(*few)
     assert spy.open == 0
-    assert_same_weights(model, cnn(epochs=2).fit(*few))
+    assert same_weights(model, classifier(epochs=2).fit(*few))
 
 
 def test_warm_start_tells_of_the_new_epochs_and_partial_fit_of_none(few):
     spy = Spy()
-    model = cnn(warm_start=True).set_callbacks(spy).fit(*few).fit(*few)
+    model = classifier(warm_start=True).set_callbacks(spy).fit(*few).fit(*few)
     assert spy.epochs() == [0, 1, 2] * 2
     model.partial_fit(*few)
     assert len(spy.epochs()) == 6
@@ -199,13 +186,13 @@ class TestInASearch:
 
     @classmethod
     def search(cls, **params):
-        steps = make_pipeline(NDTransformer(StandardScaler(), per="channel"), cnn(epochs=2))
+        steps = make_pipeline(NDTransformer(StandardScaler(), per="channel"), classifier(epochs=2))
         return GridSearchCV(steps, cls.GRID, cv=2, **params)
 
     @staticmethod
     def assert_same(search, quiet):
         np.testing.assert_array_equal(search.cv_results_["mean_test_score"], quiet.cv_results_["mean_test_score"])
-        assert_same_weights(search.best_estimator_[-1], quiet.best_estimator_[-1])
+        assert same_weights(search.best_estimator_[-1], quiet.best_estimator_[-1])
 
     @pytest.mark.parametrize("n_jobs", [1, 2])
     def test_each_fold_has_its_epochs(self, few, quiet, n_jobs):
@@ -229,14 +216,14 @@ class TestInASearch:
         self.assert_same(search, quiet)
 
     def test_pipeline_with_samplers_hands_callbacks_on(self, few, recwarn):
-        steps = [("balance", NDSampler(RandomOverSampler(random_state=0))), ("cnn", cnn(epochs=2))]
+        steps = [("balance", NDSampler(RandomOverSampler(random_state=0))), ("cnn", classifier(epochs=2))]
         spy = Spy()
         search = GridSearchCV(Pipeline(steps), {"cnn__l2": [0.0, 0.1]}, cv=2).set_callbacks(spy).fit(*few)
         assert len(spy.epochs()) == 10
         assert sorted(spy.ended) == sorted(spy.begun)
         assert spy.open == 0
         quiet = GridSearchCV(Pipeline(steps), {"cnn__l2": [0.0, 0.1]}, cv=2).fit(*few)
-        assert_same_weights(search.best_estimator_[-1], quiet.best_estimator_[-1])
+        assert same_weights(search.best_estimator_[-1], quiet.best_estimator_[-1])
         assert not recwarn.list
 
     def test_pipeline_without_a_network_fits_as_ever(self, few):
@@ -247,7 +234,7 @@ class TestInASearch:
 
 
 def test_memory_goes_with_progress_bars_but_not_with_callbacks_that_look(few, tmp_path, capsys):
-    model = cnn(memory=tmp_path).fit(*few)
+    model = classifier(memory=tmp_path).fit(*few)
     longer = clone(model).set_params(epochs=4, verbose=1)
     longer.set_callbacks(Spy()).fit(*few)
     assert "Fit 4 epochs on" in capsys.readouterr().out
@@ -264,7 +251,6 @@ from sklearn.callback import ProgressBar
 from skcnn import CNNClassifier
 CNNClassifier(epochs=1, random_state=0).set_callbacks(ProgressBar()).fit(np.zeros((4, 6)), [0, 1, 0, 1])
 """
-    talkative = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    job = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=talkative, check=True)
+    job = run_python("-c", code, env=USERS_ENVIRONMENT)
     assert "CNNClassifier - fit" in job.stdout
     assert job.stderr == ""

@@ -13,37 +13,24 @@ import joblib
 import keras
 import numpy as np
 import pytest
+from common import dropout_network, same_model
 from imblearn.over_sampling import RandomOverSampler
 from sklearn.base import clone
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.metrics import make_scorer, recall_score
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
 
-import skcnn.fitting
+import skcnn._fit.run
 from skcnn import CNNClassifier, CNNRegressor
+from skcnn._engine.checkpoints import Checkpoints, memory_folder, surroundings
 from skcnn.exceptions import CheckpointWarning
 from skcnn.networks import Plain
-from skcnn.training.checkpoints import Checkpoints, memory_folder, surroundings
 
 NET = Plain(filters=(4,))
 
 
-def own_network(input_shape, n_outputs):
-    """A network whose dropout keeps a random state of its own."""
-    inputs = keras.Input(input_shape)
-    x = keras.layers.Dropout(0.3)(keras.layers.Flatten()(inputs))
-    return keras.Model(inputs, keras.layers.Dense(n_outputs)(x))
-
-
 def macro_recall(y, predicted):
     return recall_score(y, predicted, average="macro")
-
-
-def same(a, b):
-    assert a.history_ == b.history_
-    assert (a.n_iter_, a.best_iter_) == (b.n_iter_, b.best_iter_)
-    for x, y in zip(a._weights, b._weights, strict=True):
-        np.testing.assert_array_equal(x, y)
 
 
 @pytest.fixture
@@ -71,11 +58,11 @@ CONFIGURATIONS = {
     "rmsprop": CNNClassifier(NET, optimizer="rmsprop", dtype="float64"),
     "early stopping": CNNClassifier(NET, early_stopping=True, validation_fraction=0.2),
     "scorer": CNNClassifier(NET, early_stopping=True, scoring="roc_auc", priors=[0.5, 0.5]),
-    "own scorer": CNNClassifier(NET, early_stopping=True, scoring=make_scorer(macro_recall)),
+    "custom scorer": CNNClassifier(NET, early_stopping=True, scoring=make_scorer(macro_recall)),
     "resampled": CNNClassifier(NET, sampler=RandomOverSampler(), resample="epoch"),
     "balanced": CNNClassifier(NET, balanced_batches=True, standardize="channel"),
     "plateau": CNNClassifier(NET, schedule="plateau", early_stopping=True, n_iter_no_change=4, tol=1.0),
-    "own network": CNNClassifier(own_network),
+    "custom network": CNNClassifier(dropout_network),
     "regression": CNNRegressor(NET),
 }
 
@@ -88,7 +75,7 @@ def test_more_epochs_go_on_from_fewer(name, unbalanced, tmp_path, epochs_printed
     for epochs, trained in ((2, 2), (5, 3), (5, 0), (2, 0)):
         expected = clone(fresh).set_params(epochs=epochs).fit(X, y)
         epochs_printed()
-        same(clone(kept).set_params(epochs=epochs).fit(X, y), expected)
+        assert same_model(clone(kept).set_params(epochs=epochs).fit(X, y), expected)
         # With early stopping a run may end before; what it has trained is never trained again.
         assert epochs_printed() in ({trained} if expected.n_iter_ == epochs else range(trained + 1))
 
@@ -100,12 +87,12 @@ def test_a_run_that_stopped_early_is_finished_for_any_number_of_epochs(unbalance
     )
     first = clone(net).set_params(epochs=20).fit(X, y)
     assert first.n_iter_ == epochs_printed() < 20
-    same(clone(net).set_params(epochs=30).fit(X, y), first)
+    assert same_model(clone(net).set_params(epochs=30).fit(X, y), first)
     assert epochs_printed() == 0
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "plateau"])
-def test_refit_on_all_rows_is_kept_too(schedule, unbalanced, tmp_path, epochs_printed):
+def test_refit_on_all_samples_is_kept_too(schedule, unbalanced, tmp_path, epochs_printed):
     X, y = unbalanced
     fresh = CNNClassifier(
         NET, early_stopping=True, refit_full=True, schedule=schedule, epochs=4, random_state=0, n_iter_no_change=2
@@ -113,7 +100,7 @@ def test_refit_on_all_rows_is_kept_too(schedule, unbalanced, tmp_path, epochs_pr
     expected = clone(fresh).fit(X, y)
     kept = clone(fresh).set_params(memory=tmp_path, verbose=2)
     for _ in range(2):
-        same(clone(kept).fit(X, y), expected)
+        assert same_model(clone(kept).fit(X, y), expected)
     assert epochs_printed() == expected.n_iter_ + len(expected.history_["loss"])
 
 
@@ -123,7 +110,7 @@ def test_cosine_schedules_of_different_length_are_different_runs(unbalanced, tmp
     for epochs in (2, 4):
         kept = clone(net).set_params(epochs=epochs, memory=tmp_path).fit(X, y)
         assert epochs_printed() == epochs
-        same(kept, clone(net).set_params(epochs=epochs).fit(X, y))
+        assert same_model(kept, clone(net).set_params(epochs=epochs).fit(X, y))
         epochs_printed()
 
 
@@ -162,7 +149,7 @@ def test_another_run_is_not_taken_for_this_one(change, unbalanced, tmp_path, epo
     assert epochs_printed() == 1
 
 
-def test_other_validation_rows_are_another_run(unbalanced, tmp_path, epochs_printed):
+def test_other_validation_samples_are_another_run(unbalanced, tmp_path, epochs_printed):
     X, y = unbalanced
     net = CNNClassifier(NET, epochs=1, random_state=0, memory=tmp_path, verbose=2)
     for held_out in (X[:40], X[40:80], X[:40]):
@@ -176,18 +163,18 @@ def test_other_versions_threads_or_processors_are_another_run(unbalanced, tmp_pa
     assert skcnn.__version__ in versions
     assert n_threads == 1  # as conftest has chosen
     for other in ((versions, *others, 2), (("0", *versions[1:]), *others, n_threads)):
-        monkeypatch.setattr(skcnn.fitting, "surroundings", lambda other=other: other)
+        monkeypatch.setattr(skcnn._fit.run, "surroundings", lambda other=other: other)
         net.fit(*unbalanced)
     assert epochs_printed() == 3
 
 
 def test_a_second_training_takes_the_rates_of_its_own_first(unbalanced, tmp_path):
-    """Both train on all rows with the same seed; only the rates that the first training has found differ."""
+    """Both train on all samples with the same seed; only the rates that the first training has found differ."""
     X, y = unbalanced
     fresh = CNNClassifier(NET, early_stopping=True, refit_full=True, schedule="plateau", epochs=6, random_state=0)
     for tol in (1.0, 0.0):  # the rate goes down at once, and hardly ever
         expected = clone(fresh).set_params(tol=tol, n_iter_no_change=6).fit(X, y)
-        same(clone(expected).set_params(memory=tmp_path).fit(X, y), expected)
+        assert same_model(clone(expected).set_params(memory=tmp_path).fit(X, y), expected)
 
 
 def test_class_shares_to_predict_for_need_no_training(unbalanced, tmp_path, epochs_printed):
@@ -253,9 +240,9 @@ def test_training_on_is_not_taken_for_a_run_of_its_own(unbalanced, tmp_path):
     kept = CNNClassifier(NET, epochs=2, warm_start=True, random_state=0, memory=tmp_path)
     fresh = clone(kept).set_params(memory=None)
     for _ in range(2):
-        same(kept.fit(X, y), fresh.fit(X, y))
-    same(kept.partial_fit(X, y), fresh.partial_fit(X, y))
-    same(clone(kept).set_params(epochs=6).fit(X, y), clone(fresh).set_params(epochs=6).fit(X, y))
+        assert same_model(kept.fit(X, y), fresh.fit(X, y))
+    assert same_model(kept.partial_fit(X, y), fresh.partial_fit(X, y))
+    assert same_model(clone(kept).set_params(epochs=6).fit(X, y), clone(fresh).set_params(epochs=6).fit(X, y))
 
 
 def test_locations(unbalanced, tmp_path):
@@ -266,7 +253,7 @@ def test_locations(unbalanced, tmp_path):
     assert len(list((tmp_path / "path" / "skcnn").iterdir())) == 1
     assert memory_folder(joblib.Memory(None)) is None
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="is a file; give the path of a folder"):
+    with pytest.raises(ValueError, match="is a file or no path; give the path of a folder"):
         net.set_params(memory=tmp_path / "file").fit(X, y)
     with pytest.raises(ValueError, match="'memory' parameter"):
         net.set_params(memory=3).fit(X, y)
@@ -313,9 +300,9 @@ def test_a_damaged_or_foreign_file_is_ignored_and_replaced(damage, unbalanced, t
     damage(path)
     epochs_printed()
     with pytest.warns(CheckpointWarning, match="cannot be read .* trained again"):
-        same(clone(net).fit(X, y), first)
+        assert same_model(clone(net).fit(X, y), first)
     assert epochs_printed() == 2
-    same(clone(net).fit(X, y), first)
+    assert same_model(clone(net).fit(X, y), first)
     assert epochs_printed() == 0
 
 
@@ -329,7 +316,7 @@ def test_a_full_disk_warns_and_training_goes_on(unbalanced, tmp_path):
             kept = clone(net).fit(X, y)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    same(kept, clone(net).set_params(memory=None).fit(X, y))
+    assert same_model(kept, clone(net).set_params(memory=None).fit(X, y))
     assert not list((tmp_path / "skcnn").iterdir())
 
 
@@ -350,6 +337,24 @@ def test_the_folder_stays_small_and_keeps_what_was_used_last(unbalanced, tmp_pat
     for seed, trained in ((0, 0), (2, 0), (1, 1)):
         clone(net).set_params(random_state=seed).fit(X, y)
         assert epochs_printed() == trained
+
+
+def test_files_that_are_no_checkpoints_are_never_removed(unbalanced, tmp_path, monkeypatch):
+    folder = tmp_path / "skcnn"
+    folder.mkdir()
+    names = ["data.npz", "notes.tmp", "0" * 32 + ".npz", "0" * 32 + "-1.npz", "copy-" + "0" * 32 + "-000001.npz"]
+    mine = [folder / name for name in names]
+    for path in mine:
+        path.write_text("not a checkpoint")
+        os.utime(path, (0, 0))
+    left_behind = folder / f"{'0' * 32}-000001-{'1' * 32}.tmp"  # by a process that was killed while it wrote
+    left_behind.write_text("half a checkpoint")
+    os.utime(left_behind, (0, 0))
+    monkeypatch.setattr(Checkpoints, "MAX_BYTES", 1)
+    CNNClassifier(NET, epochs=1, random_state=0, memory=tmp_path).fit(*unbalanced)
+    assert all(path.exists() for path in mine)
+    assert not left_behind.exists()
+    assert len(list(folder.iterdir())) == len(mine) + 1
 
 
 interrupts = {"left": 0}
@@ -377,7 +382,7 @@ def test_an_interrupted_fit_goes_on_from_its_last_checkpoint(unbalanced, tmp_pat
     assert path.name.endswith("-000003-between.npz")
     again = clone(kept).fit(X, y)
     assert epochs_printed() == 2
-    same(again, net.fit(X, y))
+    assert same_model(again, net.fit(X, y))
 
 
 SEARCH = """
@@ -388,14 +393,14 @@ SEARCH = """
     from sklearn.model_selection import GridSearchCV
     from skcnn import CNNClassifier
     from skcnn.networks import Plain
-    from skcnn.training.checkpoints import Checkpoints
+    from skcnn._engine.checkpoints import Checkpoints
 
     class Own(Plain):
         pass
 
     if __name__ == "__main__":
         Checkpoints.FIRST_SECONDS, Checkpoints.WRITE_SHARE = 0.0, float("inf")
-        X, y = load_digits(return_X_y=True)
+        X, y = (array[:600] for array in load_digits(return_X_y=True))
         net = CNNClassifier(Own(filters=(8,)), input_shape=(8, 8, 1), random_state=0, verbose=2, memory=sys.argv[1])
         grid = {"epochs": [5, 30], "l2": [0.0, 0.01]}
         search = GridSearchCV(net, grid, cv=2, refit=False, scoring="neg_log_loss").fit(X, y)

@@ -1,4 +1,4 @@
-"""Searches over processes: a dask cluster of two workers on this machine, and loky."""
+"""Searches over processes: a dask cluster of two workers on this machine."""
 
 import logging
 import os
@@ -10,19 +10,18 @@ import joblib
 import keras
 import numpy as np
 import pytest
+from common import classifier, same_weights
 from distributed import Client, LocalCluster, WorkerPlugin
 from distributed.comm.tcp import TCP
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from sklearn.base import clone
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, StratifiedKFold
 
 import skcnn
-from skcnn import CNNClassifier
+from skcnn._engine.blueprint import trace_count
+from skcnn._engine.checkpoints import Checkpoints
+from skcnn._engine.threads import n_threads
 from skcnn.networks import Plain
-from skcnn.training.blueprint import trace_count
-from skcnn.training.checkpoints import Checkpoints
-from skcnn.training.threads import n_threads
 
 N_STEPS = 300  # long rows, for which one thread is chosen in a worker alone
 
@@ -106,25 +105,22 @@ def client():
         yield client
 
 
-def network(**params):
-    return CNNClassifier(**{"network": Plain(filters=(4,)), "epochs": 2, "random_state": 0} | params)
-
-
 def same(a, b):
     """Compare two fitted searches to the bit."""
     splits = [key for key in a.cv_results_ if key.startswith("split")]
     assert splits
     for key in splits:
         np.testing.assert_array_equal(a.cv_results_[key], b.cv_results_[key])
-    for one, other in zip(a.best_estimator_._weights, b.best_estimator_._weights, strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert same_weights(a.best_estimator_, b.best_estimator_)
 
 
 def test_searches_equal_those_of_one_process_and_reuse_programs(client, rows):
     networks = [Plain(filters=(4,)), own_network()]
-    grid = GridSearchCV(network(), {"network": networks, "learning_rate": [1e-3, 1e-2]}, cv=3, scoring="neg_log_loss")
+    grid = GridSearchCV(
+        classifier(), {"network": networks, "learning_rate": [1e-3, 1e-2]}, cv=3, scoring="neg_log_loss"
+    )
     rungs = {"resource": "epochs", "min_resources": 1, "max_resources": 2, "factor": 2}
-    halving = HalvingGridSearchCV(network(), grid.param_grid, cv=3, scoring="neg_log_loss", **rungs)
+    halving = HalvingGridSearchCV(classifier(), grid.param_grid, cv=3, scoring="neg_log_loss", **rungs)
     for search in (grid, halving):
         with joblib.parallel_config("dask"):
             over_processes = clone(search).fit(*rows)
@@ -138,7 +134,7 @@ def test_searches_equal_those_of_one_process_and_reuse_programs(client, rows):
 
 def test_rows_travel_once(client, rows):
     X, y = np.tile(rows[0], (10, 1)), np.tile(rows[1], 10)
-    search = GridSearchCV(network(epochs=1), {"l2": np.logspace(-5, -2, 8).tolist()}, cv=2, refit=False)
+    search = GridSearchCV(classifier(epochs=1), {"l2": np.logspace(-5, -2, 8).tolist()}, cv=2, refit=False)
     before = count_bytes() + sum(client.run(count_bytes).values())
     with joblib.parallel_config("dask"):
         search.fit(X, y)
@@ -158,18 +154,18 @@ def interruptible():
 @pytest.mark.usefixtures("interruptible")
 def test_interrupt_stops_the_search_and_leaves_the_cluster_usable(client, rows, tmp_path):
     judge = Judge(tmp_path, 3, signal.SIGINT, os.getpid())
-    net = network(epochs=5, early_stopping=True, scoring=judge)
+    net = classifier(epochs=5, early_stopping=True, scoring=judge)
     search = GridSearchCV(net, {"l2": np.logspace(-5, -2, 8).tolist()}, cv=2, refit=False)
     with joblib.parallel_config("dask"):
         with pytest.raises(KeyboardInterrupt):
             search.fit(*rows)
-        again = GridSearchCV(network(), {"l2": [1e-4]}, cv=2).fit(*rows)
+        again = GridSearchCV(classifier(), {"l2": [1e-4]}, cv=2).fit(*rows)
     assert judge.count() < 16 * 5  # what had not begun was called off
-    same(again, GridSearchCV(network(), {"l2": [1e-4]}, cv=2).fit(*rows))
+    same(again, GridSearchCV(classifier(), {"l2": [1e-4]}, cv=2).fit(*rows))
 
 
 def search_with_memory(folder, judge, cv):
-    net = network(epochs=4, early_stopping=True, n_iter_no_change=9, scoring=judge, memory=folder)
+    net = classifier(epochs=4, early_stopping=True, n_iter_no_change=9, scoring=judge, memory=folder)
     return GridSearchCV(net, {"learning_rate": [1e-3, 1e-2]}, cv=cv, error_score="raise")
 
 
@@ -200,16 +196,3 @@ def test_a_killed_worker_is_replaced_and_nothing_trained_twice(client, rows, tmp
     assert judge.count() == 7 * 4 + 1
     assert whole(tmp_path / "memory") == 7
     same(search, search_with_memory(None, Judge(tmp_path), folds).fit(*rows))
-
-
-def test_a_killed_loky_worker_is_an_error_after_which_fit_goes_on(rows, tmp_path):
-    judge = Judge(tmp_path, 14)
-    search = search_with_memory(tmp_path / "memory", judge, 3)
-    with joblib.parallel_config("loky", n_jobs=2), pytest.raises(TerminatedWorkerError):
-        search.fit(*rows)
-    ended = whole(tmp_path / "memory")
-    assert ended >= 2
-    search.fit(*rows)
-    assert judge.count() <= 28 + 2 * 4  # the two that were running had no time to be kept, and begin anew
-    assert whole(tmp_path / "memory") == 7
-    same(search, search_with_memory(None, Judge(tmp_path), 3).fit(*rows))

@@ -1,21 +1,22 @@
 """What `diagnose` takes and returns: input of any kind, states, ranking, reports and the grid it suggests."""
 
 import re
-import subprocess
-import sys
 import time
 from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
+from common import printed_by
 from imblearn.over_sampling import SMOTE
 from imblearn.pipeline import Pipeline
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, make_multilabel_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV, train_test_split
+from sklearn.neighbors import NearestNeighbors
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -23,10 +24,10 @@ from sklearn.preprocessing import StandardScaler
 import skcnn
 from skcnn import CNNClassifier, CNNRegressor, diagnose
 from skcnn.diagnosis import Check, NotApplicable
-from skcnn.diagnosis.case import Case
-from skcnn.diagnosis.parts import take_apart
-from skcnn.diagnosis.preprocessing import InputScale
-from skcnn.diagnosis.suggest import regularise, scale
+from skcnn.diagnosis._components import take_apart
+from skcnn.diagnosis._observations import Observations
+from skcnn.diagnosis._suggestions import CURES, regularise, scale
+from skcnn.diagnosis.checks._inputs import InputScale
 from skcnn.networks import Plain
 from skcnn.preprocessing import NDTransformer
 
@@ -115,12 +116,20 @@ def test_the_same_seed_gives_the_same_diagnosis(rare, diagnosis):
     assert [one.text for one in again.outcomes] == [one.text for one in diagnosis.outcomes]
 
 
-def test_jobs_do_not_change_the_diagnosis_and_reach_the_simple_models(cancer):
+def test_jobs_do_not_change_the_diagnosis_and_reach_the_simple_models(cancer, monkeypatch):
     X, X_test, y, y_test = cancer
+    used = []
+
+    def neighbours(**settings):
+        used.append(settings["n_jobs"])
+        return NearestNeighbors(**settings)
+
+    monkeypatch.setattr("skcnn.diagnosis.checks._split.NearestNeighbors", neighbours)
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
     alone, both = (diagnose(model, X, y, X_test, y_test, fast=True, n_jobs=n_jobs) for n_jobs in (None, 2))
     assert [one.text for one in alone.outcomes] == [one.text for one in both.outcomes]
-    assert both._case.reference.forest.n_jobs == both._case.neighbours.n_jobs == 2
+    assert both._seen.reference.forest.n_jobs == 2
+    assert used == [None, 2]
 
 
 def test_parts_are_found_however_they_are_nested(cancer):
@@ -135,17 +144,41 @@ def test_parts_are_found_however_they_are_nested(cancer):
     assert [name for name, _ in parts.steps] == ["standardscaler"]
 
 
+def test_names_fit_what_is_searched_next_where_a_search_is_inside_a_pipeline(cancer):
+    X, _, y, _ = cancer
+    search = GridSearchCV(scaled_logistic(), {"logisticregression__C": [0.5, 2.0]}, cv=2)
+    parts = take_apart(make_pipeline(SimpleImputer(), search).fit(X, y), y)
+    assert type(parts.final) is LogisticRegression
+    again = parts.unfitted
+    assert [type(step) for _, step in again.steps[:-1]] == [SimpleImputer]
+    assert again.get_params()[f"{parts.prefix}C"] in (0.5, 2.0)
+    assert f"{parts.search_prefix}logisticregression__C" in again.get_params()
+    again.set_params(**{f"{parts.prefix}C": 3.0}).fit(X, y)
+
+
+def test_a_search_without_a_table_of_results_is_looked_into(cancer):
+    X, X_test, y, y_test = cancer
+    search = GridSearchCV(scaled_logistic(), {"logisticregression__C": [0.5, 2.0]}, cv=2).fit(X, y)
+    del search.cv_results_  # Optuna's search has none
+    parts = take_apart(search, y)
+    assert type(parts.final) is LogisticRegression
+    assert parts.prefix == "logisticregression__"
+    found = diagnose(search, X, y, X_test, y_test, fast=True)
+    edge = next(one for one in found.outcomes if one.check.code == "edge")
+    assert (edge.state, "no cv_results_" in edge.text) == ("not applicable", True)
+
+
 class Breaks(Check):
     code, title, question, cause, severity = "breaks", "It breaks", "Does it break?", "my own", 3
 
-    def look(self, case):
+    def look(self, seen):
         raise KeyError("nothing there")
 
 
 class Never(Breaks):
     code = "never"
 
-    def look(self, case):
+    def look(self, seen):
         raise NotApplicable("never asked")
 
 
@@ -181,17 +214,17 @@ def test_what_cannot_be_diagnosed_is_refused_before_any_check(cancer):
     names = np.array(["benign", "malignant"])
     with pytest.raises(NotFittedError, match="call its fit first"):
         diagnose(LogisticRegression(), X, y)
-    with pytest.raises(ValueError, match=r"cannot predict rows of X_train, of shape \(5,\)"):
+    with pytest.raises(ValueError, match=r"cannot predict samples of X_train, of shape \(5,\)"):
         diagnose(model, X[:, :5], y)
     with pytest.raises(ValueError, match=r"shape \(30,\), those of X_test \(5,\)"):
         diagnose(model, X, y, X_test[:, :5], y_test)
-    with pytest.raises(ValueError, match="X_train has 426 rows, but y_train has 3"):
+    with pytest.raises(ValueError, match="X_train has 426 samples, but y_train has 3"):
         diagnose(model, X, y[:3])
     with pytest.raises(ValueError, match="but groups_test has 1"):
         diagnose(model, X, y, X_test, y_test, groups_test=[0])
-    with pytest.raises(ValueError, match="X_test has 0 rows"):
+    with pytest.raises(ValueError, match=r"X_test: Found array with 0 sample\(s\)"):
         diagnose(model, X, y, X_test[:0], y_test[:0])
-    with pytest.raises(ValueError, match="y_test holds 1 values that are not finite"):
+    with pytest.raises(ValueError, match="y_test contains NaN"):
         diagnose(model, X, y, X_test, np.where(np.arange(len(y_test)) == 0, np.nan, y_test))
     with pytest.raises(ValueError, match="expected labels of one kind"):
         diagnose(model, X, y, X_test, names[y_test])
@@ -234,8 +267,7 @@ def test_nothing_is_changed_and_nothing_heavy_imported(cancer):
         "print(diagnose(LogisticRegression().fit(X, y), X, y, fast=True));"
         "print([name for name in ('keras', 'tensorflow', 'matplotlib') if name in sys.modules])"
     )
-    job = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert job.stdout.strip().endswith("[]")
+    assert printed_by(code)[-1] == "[]"
 
 
 def test_fast_is_fast_on_digits(digits):
@@ -320,7 +352,7 @@ def test_plot_draws_each_chart(diagnosis):
     charts = [finding.chart for finding in diagnosis.findings if finding.chart]
     assert [axes.get_title() for axes in figure.axes] == list(dict.fromkeys(chart.title for chart in charts))
     bars = [bar.get_height() for bar in figure.axes[0].containers[0]]
-    assert bars == pytest.approx(charts[0].series["recall on the test rows"])
+    assert bars == pytest.approx(charts[0].series["recall on the test samples"])
 
 
 # The next grid ----------------------------------------------------------------------------------------------------
@@ -374,17 +406,27 @@ def test_columns_of_a_table_are_not_taken_for_steps_of_a_series(rng):
     }
     found = {}
     for name, (model, rows) in cases.items():
-        case = Case(model.fit(rows, y), rows, y, fast=True)
+        seen = Observations(model.fit(rows, y), rows, y, fast=True)
         params = CNNClassifier().get_params()
-        found[name] = regularise(params, {}, case)["augmentation"][1], scale(params, {}, case)
+        found[name] = regularise(params, {}, seen)["augmentation"][1], scale(params, {}, seen)
     assert found == {
         "table": (["scaling", "noise"], {}),
         "series": (["time_shift", "scaling", "jitter"], {"standardize": ["channel"]}),
         "images": (["translation", "rotation", "zoom"], {"standardize": ["channel"]}),
     }
     uneven = X * np.geomspace(0.01, 10, 16)
-    finding = InputScale().look(Case(cases["table"][0].fit(uneven, y), uneven, y, fast=True))
+    finding = InputScale().look(Observations(cases["table"][0].fit(uneven, y), uneven, y, fast=True))
     assert "scales of its columns differ" in finding.what
+
+
+def test_whole_numbers_stay_whole_only_where_no_fraction_is_meant():
+    """Rounded, a rate of 1 would become 0."""
+    assert CURES["learning_rate"]({"learning_rate": 1}, {}, None) == {"learning_rate": [1, 0.1, 10]}
+    assert CURES["slower"]({"learning_rate": 1}, {}, None) == {"learning_rate": [0.1, 0.01, 0.001]}
+    assert CURES["regularise"]({"C": 1}, {}, None) == {"C": [1, 0.1, 0.01]}
+    (epochs,) = CURES["longer"]({"epochs": 12_345}, {}, None).values()
+    assert epochs == [12_345, 61_725]
+    assert all(type(n) is int for n in epochs)
 
 
 def test_nothing_is_suggested_without_findings(cancer):

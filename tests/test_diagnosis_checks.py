@@ -9,7 +9,7 @@ from imblearn.pipeline import make_pipeline as make_resampling_pipeline
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import brier_score_loss, roc_auc_score
+from sklearn.metrics import brier_score_loss
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -18,12 +18,11 @@ from sklearn.svm import SVC
 
 from skcnn import CNNClassifier
 from skcnn.diagnosis import CHECKS, LearningCurve, Memorises, diagnose
-from skcnn.diagnosis.case import Case
-from skcnn.diagnosis.check import Finding, NotApplicable
-from skcnn.diagnosis.labels import confident_errors
-from skcnn.diagnosis.preprocessing import made_rows
-from skcnn.diagnosis.probabilities import calibration_error
-from skcnn.diagnosis.statistics import auc, balanced_accuracy, difference, proportion
+from skcnn.diagnosis._check import Finding, NotApplicable
+from skcnn.diagnosis._observations import Observations
+from skcnn.diagnosis.checks._inputs import made_samples
+from skcnn.diagnosis.checks._labels import confident_errors
+from skcnn.diagnosis.checks._probabilities import calibration_error
 from skcnn.networks import Plain
 
 CHECK_OF = {check.code: check for check in [*CHECKS, LearningCurve, Memorises]}
@@ -65,7 +64,7 @@ def clean(data):
 
 
 def look(code, model, X, y, X_test=None, y_test=None, **settings):
-    return CHECK_OF[code]().look(Case(model, X, y, X_test, y_test, fast=True, **settings))
+    return CHECK_OF[code]().look(Observations(model, X, y, X_test, y_test, fast=True, **settings))
 
 
 def fires(*args, **settings):
@@ -175,7 +174,7 @@ def test_non_finite(data):
     model = HistGradientBoostingClassifier(max_iter=3).fit(X, y)
     holes = X_test.copy()
     holes[3, 2] = np.nan
-    assert "1 test rows" in fires("non_finite", model, X, y, holes, y_test).what
+    assert "1 test samples" in fires("non_finite", model, X, y, holes, y_test).what
     silent("non_finite", model, X, y, X_test, y_test)
 
 
@@ -238,7 +237,7 @@ def test_sampler_before_split(sampler):
 def test_rows_that_smote_made_are_known():
     X, y = make_classification(400, 8, n_informative=6, weights=[0.8], flip_y=0, random_state=0)
     made, labels = SMOTE(random_state=0).fit_resample(X, y)
-    found = made_rows(made, labels)
+    found = made_samples(made, labels)
     assert found[: len(X)].mean() < 0.05
     assert found[len(X) :].mean() > 0.7
 
@@ -371,7 +370,7 @@ def test_covariate_shift(data):
 
 
 def test_covariate_shift_by_the_features_of_a_network_is_no_overfitting(rng):
-    """A network that has learned noise by heart tells its own rows by their features, but not by what is left."""
+    """A network that has learned noise by heart tells its own samples by their features, but not by what is left."""
     n = 120
     X, y = rng.normal(size=(2 * n, 6, 6, 1)).astype("float32"), np.arange(2 * n) % 2
     cnn = CNNClassifier(Plain((16,)), epochs=40, random_state=0).fit(X[:n], y[:n])
@@ -392,7 +391,7 @@ def test_prediction_drift(data):
 
 @pytest.fixture(scope="module")
 def rare():
-    """One class has 6% of the rows and is hard to see."""
+    """One class has 6% of the samples and is hard to see."""
     return problem(n=8000, weights=[0.94], class_sep=0.4)
 
 
@@ -582,28 +581,7 @@ def _with(search, fitted):
     return search
 
 
-# Statistics -------------------------------------------------------------------------------------------------------
-
-
-def test_estimates_agree_with_independent_computations(rng):
-    y, score = rng.integers(0, 2, 200), rng.normal(size=200).round(1)
-    assert auc(y == 1, score).value == pytest.approx(roc_auc_score(y, score))
-    draws = [roc_auc_score(y[rows], score[rows]) for rows in rng.integers(0, 200, (500, 200))]
-    found = auc(y == 1, score)
-    assert (found.high - found.low) / 2 / 3.29 == pytest.approx(np.std(draws), rel=0.12)
-    # Newcombe (1998), table II, example (a): 56/70 - 48/80 is 0.2 [0.0524, 0.3339] at 95%.
-    from skcnn.diagnosis import statistics
-
-    level, statistics.LEVEL = statistics.LEVEL, 0.05
-    try:
-        a, b = proportion(56, 70), proportion(48, 80)
-        assert difference(a, b)[:3] == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
-    finally:
-        statistics.LEVEL = level
-    predicted = rng.integers(0, 2, 200)
-    from sklearn.metrics import balanced_accuracy_score
-
-    assert balanced_accuracy(y, predicted).value == pytest.approx(balanced_accuracy_score(y, predicted))
+# Probabilities ----------------------------------------------------------------------------------------------------
 
 
 def test_calibration_error_by_hand():

@@ -1,12 +1,11 @@
 """What print and a notebook show of an estimator."""
 
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from common import printed_by
 from imblearn.over_sampling import SMOTE
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import GridSearchCV
@@ -14,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skcnn import CNNClassifier, CNNRegressor
-from skcnn.diagram import sparkline
+from skcnn._sklearn.diagram import sparkline
 from skcnn.networks import Network, Plain
 from skcnn.preprocessing import NDTransformer
 from skcnn.sampling import NDSampler
@@ -83,7 +82,7 @@ def test_diagram_documents_each_parameter_and_attribute(fitted):
     assert shown.rows["l2"] == ("default", "l2: float, default=0.0 L2 penalty on kernels: ``l2 * sum(kernel ** 2)`` is "
                                 "added to the loss. 0.0")  # fmt: skip
     assert shown.rows["epochs"][0] == "user-set"
-    assert shown.rows["n_iter_"][1].startswith("n_iter_: int Epochs trained.")
+    assert shown.rows["n_iter_"][1].startswith("n_iter_: int Number of epochs trained.")
     undocumented = {
         name for name in [*fitted.get_params(), "history_", "classes_"] if f"{name}: " not in shown.rows[name][1]
     }
@@ -158,5 +157,4 @@ model = CNNClassifier(Plain())
 print(len(model._repr_html_()) > 1000, repr(model) == str(model))
 print(*[name for name in ("tensorflow", "keras") if name in sys.modules])
 """
-    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert output.split() == ["True", "True"]
+    assert printed_by(code) == ["True", "True"]

@@ -1,9 +1,8 @@
 import itertools
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from common import printed_by
 from matplotlib import pyplot as plt
 from scipy.stats import binomtest, loguniform
 from sklearn.calibration import calibration_curve
@@ -18,7 +17,6 @@ from sklearn.svm import SVC
 
 from skcnn import CNNClassifier
 from skcnn.displays import ClassScoresDisplay, ErrorsDisplay, HistoryDisplay, ReliabilityDisplay, SearchDisplay
-from skcnn.displays.intervals import wilson_interval
 from skcnn.networks import Plain
 
 
@@ -52,22 +50,6 @@ def grid(flat):
     X, y = flat
     params = {"C": [1.0, 0.01], "class_weight": [None, "balanced"], "fit_intercept": [True, False]}
     return GridSearchCV(LogisticRegression(), params, cv=3).fit(X[:150], y[:150] == 8)
-
-
-# Intervals ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("level", [0.8, 0.95])
-@pytest.mark.parametrize(("successes", "n"), [(0, 5), (5, 5), (1, 1), (3, 10), (999, 1000)])
-def test_wilson_interval_is_scipys(successes, n, level):
-    expected = binomtest(successes, n).proportion_ci(level, method="wilson")
-    assert np.allclose(wilson_interval(successes, n, level), (expected.low, expected.high), atol=1e-12)
-
-
-def test_wilson_interval_of_nothing_is_unknown():
-    assert np.isnan(wilson_interval([0], [0])).all()
-    with pytest.raises(ValueError, match="level=95; expected a share between 0 and 1"):
-        wilson_interval(1, 2, level=95)
 
 
 # History ------------------------------------------------------------------------------------------------------------
@@ -232,12 +214,12 @@ def test_errors_draw_every_kind_of_row(rng, shape):
 def test_no_errors_are_an_empty_display():
     display = ErrorsDisplay.from_predictions(np.zeros((2, 3)), [0, 1], [0, 1], [1.0, 1.0])
     assert (len(display.X), display.n_errors) == (0, 0)
-    assert "0 errors in 2 rows" in display.figure_.get_suptitle()
+    assert "0 errors in 2 samples" in display.figure_.get_suptitle()
 
 
 def test_errors_refuse_what_does_not_fit(logistic, flat):
     X, y = flat
-    with pytest.raises(ValueError, match=r"\(8, 9, 1\) has 72 values, but the rows of X have shape \(64,\)"):
+    with pytest.raises(ValueError, match=r"\(8, 9, 1\) has 72 values, but the samples of X have shape \(64,\)"):
         ErrorsDisplay.from_estimator(logistic, X, y, input_shape=(8, 9, 1))
     with pytest.raises(ValueError, match="one label of many at a time"):
         ErrorsDisplay.compute(np.zeros((2, 3)), np.eye(2), np.eye(2), np.eye(2))
@@ -379,7 +361,7 @@ def test_long_labels_do_not_run_into_each_other(rng):
     display = ErrorsDisplay.from_predictions(rng.random((8, 6, 9, 3)), labels[[0, 1] * 4], labels[[1, 0] * 4], range(8))
     display.figure_.canvas.draw()
     assert_apart([panel.title for panel in display.ax_[:6]], display.figure_.canvas.get_renderer())
-    assert display.ax_[0].get_title() == "a bird of paradise,…\nnot a cat that slee…\n7 (row 7)"
+    assert display.ax_[0].get_title() == "a bird of paradise,…\nnot a cat that slee…\n7 (sample 7)"
 
     filters = [(16, 32), (32, 64, 128, 256), (8, 8, 16, 16, 32, 32), (64, 64, 128, 128)]
     params = [{"filters": one} for one in filters]
@@ -433,4 +415,4 @@ def test_displays_work_in_a_pipeline(flat):
 
 def test_displays_import_neither_keras_nor_matplotlib():
     code = "import sys, skcnn.displays; print(*[n for n in ('keras', 'tensorflow', 'matplotlib') if n in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == []
+    assert printed_by(code) == []

@@ -17,33 +17,44 @@ ROOT = Path(__file__).parents[1]
 MODULES = [
     "skcnn.augmentation",
     "skcnn.datasets",
-    "skcnn.diagnosis.check",
-    "skcnn.diagnosis.report",
-    "skcnn.diagnosis.run",
-    "skcnn.displays.errors",
-    "skcnn.displays.history",
-    "skcnn.displays.intervals",
-    "skcnn.displays.reliability",
-    "skcnn.displays.scores",
-    "skcnn.displays.search",
+    "skcnn.diagnosis._check",
+    "skcnn.diagnosis._report",
+    "skcnn.diagnosis._diagnose",
+    "skcnn.displays._errors",
+    "skcnn.displays._history",
+    "skcnn._statistics",
+    "skcnn.displays._reliability",
+    "skcnn.displays._class_scores",
+    "skcnn.displays._search",
     "skcnn.estimators",
-    "skcnn.exporting",
-    "skcnn.grids",
+    "skcnn.persistence",
+    "skcnn.model_selection",
     "skcnn.inspection",
-    "skcnn.networks.base",
-    "skcnn.networks.fcn",
-    "skcnn.networks.inception",
-    "skcnn.networks.plain",
-    "skcnn.networks.residual",
-    "skcnn.networks.sizes",
+    "skcnn.networks._network",
+    "skcnn.networks._fcn",
+    "skcnn.networks._inception",
+    "skcnn.networks._plain",
+    "skcnn.networks._residual",
+    "skcnn.networks._summary",
     "skcnn.preprocessing",
     "skcnn.sampling",
-    "skcnn.scikeras.conversion",
-    "skcnn.scikeras.converted",
-    "skcnn.scikeras.wrappers",
-    "skcnn.training.gpus",
-    "skcnn.training.pool",
-    "skcnn.training.threads",
+    "skcnn.scikeras._conversion",
+    "skcnn.scikeras._converted",
+    "skcnn.scikeras._wrappers",
+    "skcnn._engine.gpus",
+    "skcnn._engine.pool",
+    "skcnn._engine.threads",
+]
+PUBLIC = [
+    "skcnn.diagnosis",
+    "skcnn.estimators",
+    "skcnn.displays",
+    "skcnn.exceptions",
+    "skcnn.inspection",
+    "skcnn.networks",
+    "skcnn.preprocessing",
+    "skcnn.sampling",
+    "skcnn.scikeras",
 ]
 
 
@@ -70,6 +81,33 @@ def test_every_parameter_is_documented_with_its_default(estimator):
     assert list(documented) == list(defaults)
     for name, default in defaults.items():
         assert ast.literal_eval(documented[name]) == default, name
+
+
+def section(doc, title):
+    found = re.search(rf"^{title}\n-+\n(.*?)(?=\n\n[^\n]+\n---|\Z)", doc, re.DOTALL | re.MULTILINE)
+    return found[1] if found else ""
+
+
+def public_classes():
+    """Public classes with a constructor of their own."""
+    found = set()
+    for name in PUBLIC:
+        module = importlib.import_module(name)
+        found |= {one for one in map(vars(module).get, module.__all__) if isinstance(one, type)}
+    owners = {cls: next(one for one in cls.__mro__ if "__init__" in vars(one)) for cls in found}
+    return sorted((cls for cls, owner in owners.items() if owner is cls), key=lambda cls: cls.__name__)
+
+
+@pytest.mark.parametrize("cls", public_classes(), ids=lambda cls: cls.__name__)
+def test_every_public_class_documents_its_parameters_in_their_order(cls):
+    """Plain values (dataclasses) may do so under Attributes, as what is passed is what they hold."""
+    doc = inspect.getdoc(cls)
+    described = section(doc, "Parameters") or section(doc, "Attributes")
+    lines = re.findall(r"^([\w*][\w*, ]*?)(?: : .*)?$", described, re.MULTILINE)
+    documented = [name for line in lines for name in line.split(", ")]
+    signature = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    assert documented == [stars.get(one.kind, "") + one.name for one in signature]
 
 
 @pytest.mark.parametrize("estimator", [CNNClassifier, CNNRegressor])

@@ -4,34 +4,25 @@ import pickle
 import re
 import signal
 import threading
+from functools import partial
 
+import common
 import keras
 import numpy as np
 import pandas as pd
 import pytest
+from common import same_model, weights_of
 from sklearn.base import clone
 from sklearn.datasets import make_multilabel_classification
 from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import log_loss, recall_score
 from sklearn.model_selection import GridSearchCV, train_test_split
 
-from skcnn import CNNClassifier, CNNRegressor
+from skcnn._engine.blueprint import trace_count
 from skcnn.networks import Plain
-from skcnn.training.blueprint import trace_count
 
-SMALL = Plain(filters=(6,))
-
-
-def classifier(**parameters):
-    return CNNClassifier(**{"network": SMALL, "epochs": 3, "learning_rate": 0.01, "random_state": 0} | parameters)
-
-
-def regressor(**parameters):
-    return CNNRegressor(**{"network": SMALL, "epochs": 3, "learning_rate": 0.01, "random_state": 0} | parameters)
-
-
-def same_model(a, b):
-    return all(np.array_equal(x, y) for x, y in zip(a._weights, b._weights, strict=True)) and a.history_ == b.history_
+NETWORK = Plain(filters=(6,))
+classifier, regressor = (partial(kind, network=NETWORK) for kind in (common.classifier, common.regressor))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +34,7 @@ def fitted(few_digits):
 
 
 @pytest.mark.parametrize(
-    ("row", "input_shape", "expected"),
+    ("shape", "input_shape", "expected"),
     [
         ((12,), None, (12, 1)),
         ((12,), (4, 3), (4, 3)),
@@ -55,8 +46,8 @@ def fitted(few_digits):
         ((1,), None, (1, 1)),
     ],
 )
-def test_every_rank_learns(row, input_shape, expected, rng):
-    X = rng.normal(size=(80, *row))
+def test_every_rank_learns(shape, input_shape, expected, rng):
+    X = rng.normal(size=(80, *shape))
     y = np.where(X.reshape(80, -1)[:, 0] > 0, "up", "down")
     model = classifier(input_shape=input_shape, epochs=60).fit(X, y)
     assert model.input_shape_ == expected
@@ -65,7 +56,7 @@ def test_every_rank_learns(row, input_shape, expected, rng):
     assert regressor(input_shape=input_shape, epochs=60).fit(X, target).score(X, target) > 0.8
 
 
-def test_input_shape_reshapes_rows_only(few_digits):
+def test_input_shape_reshapes_samples_only(few_digits):
     X, y = few_digits
     flat = classifier(input_shape=(8, 8, 1)).fit(X.reshape(len(X), -1), y)
     assert same_model(flat, classifier().fit(X, y))
@@ -244,10 +235,8 @@ def test_penalties_shrink_kernels(few_digits):
     X, y = few_digits
 
     def kernels(**parameters):
-        weights = (
-            classifier(network=Plain(filters=(6,), normalization=None), epochs=10, **parameters).fit(X, y)._weights
-        )
-        return np.concatenate([weight.ravel() for weight in weights if weight.ndim > 1])
+        model = classifier(network=Plain(filters=(6,), normalization=None), epochs=10, **parameters).fit(X, y)
+        return np.concatenate([weight.ravel() for weight in weights_of(model) if weight.ndim > 1])
 
     plain = kernels()
     assert np.square(kernels(l2=0.05)).sum() < np.square(plain).sum() / 2
@@ -279,7 +268,7 @@ def test_class_weight_raises_recall_of_the_rare_class(digits):
     assert recall[1] > recall[0] + 0.2
 
 
-def test_weight_two_is_the_row_twice(few_digits, rng):
+def test_weight_two_repeats_a_sample(few_digits, rng):
     X, y = few_digits
     weight = rng.integers(0, 3, len(y))
     exact = {"network": Plain(filters=(4,), normalization=None), "dtype": "float64", "batch_size": 1000, "epochs": 10}
@@ -303,7 +292,7 @@ def test_early_stopping_stops_and_keeps_the_best_weights(digits):
     np.testing.assert_allclose(log_loss(y[400:600], model.predict_proba(X[400:600])), min(losses), rtol=1e-5)
 
 
-def test_scoring_is_monitored_on_the_validation_rows(few_digits, digits):
+def test_scoring_is_monitored_on_the_validation_samples(few_digits, digits):
     X, y = digits
     model = classifier(epochs=6, early_stopping=True, scoring="accuracy")
     model.fit(X[:300], y[:300], X_val=X[300:400], y_val=y[300:400])
@@ -349,10 +338,10 @@ def test_warm_start_with_other_parameters_keeps_the_weights_where_they_fit(few_d
     loss = warm.history_["loss"][-1]
     for change in ({"optimizer": "sgd", "learning_rate": 0.01}, {"ema_momentum": 0.5}, {"augmentation": "noise"}):
         warm.set_params(**change).fit(X, y)
-        assert warm.history_["loss"][-1] < loss  # each goes on from where the one before was
+        assert warm.history_["loss"][-1] < loss  # each continues from the one before
         loss = warm.history_["loss"][-1]
     assert warm.n_iter_ == 12
-    with pytest.raises(ValueError, match="warm_start=True goes on from the weights of the last fit, but they are not"):
+    with pytest.raises(ValueError, match=r"warm_start=True continues .* but the parameters now describe a network"):
         warm.set_params(network__kernel_size=2).fit(X, y)
 
 
@@ -455,9 +444,9 @@ def test_refused_before_training(parameters, fit, error, message, few_digits):
         classifier(**parameters).fit(X, y, **{name: real[name] for name in fit})
 
 
-def test_refused_rows(fitted, few_digits):
+def test_refused_samples(fitted, few_digits):
     X, y = few_digits
-    with pytest.raises(ValueError, match=r"rows of shape \(8, 4, 2\).*fitted on rows of shape \(8, 8, 1\)"):
+    with pytest.raises(ValueError, match=r"samples of shape \(8, 4, 2\).*fitted on samples of shape \(8, 8, 1\)"):
         fitted.predict(X.reshape(-1, 8, 4, 2))
     with pytest.raises(ValueError, match="X has 6 dimensions"):
         classifier().fit(X.reshape(-1, 2, 2, 2, 8, 1), y)
@@ -477,7 +466,7 @@ def test_a_failed_fit_leaves_the_old_model(few_digits):
     np.testing.assert_array_equal(model.predict(X), before)
 
 
-def test_partial_fit_refuses_what_needs_all_rows(few_digits):
+def test_partial_fit_refuses_what_requires_all_samples(few_digits):
     with pytest.raises(ValueError, match="'balanced' is not supported for partial_fit"):
         classifier(class_weight="balanced").partial_fit(*few_digits, classes=np.arange(10))
     with pytest.raises(ValueError, match="classes must be passed on the first call"):
@@ -488,10 +477,10 @@ def test_verbose_prints_how_training_went_or_each_epoch_and_silence_is_the_defau
     classifier().fit(*few_digits)
     assert capsys.readouterr().out == ""
     model = classifier(verbose=1).fit(*few_digits)
-    assert re.fullmatch(r"Fit 3 epochs on 200 rows in \d+\.\d+ s, best epoch: 3\n", capsys.readouterr().out)
+    assert re.fullmatch(r"Fit 3 epochs on 200 samples in \d+\.\d+ s, best epoch: 3\n", capsys.readouterr().out)
     model.set_params(verbose=2, warm_start=True, early_stopping=True).fit(*few_digits)
     *lines, last = capsys.readouterr().out.splitlines()
-    assert last.startswith("Fit 3 epochs after 3 trained earlier on 180 rows in ")
+    assert last.startswith("Fit 3 epochs after 3 trained earlier on 180 samples in ")
     assert [line.split()[0] for line in lines] == ["[4/6]", "[5/6]", "[6/6]"]
     values = [f"{name}: {values[-1]:.5g}" for name, values in model.history_.items()]
     assert re.fullmatch(re.escape(f"[6/6] {', '.join(values)}, in ") + r"\d+\.\d+s", lines[-1])

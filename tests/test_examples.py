@@ -3,17 +3,18 @@
 import ast
 import importlib
 import re
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 
 import numpy as np
 import pytest
+from common import printed_by
 from PIL import Image
 
 from skcnn import examples
 
 FOLDER = Path(examples.__file__).parent
+REPOSITORY = FOLDER.parents[1]
 NAMES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
 ONE_SCREEN = 50
 
@@ -27,19 +28,12 @@ def test_examples_are_listed_short_and_say_how_to_run_them(name):
     assert f"``{name}``" in examples.__doc__
     text = (FOLDER / f"{name}.py").read_text()
     assert f"``python -m skcnn.examples.{name}" in ast.get_docstring(ast.parse(text))
-    if name != "pictures":
-        assert len(text.splitlines()) <= ONE_SCREEN
+    assert len(text.splitlines()) <= ONE_SCREEN
 
 
 def test_examples_do_nothing_when_imported():
-    code = "; ".join(f"import skcnn.examples.{name}" for name in NAMES if name != "own_network")  # imports Keras
-    done = subprocess.run(
-        [sys.executable, "-c", code + "; import sys; print('tensorflow' in sys.modules)"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "False\n"
+    code = "; ".join(f"import skcnn.examples.{name}" for name in NAMES if name != "custom_network")  # imports Keras
+    assert printed_by(code + "; import sys; print('tensorflow' in sys.modules)") == ["False"]
 
 
 def test_images(capsys):
@@ -64,8 +58,8 @@ def test_imbalance():
     assert all(0.8 < one["average_precision"] <= 1 for one in scores.values())
 
 
-def test_own_network():
-    accuracy, of_features = run("own_network")
+def test_custom_network():
+    accuracy, of_features = run("custom_network")
     assert accuracy > 0.9
     assert of_features > 0.9
 
@@ -83,12 +77,12 @@ def test_cures():
 
 
 def test_pictures_are_those_of_the_readme(tmp_path):
-    drawn = importlib.import_module("skcnn.examples.pictures").main(tmp_path)
+    drawn = runpy.run_path(str(REPOSITORY / "benchmarks" / "pictures.py"))["main"](tmp_path)
     kept = sorted(FOLDER.glob("*.png"))
     assert sorted(path.name for path in drawn) == [path.name for path in kept]
     for path in drawn:
         with Image.open(path) as ours, Image.open(FOLDER / path.name) as theirs:
             assert ours.size == pytest.approx(theirs.size, rel=0.1)  # fonts differ
             assert len(np.unique(np.asarray(ours.convert("L")))) > 50
-    readme = (FOLDER.parents[1] / "README.md").read_text()
+    readme = (REPOSITORY / "README.md").read_text()
     assert sorted(re.findall(r"\(skcnn/examples/(.*\.png)\)", readme)) == [path.name for path in kept]

@@ -1,7 +1,6 @@
 """Exported files predict what the estimator does, where neither skcnn nor scikit-learn is."""
 
 import json
-import subprocess
 import sys
 import zipfile
 
@@ -10,6 +9,7 @@ import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
+from common import classifier, regressor, run_python
 from imblearn.over_sampling import SMOTE
 from imblearn.pipeline import make_pipeline as make_imbalanced_pipeline
 from sklearn.decomposition import PCA
@@ -18,21 +18,12 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
-from skcnn import CNNClassifier, CNNRegressor, export
-from skcnn.networks import ImageResNet, Plain
+from skcnn import CNNClassifier, export
+from skcnn.networks import ImageResNet
 from skcnn.preprocessing import NDTransformer
 from skcnn.sampling import NDSampler
 
-SMALL = Plain(filters=(4,))
 NUMPY = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(uint8)": "uint8"}
-
-
-def classifier(**parameters):
-    return CNNClassifier(**{"network": SMALL, "epochs": 2, "random_state": 0} | parameters)
-
-
-def regressor(**parameters):
-    return CNNRegressor(**{"network": SMALL, "epochs": 2, "random_state": 0} | parameters)
 
 
 def own_network(input_shape, n_outputs):
@@ -46,7 +37,7 @@ def search():
 
 
 def of(X, y):
-    """Each case: an estimator, rows, targets and the type of the rows in the file."""
+    """Each case: an estimator, samples, targets and the type of the samples in the file."""
     flat = X.reshape(len(X), -1)
     far = flat * 7 + np.linspace(1e5, 1e6, 64)  # float32 would keep two digits
     return {
@@ -108,12 +99,12 @@ CASES = list(of(np.zeros((3, 8, 8, 1)), np.zeros(3)))
 def fitted(digits):
     X, y = digits
     cases = of(X[:200], y[:200])
-    return {name: (model.fit(rows, target), rows, dtype) for name, (model, rows, target, dtype) in cases.items()}
+    return {name: (model.fit(given, target), given, dtype) for name, (model, given, target, dtype) in cases.items()}
 
 
-def expected_of(model, rows):
-    expected = model.predict_proba(rows) if hasattr(model, "predict_proba") else model.predict(rows)
-    return expected.reshape(len(rows), -1)
+def expected_of(model, samples):
+    expected = model.predict_proba(samples) if hasattr(model, "predict_proba") else model.predict(samples)
+    return expected.reshape(len(samples), -1)
 
 
 def assert_same(found, expected):
@@ -127,23 +118,23 @@ def assert_same(found, expected):
 
 @pytest.mark.parametrize("case", CASES)
 def test_onnx_predicts_the_same(case, fitted, tmp_path):
-    model, rows, dtype = fitted[case]
+    model, samples, dtype = fitted[case]
     path = export(model, tmp_path / "model.onnx", dtype=dtype)
     assert [one.name for one in tmp_path.iterdir()] == ["model.onnx"]
     session = onnxruntime.InferenceSession(path)
     (given,) = session.get_inputs()
     assert (given.name, NUMPY[given.type]) == ("X", dtype or "float32")
-    rows = rows[:7]
-    values = np.asarray(rows).astype(NUMPY[given.type])
+    samples = samples[:7]
+    values = np.asarray(samples).astype(NUMPY[given.type])
     *label, outputs = session.run(None, {"X": values})
-    assert_same(outputs, expected_of(model, rows))
+    assert_same(outputs, expected_of(model, samples))
     np.testing.assert_array_equal(session.run(None, {"X": values[:1]})[-1].shape, outputs[:1].shape)
     names = [output.name for output in session.get_outputs()]
     if not label:
         assert names == ["prediction"]
     else:
         assert names == ["label", "probabilities"]
-        np.testing.assert_array_equal(label[0], model.predict(rows))
+        np.testing.assert_array_equal(label[0], model.predict(samples))
         assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == model.classes_.tolist()
 
 
@@ -152,34 +143,33 @@ import sys
 sys.modules["skcnn"] = sys.modules["sklearn"] = None
 import json, keras, numpy as np
 for name in json.loads(sys.argv[1]):
-    rows = np.load(f"{name}.npy")
-    np.save(f"{name}-found.npy", keras.saving.load_model(f"{name}.keras")(rows))
+    samples = np.load(f"{name}.npy")
+    np.save(f"{name}-found.npy", keras.saving.load_model(f"{name}.keras")(samples))
 """
 
 
 def test_keras_predicts_the_same_where_skcnn_is_not(fitted, tmp_path):
     numbers = {name: str(i) for i, name in enumerate(fitted)}
-    for name, (model, rows, dtype) in fitted.items():
+    for name, (model, samples, dtype) in fitted.items():
         path = export(model, tmp_path / f"{numbers[name]}.keras", dtype=dtype)
-        np.save(path.with_suffix(".npy"), np.asarray(rows)[:7])
+        np.save(path.with_suffix(".npy"), np.asarray(samples)[:7])
         with zipfile.ZipFile(path) as file:
             config = file.read("config.json").decode()
         assert "skcnn" not in config
         assert "Lambda" not in config
-    code = [sys.executable, "-c", WITHOUT_SKCNN, json.dumps(list(numbers.values()))]
-    subprocess.run(code, cwd=tmp_path, check=True, capture_output=True)
-    for name, (model, rows, _) in fitted.items():
-        assert_same(np.load(tmp_path / f"{numbers[name]}-found.npy"), expected_of(model, rows[:7]))
+    run_python("-c", WITHOUT_SKCNN, json.dumps(list(numbers.values())), cwd=tmp_path)
+    for name, (model, samples, _) in fitted.items():
+        assert_same(np.load(tmp_path / f"{numbers[name]}-found.npy"), expected_of(model, samples[:7]))
 
 
 def test_a_float64_file_is_exact(fitted, tmp_path):
-    model, rows, _ = fitted["targets, float64"]
-    rows = rows.astype("float64")  # in which scikit-learn's scalers then work, too
-    found = keras.saving.load_model(export(model, tmp_path / "model.keras"))(rows).numpy()
-    np.testing.assert_allclose(found, model.predict(rows), rtol=1e-12)
+    model, samples, _ = fitted["targets, float64"]
+    samples = samples.astype("float64")  # in which scikit-learn's scalers then work, too
+    found = keras.saving.load_model(export(model, tmp_path / "model.keras"))(samples).numpy()
+    np.testing.assert_allclose(found, model.predict(samples), rtol=1e-12)
 
 
-def test_what_is_known_of_the_rows_stands_in_the_file(fitted, tmp_path):
+def test_what_is_known_of_the_samples_stands_in_the_file(fitted, tmp_path):
     model, _, _ = fitted["names, two classes"]
     with zipfile.ZipFile(export(model, tmp_path / "model.keras")) as file:
         about = json.loads(file.read("skcnn.json"))
@@ -191,10 +181,10 @@ def test_what_is_known_of_the_rows_stands_in_the_file(fitted, tmp_path):
     assert json.loads(metadata["features"]) == about["features"]
 
 
-def test_float32_rows_lose_the_digits_that_the_documentation_says(fitted, tmp_path):
-    model, rows, _ = fitted["float32, far from 0"]
-    found = keras.saving.load_model(export(model, tmp_path / "model.keras"))(rows).numpy()
-    assert np.abs(found - model.predict_proba(rows)).max() > 1e-4
+def test_float32_samples_lose_the_digits_that_the_documentation_says(fitted, tmp_path):
+    model, samples, _ = fitted["float32, far from 0"]
+    found = keras.saving.load_model(export(model, tmp_path / "model.keras"))(samples).numpy()
+    assert np.abs(found - model.predict_proba(samples)).max() > 1e-4
 
 
 # What cannot be exported --------------------------------------------------------------------------------------------
@@ -255,7 +245,7 @@ def test_what_cannot_be_loaded_is_not_kept(network, few_digits, tmp_path):
     X, y = few_digits
     model = classifier(network=network, epochs=1).fit(X, y)
     (tmp_path / "model.keras").write_text("from before")
-    with pytest.raises(ValueError, match=r"can be loaded again\. Register layers"):
+    with pytest.raises(ValueError, match=r"can be loaded again\. Register custom layers"):
         export(model, tmp_path / "model.keras")
     assert (tmp_path / "model.keras").read_text() == "from before"
     assert len(list(tmp_path.iterdir())) == 1

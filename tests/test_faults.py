@@ -6,7 +6,6 @@ import os
 import re
 import resource
 import signal
-import subprocess
 import sys
 import textwrap
 import threading
@@ -19,20 +18,20 @@ import joblib
 import keras
 import numpy as np
 import pytest
+from common import classifier, dropout_network, regressor, run_python, same_model
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 
-import skcnn.base
-import skcnn.training.loop
-from skcnn import CNNClassifier, CNNRegressor
+import skcnn._engine.loop
+import skcnn._fit.estimator
+from skcnn import CNNRegressor
+from skcnn._engine.blueprint import building
+from skcnn._engine.memory import free_bytes
 from skcnn.networks import Plain
-from skcnn.training.blueprint import building
-from skcnn.training.memory import free_bytes
 
-NET = Plain(filters=(4,))
 LINEAR = Plain(filters=(4,), normalization=None, activation="linear")  # no dead unit holds a divergence up
 
 
@@ -42,23 +41,13 @@ def few(few_digits):
     return X[:100], y[:100] % 3
 
 
-def classifier(network=NET, **params):
-    return CNNClassifier(network, **{"epochs": 3, "random_state": 0} | params)
-
-
-def assert_same(a, b):
-    assert a.history_ == b.history_
-    assert (a.n_iter_, a.best_iter_) == (b.n_iter_, b.best_iter_)
-    assert all(map(np.array_equal, a._weights, b._weights))
-
-
 # A loss that is no longer finite ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("params", [{}, {"early_stopping": True}, {"schedule": "cosine", "dtype": "float64"}])
 def test_divergence_says_when_at_which_rate_and_what_to_try(params, few):
     rate = 1e300 if "dtype" in params else 1e30
-    model = classifier(LINEAR, optimizer="sgd", learning_rate=rate, **params)
+    model = classifier(network=LINEAR, optimizer="sgd", learning_rate=rate, **params)
     rule = r"loss became (nan|inf) in epoch 1 at learning rate [\d.e+]+\. Try a lower learning_rate .* clipnorm=1.0"
     with pytest.raises(FloatingPointError, match=rule):
         model.fit(*few)
@@ -66,7 +55,7 @@ def test_divergence_says_when_at_which_rate_and_what_to_try(params, few):
 
 
 def test_a_candidate_that_diverges_leaves_the_others_as_they_are_to_the_bit(few):
-    model = classifier(LINEAR, optimizer="sgd", early_stopping=True)
+    model = classifier(network=LINEAR, optimizer="sgd", early_stopping=True)
     searches = {}
     for name, rates in {"all": [0.01, 1e30, 0.1], "without": [0.01, 0.1]}.items():
         for n_jobs in (1, 2):
@@ -86,7 +75,7 @@ def test_a_candidate_that_diverges_leaves_the_others_as_they_are_to_the_bit(few)
             scores, wanted = (one.cv_results_[f"split{fold}_test_score"] for one in (search, expected))
             np.testing.assert_array_equal(scores[kept], wanted)
             assert np.isnan(scores).sum() == (name == "all")
-        assert_same(search.best_estimator_, expected.best_estimator_)
+        assert same_model(search.best_estimator_, expected.best_estimator_)
 
 
 # Interrupts ------------------------------------------------------------------------------------------------------
@@ -116,7 +105,7 @@ def test_an_interrupt_at_any_epoch_leaves_the_model_of_the_epochs_so_far(epoch, 
     model = classifier(epochs=5, callbacks=[Interrupt(epoch, when)])
     with pytest.raises(KeyboardInterrupt):
         model.fit(*few)
-    assert_same(model, classifier(epochs=epoch + (when == "end")).fit(*few))
+    assert same_model(model, classifier(epochs=epoch + (when == "end")).fit(*few))
 
 
 def test_an_interrupt_leaves_the_best_weights_so_far(few):
@@ -134,7 +123,7 @@ def test_an_interrupt_leaves_the_best_weights_so_far(few):
 class _Lines:
     """Counts the lines run in the modules that train, and interrupts at one of them, as Ctrl-C would."""
 
-    FILES = (skcnn.training.loop.__file__, skcnn.base.__file__)
+    FILES = (skcnn._engine.loop.__file__, skcnn._fit.estimator.__file__, skcnn._fit.run.__file__)
 
     def __init__(self, at):
         self.at, self.count, self.an_epoch_ended = at, 0, False
@@ -162,7 +151,7 @@ class _Lines:
     "model",
     [
         classifier(epochs=2, early_stopping=True, batch_size=64),
-        CNNRegressor(NET, epochs=2, early_stopping=True, refit_full=True, random_state=0),
+        regressor(epochs=2, early_stopping=True, refit_full=True),
     ],
     ids=["classifier", "refit on all rows"],
 )
@@ -184,7 +173,7 @@ def test_an_interrupt_at_any_line_leaves_one_whole_model(model, few):
         predicted = interrupted.predict(X)
         assert not lines.an_epoch_ended or any(np.array_equal(predicted, one.predict(X)) for one in whole), at
     assert n_interrupted > 20
-    assert_same(clone(model).fit(X, y), whole[-1])  # and the programs serve the next fit as if new
+    assert same_model(clone(model).fit(X, y), whole[-1])  # and the programs serve the next fit as if new
 
 
 # Memory ----------------------------------------------------------------------------------------------------------
@@ -221,7 +210,7 @@ LIMITED = """
     old = fitted.predict_proba(X[:64])
     fits = within(20, fitted.fit, X, y)
     assert (fitted.predict_proba(X[:64]) == old).all()
-    n_rows = int(re.match("([0-9,]+) rows at once", fits)[1].replace(",", ""))
+    n_rows = int(re.match("([0-9,]+) samples at once", fits)[1].replace(",", ""))
     within(20, fitted.fit, X[:n_rows], y[:n_rows])
     within(60, fitted.fit, values, y[:6000])
     fits = within(60, fitted.predict, values)
@@ -237,24 +226,21 @@ LIMITED = """
 
 def test_out_of_memory_says_what_would_fit_and_that_fits():
     """Of a process whose addresses end so many MiB above those it has (RLIMIT_AS)."""
-    job = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(LIMITED)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-        check=False,
-    )
-    assert job.returncode == 0, job.stdout + job.stderr[-3000:]
+    job = run_python("-W", "ignore", "-c", textwrap.dedent(LIMITED))
     rows, less, converted, predicted, fewer, batch, smaller, again, weights = job.stdout.splitlines()
-    assert re.match(r"The fit ran out of memory \(Unable to allocate 29.3 MiB.* 29 MiB for copies of 10,000 rows", rows)
     assert re.match(
-        r"The fit would run out of memory\. It needs about 141 MiB for copies of 6,000 rows; \d+ MiB are free",
+        r"The fit ran out of memory \(Unable to allocate 29.3 MiB.* 29 MiB for copies of 10,000 samples", rows
+    )
+    assert re.match(
+        r"The fit would run out of memory\. It needs about 141 MiB for copies of 6,000 samples; \d+ MiB are free",
         converted,
     )
-    assert re.match(r"The prediction ran out of memory \(Unable to allocate 70.3 MiB .* fewer rows at once", predicted)
+    assert re.match(
+        r"The prediction ran out of memory \(Unable to allocate 70.3 MiB .* fewer samples at once", predicted
+    )
     assert re.match(r"The fit ran out of memory \(OOM when allocating tensor with shape\[2048,65536\]", weights)
     assert "What would fit: a smaller network" in weights
-    assert re.match(r"The fit would run .* and 1.1 GiB for steps of 10,000 rows; \d+ MiB are free", batch)
+    assert re.match(r"The fit would run .* and 1.1 GiB for steps of 10,000 samples; \d+ MiB are free", batch)
     assert less == fewer == smaller == again == "worked"
 
 
@@ -338,7 +324,7 @@ def test_a_killed_worker_is_an_error_and_what_it_trained_is_kept(few, tmp_path, 
     assert len(kept) >= 5  # of eight; those of l2 = 0.1 come in the middle
 
     capsys.readouterr()
-    again = clone(search).set_params(n_jobs=None).fit(*few)
+    again = search.set_params(n_jobs=None).fit(*few)
     assert capsys.readouterr().out.count("learning_rate: ") == 8 * 4 - sum(kept.values())
     fresh = clone(again).set_params(estimator__memory=None).fit(*few)
     for fold in (0, 1):
@@ -346,20 +332,13 @@ def test_a_killed_worker_is_an_error_and_what_it_trained_is_kept(few, tmp_path, 
         np.testing.assert_array_equal(again.cv_results_[name], fresh.cv_results_[name])
 
 
-def own_network(input_shape, n_outputs):
-    """A network whose dropout keeps a random state of its own."""
-    inputs = keras.Input(input_shape)
-    x = keras.layers.Dropout(0.3)(keras.layers.Flatten()(inputs))
-    return keras.Model(inputs, keras.layers.Dense(n_outputs)(x))
-
-
 def test_eight_threads_fit_and_predict_as_one_after_another_to_the_bit(few):
     X, y = few
     kinds = [
-        classifier(Plain(filters=(3, 5)), dropout=0.3),
-        classifier(own_network, early_stopping=True),
+        classifier(network=Plain(filters=(3, 5)), dropout=0.3),
+        classifier(network=dropout_network, early_stopping=True),
         CNNRegressor(Plain(filters=(6,)), epochs=2),
-        classifier(Plain(filters=(3,)), augmentation="flip", batch_size=16),
+        classifier(network=Plain(filters=(3,)), augmentation="flip", batch_size=16),
     ]
     jobs = [clone(kinds[i % 4]).set_params(random_state=i) for i in range(24)]
     shared = clone(kinds[0]).fit(X, y)  # all threads predict with it
@@ -383,7 +362,7 @@ def test_eight_threads_fit_and_predict_as_one_after_another_to_the_bit(few):
         one.join()
     for job, result in zip(jobs, done, strict=True):
         alone, *expected = work(clone(job))
-        assert_same(result[0], alone)
+        assert same_model(result[0], alone)
         assert all(map(np.array_equal, result[1:], expected))
 
 
@@ -417,12 +396,6 @@ FORKED = """
 
 
 def test_a_fork_of_a_process_that_has_trained_says_so_whatever_is_asked_of_it():
-    job = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(FORKED)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
+    job = run_python("-W", "ignore", "-c", textwrap.dedent(FORKED), timeout=120)
     names = ["predict", "predict with other weights", "predict with a loaded model", "fit", "partial_fit", "to_keras"]
     assert job.stdout.splitlines() == [f"{name} True" for name in names]

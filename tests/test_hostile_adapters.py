@@ -11,7 +11,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from skcnn import diagnose
-from skcnn.diagnosis.run import CHECKS
+from skcnn.diagnosis import CHECKS
 from skcnn.preprocessing import NDTransformer
 from skcnn.sampling import NDSampler
 

@@ -2,35 +2,21 @@
 
 import importlib
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 import pytest
+from common import TINY, same_weights
 from hostile import N_CASES, cases, judge, refused
 from hostile_things import JUNK_LABELS, Thing, arrays, things
 from hypothesis import strategies as st
 
 from skcnn import CNNClassifier, CNNRegressor
-from skcnn.networks import Plain
-from skcnn.training.pool import pool
 
 X = np.random.default_rng(0).normal(size=(12, 6))
 Y = np.arange(12) % 2
-TINY = {"network": Plain(filters=(2,)), "epochs": 1, "batch_size": 8, "random_state": 0}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def all_networks_are_kept():
-    capacity, pool.capacity = pool.capacity, 64
-    yield
-    pool.capacity = capacity
-
-
-def classifier(**params):
-    return CNNClassifier(**TINY | params)
-
-
-def regressor(**params):
-    return CNNRegressor(**TINY | params)
+pytestmark = pytest.mark.usefixtures("programs_stay")
+classifier, regressor = partial(CNNClassifier, **TINY), partial(CNNRegressor, **TINY)
 
 
 def judged_rows(thing, call, *names, good=True):
@@ -52,8 +38,7 @@ def test_fit(thing, kind):
         return
     same = kind().fit(thing.plain, y)
     np.testing.assert_array_equal(result.predict(thing.value), same.predict(thing.plain))
-    for got, expected in zip(result._weights, same._weights, strict=True):
-        np.testing.assert_array_equal(got, expected)
+    assert same_weights(result, same)
 
 
 @cases(200, thing=things(), kind=st.sampled_from([classifier, regressor]))

@@ -18,7 +18,6 @@ from imblearn.over_sampling import SMOTE, RandomOverSampler
 
 from skcnn import CNNClassifier, CNNRegressor
 from skcnn.networks import FCN, ImageResNet, Inception, Plain, ResNet
-from skcnn.training.pool import pool
 
 X = np.random.default_rng(0).normal(size=(12, 6))
 Y = np.arange(12) % 2
@@ -110,14 +109,12 @@ BAD += ["np.float64(-1)", "np.array(1)", "missing", "set"]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def elsewhere(tmp_path_factory):
-    """A folder for what `memory` is given, and a place for each network."""
-    here, capacity = Path.cwd(), pool.capacity
+def elsewhere(tmp_path_factory, programs_stay):
+    """A folder for what `memory` is given."""
+    here = Path.cwd()
     os.chdir(tmp_path_factory.mktemp("memory"))
-    pool.capacity = 128
     yield
     os.chdir(here)
-    pool.capacity = capacity
 
 
 def tiny(kind, **params):

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from common import weights_of
 from imblearn.over_sampling import RandomOverSampler
 from imblearn.pipeline import Pipeline as SamplingPipeline
 from matplotlib import pyplot as plt
@@ -34,13 +35,13 @@ def _no_figure_stays_open():
     plt.close("all")
 
 
-def rows_of(shape, n=30, n_classes=3):
+def samples_of(shape, n=30, n_classes=3):
     rng = np.random.default_rng(0)
     return 5 + 20 * rng.normal(size=(n, *shape)), rng.permutation(np.arange(n) % n_classes)
 
 
 def differences(function, X, h=1e-4):
-    """Central differences of a function of one value per row, with respect to each value of the row."""
+    """Central differences of a function of one value per sample, with respect to each value of the sample."""
     found = np.empty(X.shape)
     for place in np.ndindex(X.shape[1:]):
         step = np.zeros(X.shape[1:])
@@ -51,8 +52,8 @@ def differences(function, X, h=1e-4):
 
 @pytest.fixture(scope="module")
 def three():
-    """A classifier of images that standardises by itself, and its rows."""
-    X, y = rows_of(SHAPES[1])
+    """A classifier of images that standardises by itself, and its samples."""
+    X, y = samples_of(SHAPES[1])
     return CNNClassifier(standardize="channel", **FAST).fit(X, np.array(["a", "b", "c"])[y]), X
 
 
@@ -62,24 +63,24 @@ def three():
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("standardize", ["position", None])
 def test_saliency_is_the_slope_of_the_predicted_logit(shape, standardize):
-    X, y = rows_of(shape)
+    X, y = samples_of(shape)
     cnn = CNNClassifier(standardize=standardize, **FAST).fit(X, y)
     top = cnn.decision_function(X[:3]).argmax(axis=1)
-    expected = differences(lambda rows: cnn.decision_function(rows)[np.arange(3), top], X[:3])
+    expected = differences(lambda X: cnn.decision_function(X)[np.arange(3), top], X[:3])
     found = saliency(cnn, X[:3])
     assert np.abs(expected).max() > 1e-4
     assert np.allclose(found, expected, rtol=1e-5, atol=1e-8)
 
 
-def test_saliency_of_a_class_one_for_all_or_one_for_each_row(three):
+def test_saliency_of_a_class_one_for_all_or_one_for_each_sample(three):
     cnn, X = three
-    z = [differences(lambda rows, k=k: cnn.decision_function(rows)[:, k], X[:2]) for k in range(3)]
+    z = [differences(lambda X, k=k: cnn.decision_function(X)[:, k], X[:2]) for k in range(3)]
     assert np.allclose(saliency(cnn, X[:2], "b"), z[1], rtol=1e-5, atol=1e-8)
     assert np.allclose(saliency(cnn, X[:2], ["c", "a"]), [z[2][0], z[0][1]], rtol=1e-5, atol=1e-8)
 
 
 def test_saliency_of_two_classes_has_opposite_signs():
-    X, y = rows_of(SHAPES[0], n_classes=2)
+    X, y = samples_of(SHAPES[0], n_classes=2)
     cnn = CNNClassifier(class_weight={0: 1, 1: 5}, priors="train", **FAST).fit(X, y)
     expected = differences(cnn.decision_function, X)
     assert np.allclose(saliency(cnn, X, 1), expected, rtol=1e-5, atol=1e-8)
@@ -89,25 +90,25 @@ def test_saliency_of_two_classes_has_opposite_signs():
 
 
 def test_saliency_of_a_regressor_is_in_the_unit_of_y():
-    X, _ = rows_of(SHAPES[0])
+    X, _ = samples_of(SHAPES[0])
     y = 1000 * np.stack([X.sum(axis=(1, 2)), X[:, 0, 0]], axis=1)
     one, two = CNNRegressor(**FAST).fit(X, y[:, 0]), CNNRegressor(**FAST).fit(X, y)
     assert np.allclose(saliency(one, X[:4]), differences(one.predict, X[:4]), rtol=1e-5, atol=1e-5)
-    expected = differences(lambda rows: two.predict(rows)[:, 1], X[:4])
+    expected = differences(lambda X: two.predict(X)[:, 1], X[:4])
     assert np.allclose(saliency(two, X[:4], 1), expected, rtol=1e-5, atol=1e-5)
     with pytest.raises(ValueError, match="the network has 2 targets; expected the number of one"):
         saliency(two, X)
 
 
 def test_saliency_of_labels():
-    X, y = rows_of(SHAPES[0])
+    X, y = samples_of(SHAPES[0])
     cnn = CNNClassifier(**FAST).fit(X, np.eye(3, dtype=int)[y])
-    expected = differences(lambda rows: cnn.decision_function(rows)[:, 2], X[:3])
+    expected = differences(lambda X: cnn.decision_function(X)[:, 2], X[:3])
     assert np.allclose(saliency(cnn, X[:3], 2), expected, rtol=1e-5, atol=1e-8)
 
 
 def test_saliency_in_a_pipeline_is_of_what_the_network_is_given():
-    X, y = rows_of((12,))
+    X, y = samples_of((12,))
     cnn = CNNClassifier(input_shape=(4, 3, 1), **FAST)
     pipe = SamplingPipeline([("scale", StandardScaler()), ("more", RandomOverSampler(random_state=0)), ("cnn", cnn)])
     search = GridSearchCV(pipe, {"cnn__l2": [0.01]}, cv=2).fit(X, y)
@@ -117,7 +118,7 @@ def test_saliency_in_a_pipeline_is_of_what_the_network_is_given():
     assert np.array_equal(saliency(search, X), saliency(fitted["cnn"], scaled))
 
 
-def test_rows_are_looked_at_one_by_one(three):
+def test_samples_are_looked_at_one_by_one(three):
     cnn, X = three
     many = np.tile(X, (5, 1, 1, 1))  # more than fit into one block
     assert np.allclose(saliency(cnn, many)[-1], saliency(cnn, X[-1:])[0], rtol=1e-9)
@@ -129,7 +130,7 @@ def test_rows_are_looked_at_one_by_one(three):
 
 @pytest.mark.parametrize("shape", SHAPES[:2])
 def test_grad_cam_is_the_paper_by_hand(shape):
-    X, y = rows_of(shape)
+    X, y = samples_of(shape)
     cnn = CNNClassifier(**FAST | {"network": Plain(filters=(4, 3))}).fit(X, y)
     model = cnn.to_keras()
     activations = [layer for layer in model.layers if isinstance(layer, keras.layers.Activation)]
@@ -158,7 +159,7 @@ def test_grad_cam_of_the_first_convolution_through_the_networks_own_units(three)
     assert isinstance(before_pooling, keras.layers.Activation)
     twin = keras.Model(inner.inputs[0], [before_pooling.output, inner.outputs[0]])
     with tf.GradientTape() as tape:
-        maps, z = twin(tf.Variable((X[:4] - cnn._weights[-2]) / cnn._weights[-1]))
+        maps, z = twin(tf.Variable((X[:4] - weights_of(cnn)[-2]) / weights_of(cnn)[-1]))
         logit = tf.reduce_sum(z[:, 0])
     alpha = tape.gradient(logit, maps).numpy().mean(axis=(1, 2))
     expected = np.maximum(np.einsum("nhwk,nk->nhw", maps.numpy(), alpha), 0)
@@ -175,7 +176,7 @@ def test_grad_cam_of_the_first_convolution_through_the_networks_own_units(three)
 
 
 def test_maps_are_interpolated_to_the_borders_of_the_input():
-    X, y = rows_of((8, 8, 1))
+    X, y = samples_of((8, 8, 1))
     cnn = CNNClassifier(Plain(filters=(2, 2)), epochs=1, random_state=0).fit(X, y)
     small, large = grad_cam(cnn, X, 0, resize=False), grad_cam(cnn, X, 0)
     assert (small.shape, large.shape) == ((30, 4, 4), (30, 8, 8))
@@ -196,7 +197,7 @@ def no_convolution(input_shape, n_outputs):
 
 
 def test_grad_cam_looks_into_models_within_own_networks():
-    X, y = rows_of(SHAPES[1])
+    X, y = samples_of(SHAPES[1])
     cnn = CNNClassifier(**FAST | {"network": two_in_one}).fit(X, y)
     assert grad_cam(cnn, X, 0, resize=False).shape == (30, 4, 3)
     assert np.array_equal(grad_cam(cnn, X, 0), grad_cam(cnn, X, 0, layer="eyes"))
@@ -235,8 +236,8 @@ def test_what_does_not_fit_is_said(three):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_display_draws_rows_and_maps(shape):
-    X, y = rows_of(shape)
+def test_display_draws_samples_and_maps(shape):
+    X, y = samples_of(shape)
     cnn = CNNClassifier(**FAST).fit(X, y)
     display = SaliencyDisplay.from_estimator(cnn, X, n_shown=3)
     assert np.allclose(display.maps, np.abs(saliency(cnn, X[:3])).max(axis=-1))

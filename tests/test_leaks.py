@@ -1,10 +1,11 @@
-"""Nothing leaks: what is fitted, resampled and validated on which rows, each test failing if it were otherwise."""
+"""Nothing leaks: what is fitted, resampled and validated on which samples, each test failing if it were otherwise."""
 
 from itertools import product
 from typing import ClassVar
 
 import numpy as np
 import pytest
+from common import SMALL, classifier, regressor, same_model
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from imblearn.pipeline import Pipeline as ImbalancedPipeline
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -25,12 +26,6 @@ from skcnn.networks import Plain
 from skcnn.preprocessing import NDTransformer
 from skcnn.sampling import NDSampler
 
-SMALL = {"network": Plain(filters=(4,)), "epochs": 3, "learning_rate": 0.01, "random_state": 0}
-
-
-def same_model(a, b):
-    return all(np.array_equal(x, y) for x, y in zip(a._weights, b._weights, strict=True)) and a.history_ == b.history_
-
 
 def make_images(n=96):
     """Images that are told apart by their first pixel, a quarter of them of class 1."""
@@ -43,7 +38,7 @@ def make_images(n=96):
 
 # Spies ------------------------------------------------------------------------------------------------------------
 
-LOG: list[tuple[str, np.ndarray]] = []  # who saw which rows, in the order of events
+LOG: list[tuple[str, np.ndarray]] = []  # who saw which samples, in the order of events
 
 
 def note(name, X):
@@ -86,7 +81,7 @@ def spied_fits():
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["imbalanced-learn's Pipeline", "scikit-learn's Pipeline"])
-def test_rows_that_each_step_of_a_search_sees(inside):
+def test_samples_that_each_step_of_a_search_sees(inside):
     X, y = make_images(120)
     X, y, X_new = X[:96], y[:96], X[96:]
     parameters = SMALL | {"early_stopping": True, "validation_fraction": 0.25, "scoring": "accuracy"}
@@ -104,7 +99,7 @@ def test_rows_that_each_step_of_a_search_sees(inside):
         end = names.index("fitted")
         before, after = dict(events[:end]), events[end + 1 :]
         np.testing.assert_array_equal(before["transformer fit"], train)
-        validation = [rows for name, rows in events[:end] if name == "predict"]
+        validation = [samples for name, samples in events[:end] if name == "predict"]
         assert len(validation) == parameters["epochs"]
         assert names.count("resample") == 1
         seen, resampled, validated = set(train), before["resample"], validation[0]
@@ -118,15 +113,15 @@ def test_rows_that_each_step_of_a_search_sees(inside):
             assert np.bincount(y[before["fit"]]).tolist() == [72 if len(test) == 0 else 48] * 2
             copies, kept = np.bincount(before["fit"], minlength=96), np.bincount(validated, minlength=96)
             np.testing.assert_array_equal(kept[validated], copies[validated])  # no copy of them is trained on
-        # Scoring and predicting: every row once, in its order, never through the sampler.
+        # Scoring and predicting: every sample once, in its order, never through the sampler.
         expected = [("transform", test), ("predict", test), ("transform", train), ("predict", train)]
-        for (name, rows), (expected_name, expected_rows) in zip(after, expected if len(test) else [], strict=True):
+        for (name, seen), (expected_name, expected_samples) in zip(after, expected if len(test) else [], strict=True):
             assert name == expected_name
-            np.testing.assert_array_equal(rows, expected_rows)
+            np.testing.assert_array_equal(seen, expected_samples)
     LOG.clear()
     assert len(search.predict(X_new)) == len(search.predict_proba(X_new)) == 24
     assert [name for name, _ in LOG] == ["transform", "predict", "transform"]
-    assert all(np.array_equal(rows, np.arange(96, 120)) for _, rows in LOG)
+    assert all(np.array_equal(samples, np.arange(96, 120)) for _, samples in LOG)
 
 
 # Random labels ----------------------------------------------------------------------------------------------------
@@ -142,15 +137,15 @@ WATCHING = {"early_stopping": True, "n_iter_no_change": 1000, "validation_fracti
 
 
 def make_noise(seed):
-    """Rows and labels that have nothing to do with each other, one in five of class 1."""
+    """Samples and labels that have nothing to do with each other, one in five of class 1."""
     rng = np.random.default_rng(seed)
     return rng.normal(size=(120, 16)).astype("float32"), rng.permutation(np.repeat([0, 1], [96, 24]))
 
 
 def variance_by_chance(X, y):
-    """Variance of the area under the ROC curve if scores have nothing to do with labels; copies of a row count once.
+    """Variance of the area under the ROC curve if scores are independent of labels; copies of a sample count once.
 
-    Of m and n different rows it is (1/m + 1/n + 1/mn) / 12 (Mann and Whitney 1947). Where rows come several times, 1/m
+    Of m and n different samples it is (1/m + 1/n + 1/mn) / 12 (Mann and Whitney 1947). Where samples are repeated, 1/m
     becomes the sum of squares of their shares.
     """
     shares = []
@@ -176,7 +171,7 @@ class AreaOnLastRows:
 
 
 def inner_validation(pipe, **fit):
-    """Area and variance at the last epoch, averaged by no choice of an epoch, and whether the rows were memorised."""
+    """Area and variance at the last epoch, without choosing an epoch, and whether the samples were memorised."""
     last = []
     for seed in range(6):
         X, y = make_noise(seed)
@@ -205,7 +200,7 @@ def test_random_labels_are_at_chance_in_the_inner_validation(upstream, balancing
 
 
 def test_that_chance_would_tell_of_copies_on_both_sides():
-    """The test above on a split of oversampled rows that does not know copies."""
+    """The test above on a split of oversampled samples that does not know copies."""
     found = []
     for seed in range(6):
         X, y = RandomOverSampler(random_state=0).fit_resample(*make_noise(seed))
@@ -237,7 +232,7 @@ def test_random_labels_are_at_chance_in_the_outer_folds():
     assert outer_folds(cnn, resampled_before=True) > 6, "the common mistake goes unnoticed"
 
 
-# Rows that are not trained on change nothing ----------------------------------------------------------------------
+# Samples that are not trained on change nothing -------------------------------------------------------------------
 
 EVERYTHING_ON = SMALL | {
     "network": Plain(filters=(4,), normalization="batch"),
@@ -260,12 +255,12 @@ EVERYTHING_ON = SMALL | {
         lambda: [
             NDTransformer(StandardScaler(), per="channel"),
             NDSampler(SMOTE(random_state=0)),
-            CNNClassifier(**SMALL),
+            classifier(),
         ],
     ],
     ids=["estimator", "scaled, refit", "sampled upstream"],
 )
-def test_a_feature_of_test_rows_alone_changes_nothing(steps):
+def test_a_feature_of_test_samples_only_changes_nothing(steps):
     X, y = make_images()
     fold = PredefinedSplit(np.where(np.arange(96) % 3 == 0, 0, -1))
     test = np.arange(96) % 3 == 0
@@ -273,16 +268,16 @@ def test_a_feature_of_test_rows_alone_changes_nothing(steps):
     other = X.copy()
     other[test, 2, 3, 1] = np.random.default_rng(1).normal(5, 100, test.sum())
     results = []
-    for rows in (X, other):
+    for samples in (X, other):
         pipe = ImbalancedPipeline([(str(i), step) for i, step in enumerate(steps())])
-        results.append(cross_validate(pipe, rows, y, cv=fold, return_estimator=True, scoring="neg_log_loss"))
+        results.append(cross_validate(pipe, samples, y, cv=fold, return_estimator=True, scoring="neg_log_loss"))
     (one,), (two,) = (result["estimator"] for result in results)
     assert same_model(one[-1], two[-1])
     np.testing.assert_array_equal(one.predict_proba(X), two.predict_proba(X))
     assert results[0]["test_score"] != results[1]["test_score"], "the feature was never used, so that nothing is shown"
 
 
-def test_validation_rows_change_nothing_in_training():
+def test_validation_samples_change_nothing_in_training():
     """Neither units, nor sampler, nor weights, nor class shares come from them: the losses of training are the same."""
     X, y = make_images()
     groups = np.isin(np.arange(96) % 16, (0, 1, 5, 9, 13)).astype(int)  # the smaller group is the validation part
@@ -308,7 +303,7 @@ def test_validation_targets_change_nothing_in_training():
     changed = CNNRegressor(**parameters).fit(X, np.where(groups == 1, 100 * y + 7, y), groups=groups)
     assert changed.history_["loss"] == reference.history_["loss"]
     assert changed.history_["val_loss"] != reference.history_["val_loss"]
-    given = CNNRegressor(**SMALL).fit(X[groups == 0], y[groups == 0], X_val=X[groups == 1], y_val=y[groups == 1])
+    given = regressor().fit(X[groups == 0], y[groups == 0], X_val=X[groups == 1], y_val=y[groups == 1])
     assert given.history_["val_loss"] == reference.history_["val_loss"]  # as if they had been given apart
 
 

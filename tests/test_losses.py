@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from scipy.special import expit, log_softmax
 
-from skcnn.losses import row_losses
+from skcnn._engine.losses import sample_losses
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def codes(rng):
 
 @pytest.mark.parametrize("smoothing", [None, 0.2])
 def test_softmax_equals_keras(logits, codes, smoothing):
-    ours = row_losses("softmax", codes, logits, label_smoothing=smoothing).numpy()[:, 0]
+    ours = sample_losses("softmax", codes, logits, label_smoothing=smoothing).numpy()[:, 0]
     theirs = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing or 0, reduction=None)
     np.testing.assert_allclose(ours, theirs(np.eye(4)[codes], logits), rtol=1e-5)
     if smoothing is None:
@@ -31,7 +31,7 @@ def test_softmax_equals_keras(logits, codes, smoothing):
 @pytest.mark.parametrize("smoothing", [None, 0.2])
 def test_sigmoid_equals_keras(logits, codes, smoothing):
     y = np.eye(4)[codes]
-    ours = row_losses("sigmoid", y, logits, label_smoothing=smoothing).numpy().mean(axis=1)
+    ours = sample_losses("sigmoid", y, logits, label_smoothing=smoothing).numpy().mean(axis=1)
     theirs = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=smoothing or 0, reduction=None)
     np.testing.assert_allclose(ours, theirs(y, logits), rtol=1e-5)
 
@@ -40,10 +40,10 @@ def test_sigmoid_equals_keras(logits, codes, smoothing):
 def test_focal_equals_lin_et_al(logits, codes, gamma):
     log_p = log_softmax(logits, axis=1)[np.arange(20), codes]
     by_hand = -((1 - np.exp(log_p)) ** gamma) * log_p
-    np.testing.assert_allclose(row_losses("softmax", codes, logits, focal_gamma=gamma).numpy()[:, 0], by_hand)
+    np.testing.assert_allclose(sample_losses("softmax", codes, logits, focal_gamma=gamma).numpy()[:, 0], by_hand)
     y, p = np.eye(4)[codes], expit(logits)
     by_hand = np.where(y == 1, -((1 - p) ** gamma) * np.log(p), -(p**gamma) * np.log(1 - p))
-    np.testing.assert_allclose(row_losses("sigmoid", y, logits, focal_gamma=gamma), by_hand)
+    np.testing.assert_allclose(sample_losses("sigmoid", y, logits, focal_gamma=gamma), by_hand)
 
 
 @pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
@@ -53,7 +53,7 @@ def test_focal_gradient_is_finite_for_certain_predictions(loss, gamma):
     y = np.array([0, 0], "int32") if loss == "softmax" else np.array([[1.0, 0.0], [1.0, 0.0]], "float32")
     with tf.GradientTape() as tape:
         tape.watch(z)
-        total = tf.reduce_sum(row_losses(loss, y, z, focal_gamma=tf.constant(gamma)))
+        total = tf.reduce_sum(sample_losses(loss, y, z, focal_gamma=tf.constant(gamma)))
     assert np.isfinite(tape.gradient(total, z)).all()
     assert np.isfinite(total)
 
@@ -63,4 +63,4 @@ def test_regression_losses_equal_keras(logits, rng, name):
     y = rng.normal(size=logits.shape)
     theirs = {"squared_error": "MeanSquaredError", "absolute_error": "MeanAbsoluteError", "huber": "Huber"}[name]
     expected = getattr(keras.losses, theirs)(reduction=None, dtype="float64")(y, logits)
-    np.testing.assert_allclose(row_losses(name, y, logits).numpy().mean(axis=1), expected, rtol=1e-6)
+    np.testing.assert_allclose(sample_losses(name, y, logits).numpy().mean(axis=1), expected, rtol=1e-6)

@@ -1,7 +1,6 @@
 """``python -m skcnn`` as a user sees it, and what its numbers and words are made of."""
 
 import io
-import os
 import re
 import signal
 import subprocess
@@ -10,32 +9,39 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from common import USERS_ENVIRONMENT, run_python
 from scipy.stats import bootstrap, ttest_1samp
-from sklearn.metrics import accuracy_score, average_precision_score, balanced_accuracy_score, recall_score
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.dummy import DummyClassifier
+from sklearn.metrics import accuracy_score, average_precision_score, balanced_accuracy_score, get_scorer, recall_score
 
-from skcnn import demo
-from skcnn.__main__ import main
-from skcnn.command.console import Progress, duration
-from skcnn.demo import Comparison, Effect, Estimate
+from skcnn.__main__ import main, make_parser
+from skcnn._command.console import Progress, duration
+from skcnn._command.reporting import settings_of, verdict
+from skcnn._command.scores import QUICK, QUICK_BINARY, Comparison, Effect, Known, compare, effects, equal_alarms
+from skcnn._command.searching import Record
+from skcnn._command.tasks import Task
+from skcnn._command.workflow import prepare
+from skcnn._statistics import Estimate
 
-NAMES = ["recall", "balanced accuracy", "average precision", "recall at equal alarms", "accuracy"]
+NAMES = ["recall", "balanced_accuracy", "average_precision", "recall_at_equal_alarms", "accuracy"]
 
 
 # As a user has it: without the settings that conftest.py makes.
-USERS_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
 
 
 def test_main_job_from_the_command_line(tmp_path):
     page = tmp_path / "page.html"
-    command = [sys.executable, "-m", "skcnn", "--out", str(page)]
-    job = subprocess.run(command, capture_output=True, text=True, check=False, env=USERS_ENVIRONMENT)
-    assert job.returncode == 0, job.stderr
+    job = run_python("-m", "skcnn", "--out", str(page), env=USERS_ENVIRONMENT)
     assert job.stderr == ""
-    wrong, right = demo.fit_counts()
-    for n in (wrong, right):
+    asked = prepare(make_parser().parse_args([]))
+    plain, cured = asked.sizes, Record(asked.cures(asked.sizes[0]), asked.scorers).candidates
+    for tried in (plain, cured):
+        n = 3 * len(tried) + 1
         assert f"fit {n} of {n}" in job.stdout
+    assert len(re.findall(r"^[* ] \(\d+, \d+\) +[\d.]+ ± [\d.]+", job.stdout, re.M)) == len(plain)
     candidates = re.findall(r"^([* ]) (\w.*?) +([\d.e-]+) +([\d.]+) +([\d.]+) ± ", job.stdout, re.M)
-    assert len(candidates) == (right - 1) // 3
+    assert len(candidates) == len(cured)
     averages = [float(average) for *_, average in candidates]
     assert averages == sorted(averages, reverse=True)
     assert [chosen for chosen, *_ in candidates].count("*") == 1
@@ -48,29 +54,61 @@ def test_main_job_from_the_command_line(tmp_path):
         for estimate, low, high in (value[:3], value[3:6], value[6:]):
             assert low <= estimate <= high
         assert value[6] == pytest.approx(value[3] - value[0], abs=2e-3)
-    assert "The right way finds" in job.stdout
-    # The diagnosis of the wrong way, and its page.
-    assert "Diagnosis of GridSearchCV of CNNClassifier" in job.stdout
+    assert "With cures recall is significantly better: 0." in " ".join(job.stdout.split())
+    # The diagnosis of the search without cures, and its page.
+    assert "Diagnosis of GridSearchCV of Pipeline of CNNClassifier, 256" in job.stdout
     assert re.search(r"^1\. A rare class is missed \(class_shares", job.stdout, re.M)
     assert "priors: [None, [0.5, 0.5]]" in job.stdout
     assert str(page) in job.stdout
     assert "<h3>A rare class is missed<span" in page.read_text()
 
 
-def test_the_problem_is_as_described_and_the_test_set_apart():
-    problem = demo.rare_digit()
-    assert problem.y_train.mean() == pytest.approx(0.05, abs=0.01)
-    assert problem.y_test.mean() == pytest.approx(0.05, abs=0.01)
-    train = {row.tobytes() for row in problem.X_train}
-    assert not any(row.tobytes() in train for row in problem.X_test)
-    assert set(map(bytes, problem.X_train)) != set(map(bytes, demo.rare_digit(random_state=1).X_train))
+def test_the_problem_is_as_described_and_the_test_set_apart(capsys):
+    task, other = (prepare(make_parser().parse_args(["--seed", seed])).task for seed in "01")
+    assert task.y_train.mean() == pytest.approx(0.05, abs=0.01)
+    assert task.y_test.mean() == pytest.approx(0.05, abs=0.01)
+    train = {sample.tobytes() for sample in task.X_train}
+    assert not any(sample.tobytes() in train for sample in task.X_test)
+    assert set(map(bytes, task.X_train)) != set(map(bytes, other.X_train))
 
 
 def test_the_problem_is_told_before_tensorflow_is_waited_for():
-    code = "import sys; from skcnn.command.digits import introduce; introduce(0); print('tensorflow' in sys.modules)"
+    code = """
+import sys
+from skcnn.__main__ import make_parser
+from skcnn._command.workflow import prepare
+prepare(make_parser().parse_args([]))
+print("tensorflow" in sys.modules)
+"""
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "256 images to learn from, 13 of them 8s" in said
+    assert "256 images of 8x8x1 to learn from, 1,452 held out" in said
+    assert "The class to find is 8, called 1 below: 13 to learn from, 72 held out." in " ".join(said.split())
     assert said.endswith("\nFalse\n")
+
+
+class Ranked(ClassifierMixin, BaseEstimator):
+    """A fitted classifier whose decision values are a column of X."""
+
+    def __init__(self, column):
+        self.column = column
+        self.classes_ = np.array([0, 1])
+
+    def decision_function(self, X):
+        return X[:, self.column]
+
+    def predict(self, X):
+        return (X[:, self.column] > 0).astype(int)
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+
+def compared(y, one, other, names, n_resamples=100):
+    """Compare two classifiers with these decision values."""
+    X = np.column_stack([one, other])
+    task = Task(X, X, y, y, None, None, "binary")
+    scorers = {name: get_scorer(name) for name in names} | equal_alarms(task, Ranked(1))
+    return compare(task, Ranked(0), Ranked(1), scorers, 0, n_resamples)
 
 
 @pytest.fixture
@@ -80,23 +118,38 @@ def scored(rng):
 
 
 def test_scores_are_those_of_scikit_learn(scored, rng):
-    y, decision, _ = scored
-    decision = decision.round(1)  # with ties
-    weights = np.vstack([np.ones(200), rng.multinomial(200, np.full(200, 1 / 200), size=3)])
-    scores = demo.weighted_scores(y, decision, weights, 30)
-    for i, weight in enumerate(weights):
-        given = {"sample_weight": weight}
-        assert scores["recall"][i] == pytest.approx(recall_score(y, decision > 0, **given))
-        assert scores["balanced accuracy"][i] == pytest.approx(balanced_accuracy_score(y, decision > 0, **given))
-        assert scores["average precision"][i] == pytest.approx(average_precision_score(y, decision, **given))
-        assert scores["accuracy"][i] == pytest.approx(accuracy_score(y, decision > 0, **given))
+    y, *decisions = scored
+    decisions = [decision.round(1) for decision in decisions]  # with ties
+    found = compared(y, *decisions, ["recall", "balanced_accuracy", "average_precision", "accuracy"])
+    for i, decision in enumerate(decisions):
+        assert found["recall"][i].value == pytest.approx(recall_score(y, decision > 0))
+        assert found["balanced_accuracy"][i].value == pytest.approx(balanced_accuracy_score(y, decision > 0))
+        assert found["average_precision"][i].value == pytest.approx(average_precision_score(y, decision))
+        assert found["accuracy"][i].value == pytest.approx(accuracy_score(y, decision > 0))
+        known = Known(Ranked(0), decision[:, None])
+        for indices in rng.integers(200, size=(3, 200)):
+            drawn, alarms = y[indices], decision[indices] > 0
+            quick = {name: score(known, indices, drawn) for name, score in (QUICK | QUICK_BINARY).items()}
+            assert quick["recall"] == pytest.approx(recall_score(drawn, alarms))
+            assert quick["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(drawn, alarms))
+            assert quick["average_precision"] == pytest.approx(average_precision_score(drawn, decision[indices]))
+            assert quick["accuracy"] == pytest.approx(accuracy_score(drawn, alarms))
+
+
+def test_scores_of_several_classes_are_those_of_scikit_learn(rng):
+    y, X = rng.choice(list("abc"), 90), rng.normal(size=(90, 1))
+    known = Known(DummyClassifier(strategy="stratified", random_state=0).fit(X, y), X)
+    for indices in [np.arange(90), *rng.integers(90, size=(3, 90))]:
+        for name, score in QUICK.items():
+            assert score(known, indices, y[indices]) == pytest.approx(get_scorer(name)(known, indices, y[indices]))
 
 
 def test_recall_at_equal_alarms_is_that_of_the_highest_ranks(scored):
-    y, decision, _ = scored
-    top = np.argsort(-decision)[:25]
-    scores = demo.weighted_scores(y, decision, np.ones((1, 200)), 25)
-    assert scores["recall at equal alarms"][0] == pytest.approx(y[top].sum() / y.sum())
+    y, one, other = scored
+    top = np.argsort(-one)[: np.sum(other > 0)]
+    found = compared(y, one, other, [])["recall_at_equal_alarms"]
+    assert found.plain.value == pytest.approx(y[top].sum() / y.sum())
+    assert found.cured.value == pytest.approx(recall_score(y, other > 0))
 
 
 def both_rates(rare, others, axis=-1):
@@ -109,14 +162,14 @@ def ranking(rare, others):
 
 @pytest.mark.parametrize(
     ("name", "statistic", "vectorized", "n_resamples"),
-    [("balanced accuracy", both_rates, True, 20_000), ("average precision", ranking, False, 3000)],
+    [("balanced_accuracy", both_rates, True, 20_000), ("average_precision", ranking, False, 3000)],
 )
 def test_intervals_are_those_of_scipy(scored, name, statistic, vectorized, n_resamples):
     """SciPy resamples two samples apart, which is the stratified bootstrap."""
     y, decision, other = scored
     samples, settings = (decision[y == 1], decision[y == 0]), {"n_resamples": n_resamples, "method": "percentile"}
     theirs = bootstrap(samples, statistic, vectorized=vectorized, rng=np.random.default_rng(1), **settings)
-    ours = demo.compare(y, decision, other, n_resamples=n_resamples)[name].wrong
+    ours = compared(y, decision, other, [name], n_resamples)[name].plain
     low, high = theirs.confidence_interval
     # The standard error of a 2.5% quantile of a normal sample is 2.7 standard deviations over the root of its size.
     noise = 4 * 2.7 * theirs.standard_error * np.sqrt(2 / n_resamples)
@@ -127,9 +180,9 @@ def test_intervals_are_those_of_scipy(scored, name, statistic, vectorized, n_res
 
 
 def test_interval_of_a_difference_is_paired(scored):
-    y, wrong, right = scored
-    ours = demo.compare(y, wrong, right, n_resamples=20_000)["recall"].difference
-    differences = (right[y == 1] > 0) * 1.0 - (wrong[y == 1] > 0)
+    y, plain, cured = scored
+    ours = compared(y, plain, cured, ["recall"], 20_000)["recall"].difference
+    differences = (cured[y == 1] > 0) * 1.0 - (plain[y == 1] > 0)
     theirs = bootstrap(
         (differences,), np.mean, method="percentile", n_resamples=20_000, rng=np.random.default_rng(1)
     ).confidence_interval
@@ -137,12 +190,12 @@ def test_interval_of_a_difference_is_paired(scored):
     assert ours.value == pytest.approx(differences.mean())
     assert ours.low == pytest.approx(theirs.low, abs=1.01 * step)
     assert ours.high == pytest.approx(theirs.high, abs=1.01 * step)
-    same = demo.compare(y, wrong, wrong, n_resamples=100)["average precision"].difference
+    same = compared(y, plain, plain, ["average_precision"])["average_precision"].difference
     assert same == Estimate(0, 0, 0)
 
 
 def searched(scores):
-    """Stand-in for the search of the right way: average precision by candidate and fold."""
+    """Stand-in for the search with cures: average precision by candidate and fold."""
     params = [
         {"balance": "passthrough", "cnn__class_weight": "balanced", "cnn__l2": l2, "cnn__dropout": dropout}
         for l2 in (0.0, 0.1)
@@ -154,12 +207,14 @@ def searched(scores):
 
 def test_effect_of_a_setting_is_its_mean_over_all_others():
     l2, dropout = np.array([0.2, 0.3, 0.4, 0.3]), np.array([0.1, -0.1, 0.1, -0.1])
-    found = demo.effects(searched([0 * l2, dropout, l2, l2 + dropout]))
+    search = searched([0 * l2, dropout, l2, l2 + dropout])
+    settings = [settings_of(params) for params in search.cv_results_["params"]]
+    found = effects(search, settings, "average_precision")
     assert [(effect.setting, effect.instead_of) for effect in found] == [("l2 0.1", "0"), ("dropout 0.5", "0")]
     ttest = ttest_1samp(l2, 0).confidence_interval()
     # 4 folds: Nadeau and Bengio's variance is (1/4 + 1/3) / (1/4) times that of independent folds.
     wider = np.sqrt(7 / 3)
-    assert found[0].difference == pytest.approx(
+    assert found[0].difference[:3] == pytest.approx(
         (0.3, 0.3 - (0.3 - ttest.low) * wider, 0.3 + (ttest.high - 0.3) * wider)
     )
     assert [effect.difference.sign for effect in found] == [1, 0]
@@ -176,41 +231,43 @@ def said(recall, average_precision, equal_alarms, grid=0.01):
         return Comparison(estimate(0.5), estimate(0.5 + difference), estimate(difference))
 
     planted = {name: comparison(0.0) for name in NAMES}
-    planted |= {"recall": comparison(recall), "average precision": comparison(average_precision)}
-    planted |= {"recall at equal alarms": comparison(equal_alarms)}
-    effects = [Effect("SMOTE", "class weights", estimate(0.005)), Effect("l2 0.1", "0", estimate(grid))]
-    return demo.verdict(planted, effects, 20, 400)
+    planted |= {"recall": comparison(recall), "average_precision": comparison(average_precision)}
+    planted |= {"recall_at_equal_alarms": comparison(equal_alarms)}
+    found = [Effect("balance SMOTE", "class weights", estimate(0.005)), Effect("l2 0.1", "0", estimate(grid))]
+    y = np.repeat([1, 0], [20, 380])
+    return verdict(Task(y, y, y, y, None, None, "binary"), "average_precision", planted, found)
+
+
+BETTER, SAME, WORSE = "significantly better", "not significantly different", "significantly worse"
 
 
 @pytest.mark.parametrize(
-    ("differences", "expected"),
+    ("differences", "recall", "score", "cause"),
     [
-        (
-            (0.3, 0.2, 0.2),
-            ["finds more of the 20", "right way ranks the images better", "most of the gain is the ranking"],
-        ),
-        ((0.3, 0.2, 0.1), ["finds more", "right way ranks the images better", "gain, +0.20, is the threshold"]),
-        ((0.3, 0.0, 0.0), ["finds more", "ranks the images better is not shown", "gain, +0.30, is the threshold"]),
-        ((0.3, -0.2, -0.1), ["finds more", "right way ranks the images worse", "gain, +0.40, is the threshold"]),
-        ((0.0, 0.2, 0.0), ["finds neither more nor fewer", "right way ranks the images better"]),
-        ((0.0, 0.0, 0.0), ["finds neither more nor fewer", "ranks the images better is not shown"]),
-        ((-0.3, 0.2, 0.1), ["finds fewer", "right way ranks the images better", "loss, -0.40, is the threshold"]),
-        ((-0.3, -0.2, -0.2), ["finds fewer", "right way ranks the images worse", "most of the loss is the ranking"]),
+        ((0.3, 0.2, 0.2), BETTER, BETTER, "most of the gain is the ranking"),
+        ((0.3, 0.2, 0.1), BETTER, BETTER, "gain, +0.200, is the threshold"),
+        ((0.3, 0.0, 0.0), BETTER, SAME, "gain, +0.300, is the threshold"),
+        ((0.3, -0.2, -0.1), BETTER, WORSE, "gain, +0.400, is the threshold"),
+        ((0.0, 0.2, 0.0), SAME, BETTER, "in recall is +0.000 [-0.050, +0.050]."),
+        ((0.0, 0.0, 0.0), SAME, SAME, "in recall is +0.000 [-0.050, +0.050]."),
+        ((-0.3, 0.2, 0.1), WORSE, BETTER, "loss, -0.400, is the threshold"),
+        ((-0.3, -0.2, -0.2), WORSE, WORSE, "most of the loss is the ranking"),
     ],
 )
-def test_verdict_follows_the_numbers(differences, expected):
+def test_verdict_follows_the_numbers(differences, recall, score, cause):
     text = said(*differences)
-    for words in expected:
-        assert words in text
+    assert cause in text
     assert ("most of the" in text) == (differences[0] != 0)
-    assert f"a difference of {differences[0]:+.2f} [{differences[0] - 0.05:+.2f}" in text
-    assert "no image rare would have 0.950" in text
+    for name, words, value in [("recall", recall, differences[0]), ("average_precision", score, differences[1])]:
+        by = f"a difference of {value:+.3f} [{value - 0.05:+.3f}, {value + 0.05:+.3f}]."
+        assert f"With cures {name} is {words}: {0.5 + value:.3f} against 0.500, {by}" in text
+    assert "finding none would have 0.950" in text
 
 
 def test_verdict_names_the_setting_that_mattered_most_and_whether_it_did():
     assert "l2 0.1 instead of 0 changed the cross-validated" in said(0.3, 0.2, 0.2)
-    assert "by +0.01 [-0.04, +0.06], which may be the luck of the folds." in said(0.3, 0.2, 0.2, grid=0.01)
-    assert "by +0.20 [+0.15, +0.25]." in said(0.3, 0.2, 0.2, grid=0.2)
+    assert "by +0.010 [-0.040, +0.060], which is not significant." in said(0.3, 0.2, 0.2, grid=0.01)
+    assert "by +0.200 [+0.150, +0.250]." in said(0.3, 0.2, 0.2, grid=0.2)
 
 
 class Terminal(io.StringIO):
@@ -218,15 +275,28 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_progress_rewrites_one_line_on_a_terminal(monkeypatch):
+def test_progress_is_a_bar_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
     with Progress("Title", 3) as tick:
         for _ in range(3):
             tick()
-    title, *written = sys.stdout.getvalue().strip("\n").split("\r")
-    assert title == "Title\n"
-    assert [part.split(",")[0].strip() for part in written] == [f"fit {i} of 3" for i in (1, 2, 3)]
-    assert ["left" in part for part in written] == [True, True, False]
+    written = sys.stdout.getvalue()
+    assert written.startswith("\nTitle\n")
+    assert re.search(r"fit 3 of 3 .*━", written)
+    assert written.endswith("\n\x1b[?25h")  # the cursor, shown again
+
+
+def test_progress_without_rich_is_a_log_on_a_terminal_too(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setitem(sys.modules, "rich", None)
+    with Progress("Title", 3) as tick:
+        for _ in range(3):
+            tick()
+    title, *lines = sys.stdout.getvalue().strip("\n").split("\n")
+    assert title == "Title"
+    assert [line.split(",")[0].strip() for line in lines] == [f"fit {i} of 3" for i in (1, 2, 3)]
+    assert ["left" in line for line in lines] == [True, True, False]
 
 
 def test_progress_is_a_sparse_log_elsewhere(monkeypatch):
@@ -242,8 +312,10 @@ def test_fits_that_end_after_an_interrupt_are_silent(monkeypatch):
     monkeypatch.setattr(sys, "stdout", Terminal())
     with pytest.raises(KeyboardInterrupt), Progress("Title", 3) as tick:
         raise KeyboardInterrupt
+    shown = sys.stdout.getvalue()
     tick()
-    assert "fit" not in sys.stdout.getvalue()
+    assert sys.stdout.getvalue() == shown
+    assert "fit 1" not in shown
 
 
 def test_times_are_said_in_words():
@@ -254,14 +326,14 @@ def test_times_are_said_in_words():
 def test_greetings_of_compiled_code_are_shown_only_with_an_error(fails):
     code = f"""
 import os
-from skcnn.training.greetings import held_stderr
+from skcnn._engine.greetings import held_stderr
 with held_stderr():
     os.system("echo 'I0000 00:00:1795645668.433285   14739 port.cc:153] welcome' >&2; echo another thread >&2")
     os.system("echo '2024-11-25 01:02:03.4: I tensorflow/core/util/port.cc:153] welcome' >&2")
     {"raise RuntimeError('real')" if fails else ""}
 os.system("echo after >&2")
 """
-    job = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    job = run_python("-c", code, check=False)
     assert job.returncode == fails
     if fails:
         assert job.stderr.count("welcome") == 2
@@ -272,7 +344,7 @@ os.system("echo after >&2")
 
 
 def test_without_standard_error_nothing_is_held_back():
-    code = "from skcnn.training.greetings import held_stderr\nwith held_stderr():\n    print('done')"
+    code = "from skcnn._engine.greetings import held_stderr\nwith held_stderr():\n    print('done')"
     job = subprocess.run(
         ["sh", "-c", '"$0" -c "$1" 2>&-', sys.executable, code], capture_output=True, text=True, check=True
     )

@@ -131,7 +131,7 @@ def test_any_size_from_one_upwards(name):
     for rank, shapes in SHAPES.items():
         for shape in shapes:
             if rank > 1 and name in ("resnet", "inception"):
-                with pytest.raises(ValueError, match=r"takes rows of shape \(steps, channels\); got .* ImageResNet"):
+                with pytest.raises(ValueError, match=r"takes samples of shape \(steps, channels\); got .* ImageResNet"):
                     SMALL[name](shape, 3)
                 break
             assert np.isfinite(np.asarray(SMALL[name](shape, 3)(np.ones((2, *shape), "float32")))).all()
@@ -160,7 +160,7 @@ def test_normalisation_is_the_one_that_is_asked_for(name):
         (FCN(kernel_sizes=(8, 5)), r"'kernel_sizes' parameter of FCN must have 3 entries, one per layer. Got \(8, 5\)"),
         (ResNet(filters=(0,)), "'filters' parameter of ResNet must be a sequence of positive integers"),
         (Inception(bottleneck=0), "'bottleneck' parameter of Inception must be"),
-        (Plain((2,)), "Plain takes rows of shape"),
+        (Plain((2,)), "Plain takes samples of shape"),
     ],
 )
 def test_refused_parameters(network, message):

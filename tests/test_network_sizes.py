@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from skcnn.networks import FCN, ImageResNet, Inception, Plain, ResNet, summary
-from skcnn.networks.sizes import receptive_field
+from skcnn.networks._summary import receptive_field
 
 L = keras.layers
 
@@ -132,9 +132,9 @@ def test_representation_frame_and_nothing_global():
     found = summary("fcn", (30, 1), 2)
     assert random.getstate() == state
     assert repr(found).splitlines() == [
-        "FCN for rows of shape (30, 1) and 2 outputs",
+        "FCN for samples of shape (30, 1) and 2 outputs",
         "  parameters       265,474 (264,450 trained)",
-        "  multiply-adds    7,895,296 a row",
+        "  multiply-adds    7,895,296 per sample",
         "  receptive field  14 of 30 positions; nothing longer can be recognised",
     ]
     assert "the layers after it see all" in repr(summary("plain", (30, 1), 2))
@@ -154,7 +154,7 @@ class Subclassed(keras.Model):
 
 def test_models_without_a_graph_are_refused():
     assert receptive_field(Subclassed(2)) is None
-    with pytest.raises(ValueError, match=r"keras\.Model with a call of its own, whose layers cannot be seen"):
+    with pytest.raises(ValueError, match=r"keras\.Model with its own call\(\), whose layers cannot be seen"):
         summary(lambda input_shape, n_outputs: Subclassed(n_outputs), (4, 1), 2)
     unknown = functional(lambda x: L.GlobalMaxPooling1D()(L.Conv1D(2, 3)(x)))
     with pytest.raises(ValueError, match="no graph of layers of known shapes"):

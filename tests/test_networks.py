@@ -1,4 +1,7 @@
-"""`Plain` layer by layer, own networks, and what is refused."""
+"""`Plain` layer by layer, custom networks, and what is refused."""
+
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -6,9 +9,17 @@ import pytest
 from sklearn.base import clone
 
 from skcnn import CNNClassifier
-from skcnn.layers import stochastic_depth
+from skcnn._engine.blueprint import trace_count
+from skcnn._engine.layers import stochastic_depth
 from skcnn.networks import Network, Plain, build_model
-from skcnn.training.blueprint import trace_count
+
+
+def test_layers_of_custom_networks_are_reachable_after_import_skcnn_alone():
+    names = ["networks.Dropout", "networks.spatial_dropout", "networks.stochastic_depth", "networks.Plain"]
+    names += ["exceptions.ThreadsWarning", "model_selection.check_grid", "scikeras.convert"]
+    code = "import skcnn; print(" + ", ".join(f"skcnn.{name}.__name__" for name in names) + ")"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.split() == [name.rpartition(".")[2] for name in names]
 
 
 def kinds(model):
@@ -111,7 +122,7 @@ FLATTEN = keras.layers.Flatten
         (model_of(FLATTEN(), keras.layers.Dense(10), keras.layers.Activation("sigmoid")), ValueError, "in sigmoid"),
         (model_of(FLATTEN(), keras.layers.Dense(9)), ValueError, r"outputs of shape \(9,\), expected \(10,\)"),
         (model_of(keras.layers.Dense(10)), ValueError, r"outputs of shape \(8, 8, 10\)"),
-        (model_of(FLATTEN(), keras.layers.Dense(10), shape=(28, 28, 1)), ValueError, r"rows of shape \(28, 28, 1\)"),
+        (model_of(FLATTEN(), keras.layers.Dense(10), shape=(28, 28, 1)), ValueError, r"samples of shape \(28, 28, 1\)"),
         (lambda shape, n: keras.layers.Conv2D(4, 99)(keras.Input(shape)), ValueError, "could not be built"),
         (lambda shape, n: "model", TypeError, "returned str; expected a keras.Model"),
         (keras.Sequential([keras.Input((8, 8, 1)), FLATTEN()]), TypeError, "expected a function"),
@@ -128,8 +139,8 @@ def test_nested_softmax_is_found():
         build_model(lambda s, n: keras.Sequential([keras.Input(s), FLATTEN(), inner]), (2, 2), 3)
 
 
-def test_dropout_on_an_own_function_is_refused(few_digits):
-    with pytest.raises(ValueError, match=r"dropout=0.5 has no place.*keras.layers.Dropout"):
+def test_dropout_on_a_custom_function_is_refused(few_digits):
+    with pytest.raises(ValueError, match=r"dropout=0.5 cannot be applied.*keras.layers.Dropout"):
         CNNClassifier(model_of(FLATTEN(), keras.layers.Dense(10)), dropout=0.5).fit(*few_digits)
 
 
@@ -150,7 +161,7 @@ def test_builds_are_equal_to_keras_by_hand(rng):
     np.testing.assert_array_equal(ours(X), by_hand(X))
 
 
-def test_rows_of_float64_are_not_rounded(few_digits):
+def test_samples_of_float64_are_not_rounded(few_digits):
     X, y = few_digits
     net = CNNClassifier(Plain(filters=(2,)), epochs=1, dtype="float64", random_state=0).fit(X, y)
     ones = np.ones((2, 8, 8, 1))
@@ -190,7 +201,7 @@ def test_dropouts_of_feature_maps_change_the_fit_but_not_the_graph(network, name
 def test_dropouts_without_a_place_are_refused(few_digits):
     with pytest.raises(ValueError, match=r"stochastic_depth has no place in the network Plain, which has no residual"):
         CNNClassifier(stochastic_depth=0.1).fit(*few_digits)
-    with pytest.raises(ValueError, match=r"spatial_dropout=0\.1 has no place in an own network function"):
+    with pytest.raises(ValueError, match=r"spatial_dropout=0\.1 cannot be applied to a custom network function"):
         CNNClassifier(lambda input_shape, n_outputs: None, spatial_dropout=0.1).fit(*few_digits)
 
 

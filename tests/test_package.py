@@ -1,23 +1,18 @@
 """What `import skcnn` costs and offers."""
 
-import subprocess
-import sys
+from common import printed_by
 
 import skcnn
 
 
-def run(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-
-
 def test_import_loads_nothing_heavy():
     heavy = ["tensorflow", "keras", "scikeras", "sklearn", "imblearn", "numpy"]
-    assert run(f"import sys, skcnn; print(*[name for name in {heavy} if name in sys.modules])") == []
+    assert printed_by(f"import sys, skcnn; print(*[name for name in {heavy} if name in sys.modules])") == []
 
 
 def test_estimators_load_neither_tensorflow_nor_scikeras():
     code = "import sys; from skcnn import CNNClassifier; CNNClassifier(); import skcnn.networks"
-    assert run(code + "; print(*[n for n in ('tensorflow', 'keras', 'scikeras') if n in sys.modules])") == []
+    assert printed_by(code + "; print(*[n for n in ('tensorflow', 'keras', 'scikeras') if n in sys.modules])") == []
 
 
 def test_public_names_resolve():
@@ -38,7 +33,7 @@ try:
 except RuntimeError as error:
     print("already" in str(error), tf.config.threading.get_intra_op_parallelism_threads())
 """
-    assert run(code) == ["True", "1"]
+    assert printed_by(code) == ["True", "1"]
 
 
 FIT = """
@@ -57,9 +52,9 @@ def fit_in_parallel(*config, **settings):
 
 
 def test_a_joblib_worker_uses_one_thread_or_what_joblib_grants_unless_chosen():
-    assert run(FIT + "fit_in_parallel('threading')") == ["1", "1"]
-    assert run(FIT + "fit_in_parallel('loky', inner_max_num_threads=2)") == ["2", "2"]
-    assert run("import skcnn; skcnn.set_threads(2)\n" + FIT + "fit_in_parallel('threading')") == ["2", "2"]
+    assert printed_by(FIT + "fit_in_parallel('threading')") == ["1", "1"]
+    assert printed_by(FIT + "fit_in_parallel('loky', inner_max_num_threads=2)") == ["2", "2"]
+    assert printed_by("import skcnn; skcnn.set_threads(2)\n" + FIT + "fit_in_parallel('threading')") == ["2", "2"]
 
 
 def test_small_rows_start_with_one_thread_and_large_rows_as_tensorflow_does():
@@ -69,8 +64,8 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     print(fit(256), fit(1000), len(caught), fit(1024), *[warning.category.__name__ for warning in caught])
 """
-    assert run(FIT + code) == ["1", "1", "0", "1", "ThreadsWarning"]
-    assert run(FIT + "print(fit(257))") == ["0"]
+    assert printed_by(FIT + code) == ["1", "1", "0", "1", "ThreadsWarning"]
+    assert printed_by(FIT + "print(fit(257))") == ["0"]
 
 
 def test_forking_after_tensorflow_has_started_is_an_error_instead_of_a_hang():
@@ -89,4 +84,4 @@ in_child(fit)
 fit()
 in_child(fit)
 """
-    assert run(FIT + code) == ["1", "was_forked"]
+    assert printed_by(FIT + code) == ["1", "was_forked"]

@@ -1,19 +1,18 @@
 """Saved estimators: small, plain, with a note of versions, and of known types."""
 
 import pickle
-import subprocess
-import sys
 from importlib import import_module
 
 import numpy as np
 import pytest
 import skops.io
+from common import run_python, weights_of
 from imblearn.over_sampling import RandomOverSampler
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skcnn
-from skcnn import CNNClassifier, CNNRegressor
+from skcnn import CNNClassifier, CNNRegressor, _version
 from skcnn.exceptions import InconsistentVersionWarning
 from skcnn.networks import Plain
 from skcnn.persistence import TRUSTED_TYPES
@@ -48,7 +47,7 @@ def test_a_pickle_holds_the_weights_once_and_little_else(fitted, few_digits):
     pickled = pickle.dumps(fitted)
     assert b"keras.src" not in pickled
     assert b"tensorflow" not in pickled
-    n_bytes = sum(value.nbytes for value in network_of(fitted)._weights)
+    n_bytes = sum(value.nbytes for value in weights_of(network_of(fitted)))
     assert n_bytes > 80_000
     assert len(pickled) < n_bytes + 8_000
     np.testing.assert_array_equal(pickle.loads(pickled).predict(X), fitted.predict(X))
@@ -69,8 +68,7 @@ loaded = [name for name in heavy if name in sys.modules]
 np.save("p.npy", model.predict_proba(np.load("X.npy")))
 print(loaded, "tensorflow" in sys.modules)
 """
-    out = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert out.split() == ["[]", "True"]
+    assert run_python("-c", code, cwd=tmp_path).stdout.split() == ["[]", "True"]
     np.testing.assert_allclose(np.load(tmp_path / "p.npy"), model.predict_proba(X[:5]), atol=1e-6)
 
 
@@ -92,7 +90,7 @@ def test_another_version_of_skcnn_warns(saved, monkeypatch):
     same = pickle.loads(pickle.dumps(saved))  # without a warning, which would be an error
     assert vars(same).keys() == vars(saved).keys()
     with monkeypatch.context() as context:
-        context.setattr(skcnn, "__version__", "0.0.1")
+        context.setattr(_version, "__version__", "0.0.1")
         pickled = pickle.dumps(saved)
     with pytest.warns(
         InconsistentVersionWarning, match=r"saved with skcnn 0\.0\.1.* or install skcnn==0\.0\.1"
@@ -108,7 +106,7 @@ def test_another_version_of_keras_or_none_warns(monkeypatch):
     with pytest.warns(InconsistentVersionWarning, match=r"keras 2\.15\.0 \(now 3\."):
         CNNClassifier().__setstate__(state)
     del state["_saved_with"]
-    with pytest.warns(InconsistentVersionWarning, match="skcnn unknown .*: fit it again. To ship"):
+    with pytest.warns(InconsistentVersionWarning, match="skcnn unknown .*: fit it again. To use"):
         CNNClassifier().__setstate__(state)
 
 
@@ -126,7 +124,7 @@ def test_skops_loads_what_is_declared_trusted(fitted, few_digits):
 
 def test_skops_keeps_the_note_of_versions(monkeypatch):
     with monkeypatch.context() as context:
-        context.setattr(skcnn, "__version__", "0.0.1")
+        context.setattr(_version, "__version__", "0.0.1")
         saved = skops.io.dumps(NDSampler(NDTransformer(StandardScaler())))
     with pytest.warns(InconsistentVersionWarning) as caught:
         skops.io.loads(saved, trusted=TRUSTED_TYPES)

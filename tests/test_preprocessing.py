@@ -59,7 +59,8 @@ INNER = [
     SimpleImputer(add_indicator=True),
     make_pipeline(StandardScaler(), PCA(n_components=1)),
 ]
-TRANSFORMERS = [NDTransformer(inner, per=per) for inner in INNER for per in ("position", "channel")]
+# The suite's data is 2-D, where per="channel" is the same; test_equals_the_transformer_on_the_table says so.
+TRANSFORMERS = [NDTransformer(inner) for inner in INNER]
 
 
 @listed(estimator_checks.parametrize_with_checks(TRANSFORMERS))
@@ -389,25 +390,29 @@ CHANNELS = NDTransformer(StandardScaler(), per="channel").fit(IMAGES)
             ValueError,
             r"shape \(3, 3, 2\), but .* \(4, 3, 2\): .* \(n, 4, 3, 2\)",
         ),
-        (lambda: SCALED.transform(IMAGES[..., :1]), ValueError, r"rows of shape \(4, 3, 1\), but .* fitted on rows"),
-        (lambda: CHANNELS.transform(IMAGES[:, :, :2]), ValueError, r"rows of shape \(4, 2, 2\), but"),
-        (lambda: SCALED.transform(IMAGES.reshape(30, -1)), ValueError, r"rows of shape \(24,\), but .* \(4, 3, 2\)"),
-        (lambda: SCALED.transform(IMAGES[0]), ValueError, r"rows of shape \(3, 2\), but"),
+        (
+            lambda: SCALED.transform(IMAGES[..., :1]),
+            ValueError,
+            r"samples of shape \(4, 3, 1\), .* fitted on samples",
+        ),
+        (lambda: CHANNELS.transform(IMAGES[:, :, :2]), ValueError, r"samples of shape \(4, 2, 2\), but"),
+        (lambda: SCALED.transform(IMAGES.reshape(30, -1)), ValueError, r"samples of shape \(24,\), but .* \(4, 3, 2\)"),
+        (lambda: SCALED.transform(IMAGES[0]), ValueError, r"samples of shape \(3, 2\), but"),
         (
             lambda: NDTransformer(Halver()).fit(IMAGES[:, 0, 0]).transform(IMAGES),
             ValueError,
-            r"fitted on rows of shape \(2,\)",
+            r"fitted on samples of shape \(2,\)",
         ),
         (
             lambda: SCALED.inverse_transform(IMAGES[:, :3]),
             ValueError,
             r"X has shape \(30, 3, 3, 2\), but .* \(4, 3, 2\)",
         ),
-        (lambda: CHANNELS.inverse_transform(IMAGES[:, :3]), ValueError, "that transform returned for such rows"),
+        (lambda: CHANNELS.inverse_transform(IMAGES[:, :3]), ValueError, "that transform returned for such samples"),
         (
             lambda: SCALED.fit(IMAGES[:, :0]),
             ValueError,
-            r"shape \(30, 0, 3, 2\) without any values.*drop the empty axis",
+            r"shape \(30, 0, 3, 2\) without any values.*Drop the empty axis",
         ),
         (lambda: SCALED.fit(IMAGES[:0]), ValueError, "0 sample"),
         (lambda: SCALED.fit(IMAGES.ravel()), ValueError, "Expected 2D array, got 1D array"),

@@ -1,11 +1,14 @@
-"""Probabilities for the right class shares, standard units in the graph, and training again on all rows."""
+"""Probabilities for the right class shares, standard units in the graph, and the refit on all samples."""
 
 import pickle
 import tracemalloc
+from functools import partial
 
+import common
 import keras
 import numpy as np
 import pytest
+from common import same_weights, weights_of
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from imblearn.pipeline import Pipeline as ImbalancedPipeline
 from imblearn.pipeline import make_pipeline
@@ -16,26 +19,20 @@ from sklearn import config_context
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
-import skcnn.validation
+import skcnn._fit.samples
 from skcnn import CNNClassifier, CNNRegressor
+from skcnn._fit.targets import ClassTarget
 from skcnn.networks import Plain
 from skcnn.preprocessing import NDTransformer
-from skcnn.targets import ClassTarget
-from skcnn.weights import class_shares
 
 NETWORK = Plain(filters=(4,), normalization=None)
 EXACT = {"network": NETWORK, "dtype": "float64", "batch_size": 1000}
 
 
-def classifier(**parameters):
-    return CNNClassifier(**{"network": NETWORK, "epochs": 2, "learning_rate": 0.01, "random_state": 0} | parameters)
+classifier = partial(common.classifier, network=NETWORK, epochs=2)
 
 
-def same_weights(a, b):
-    return all(np.array_equal(x, y) for x, y in zip(a._weights, b._weights, strict=True))
-
-
-def make_rows(counts=(60, 30, 10), n_features=4):
+def make_samples(counts=(60, 30, 10), n_features=4):
     rng = np.random.default_rng(0)
     codes = rng.permutation(np.repeat(np.arange(len(counts)), counts))
     X = rng.normal(codes[:, None], size=(len(codes), n_features)).astype("float32")
@@ -58,7 +55,7 @@ def make_rows(counts=(60, 30, 10), n_features=4):
     ids=str,
 )
 def test_logits_shift_by_the_logarithm_of_the_shares(balancing, trained):
-    X, y = make_rows()
+    X, y = make_samples()
     none, train, array = (
         classifier(**balancing, priors=priors).fit(X, y) for priors in (None, "train", [0.2, 0.3, 0.5])
     )
@@ -75,9 +72,9 @@ def test_logits_shift_by_the_logarithm_of_the_shares(balancing, trained):
     assert same_weights(none, array)  # training itself is not touched
 
 
-def test_shares_of_weighted_rows():
-    """Sample weights are part of the shares that rows have; class weights come on top and are undone."""
-    X, y = make_rows((60, 40))
+def test_shares_of_weighted_samples():
+    """Sample weights are part of the shares that samples have; class weights come on top and are undone."""
+    X, y = make_samples((60, 40))
     weight = np.where(y == "b", 3.0, 1.0)  # shares 60 : 120
     none, train, array = (
         classifier(class_weight={"b": 5}, priors=priors).fit(X, y, sample_weight=weight)
@@ -113,15 +110,15 @@ def test_shares_of_many_labels_are_not_rounded(rng):
     """Sums of 200,000 weights in the type of the network would be off in the fourth digit."""
     y, weight = rng.random((200_000, 2)) < [0.5, 0.01], rng.uniform(0.2, 0.5, 200_000)
     target = ClassTarget.of(y.astype(int))
-    as_trained = class_shares(target, y.astype("float32"), weight.astype("float32")[:, None])
+    as_trained = target.class_shares(y.astype("float32"), weight.astype("float32")[:, None])
     expected = (y * weight[:, None]).sum(axis=0) / weight.sum()
     np.testing.assert_allclose(as_trained[:, 1], expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("priors", [None, "train", [0.2, 0.3, 0.5]], ids=str)
 @pytest.mark.parametrize("standardize", [None, "channel"])
-def test_to_keras_puts_out_the_corrected_logits(priors, standardize):
-    X, y = make_rows()
+def test_to_keras_outputs_the_corrected_logits(priors, standardize):
+    X, y = make_samples()
     model = classifier(class_weight="balanced", priors=priors, standardize=standardize, dropout=0.1).fit(X, y)
     outputs = model.to_keras().predict(X[:, :, None], verbose=0)
     np.testing.assert_allclose(outputs, model.decision_function(X), rtol=1e-5, atol=1e-5)
@@ -137,10 +134,10 @@ def test_to_keras_puts_out_the_corrected_logits(priors, standardize):
     ids=str,
 )
 @pytest.mark.parametrize("priors", [None, [0.2, 0.3, 0.5]], ids=str)
-def test_early_stopping_monitors_the_shares_of_the_training_rows(balancing, priors):
+def test_early_stopping_monitors_the_shares_of_the_training_samples(balancing, priors):
     """Whatever the network was trained on, and whatever population it is to predict for."""
-    X, y = make_rows()
-    X_val, y_val = make_rows((12, 6, 2))
+    X, y = make_samples()
+    X_val, y_val = make_samples((12, 6, 2))
     model = classifier(**balancing, epochs=1, priors=priors).fit(X, y, X_val=X_val, y_val=y_val)
     predicted_for = np.array([1 / 3] * 3 if priors is None else priors)
     corrected = softmax(model.decision_function(X_val) - np.log(predicted_for / [0.6, 0.3, 0.1]), axis=1)
@@ -172,7 +169,7 @@ def test_early_stopping_monitors_the_shares_of_the_training_rows(balancing, prio
     ids=str,
 )
 def test_refused_priors(priors, message):
-    X, y = make_rows()
+    X, y = make_samples()
     with pytest.raises(ValueError, match=message):
         classifier(priors=priors).fit(X, y)
 
@@ -278,7 +275,7 @@ def test_three_classes():
 
 
 def focal_by_hand(y, z, gamma):
-    """Loss of each row, or of each row and label (Lin et al. 2017, equation 4)."""
+    """Loss of each sample, or of each sample and label (Lin et al. 2017, equation 4)."""
     if z.ndim == 2 and y.ndim == 1:
         log_p = log_softmax(z, axis=1)[np.arange(len(y)), y]
     else:
@@ -324,26 +321,27 @@ def test_standard_units_are_those_of_the_scaler(per, dtype):
     np.testing.assert_allclose(ours.history_["loss"], theirs.history_["loss"], rtol=1e-4)
     np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(scaled), rtol=1e-3, atol=1e-5)
     exact = [
-        classifier(dtype="float64", standardize=own).fit(Z, y).predict_proba(Z) for own, Z in ((per, X), (None, scaled))
+        classifier(dtype="float64", standardize=unit).fit(Z, y).predict_proba(Z)
+        for unit, Z in ((per, X), (None, scaled))
     ]
     np.testing.assert_allclose(*exact, rtol=1e-9)
     raw = classifier(epochs=6).fit(X, y)
     assert raw.history_["loss"][0] > 3 * ours.history_["loss"][0], "the units made no difference"
 
 
-@pytest.mark.parametrize("row_shape", [(4,), (2, 2), (2, 2, 1)], ids=str)
-def test_standard_units_of_any_rows_in_a_regression(row_shape):
-    X = make_rows()[0] * [1, 1000, 10, 0.01]
-    target, rows = 7 * X[:, 0], X.reshape(-1, *row_shape)
-    scaled = StandardScaler().fit_transform(X).reshape(rows.shape)
-    ours = CNNRegressor(**EXACT, standardize="position", random_state=0).fit(rows, target)
+@pytest.mark.parametrize("sample_shape", [(4,), (2, 2), (2, 2, 1)], ids=str)
+def test_standard_units_of_any_samples_in_a_regression(sample_shape):
+    X = make_samples()[0] * [1, 1000, 10, 0.01]
+    target, samples = 7 * X[:, 0], X.reshape(-1, *sample_shape)
+    scaled = StandardScaler().fit_transform(X).reshape(samples.shape)
+    ours = CNNRegressor(**EXACT, standardize="position", random_state=0).fit(samples, target)
     theirs = CNNRegressor(**EXACT, random_state=0).fit(scaled, target)
     np.testing.assert_allclose(ours.history_["loss"], theirs.history_["loss"], rtol=1e-9)
 
 
 def units(model):
     """Mean and scale of a fitted estimator."""
-    return model._weights[-2:]
+    return weights_of(model)[-2:]
 
 
 @pytest.mark.parametrize("refit", [False, True])
@@ -356,14 +354,14 @@ def test_units_are_those_of_the_training_part(balancing, refit):
         standardize="channel", early_stopping=True, validation_fraction=0.25, refit_full=refit, **balancing
     )
     model.fit(X, y, groups=groups)
-    rows = X if refit else X[20:]
-    scaler = StandardScaler().fit(rows.reshape(-1, 2))
+    samples = X if refit else X[20:]
+    scaler = StandardScaler().fit(samples.reshape(-1, 2))
     np.testing.assert_allclose(units(model)[0], scaler.mean_, rtol=1e-6)
     np.testing.assert_allclose(units(model)[1], scaler.scale_, rtol=1e-6)
 
 
 @pytest.mark.parametrize("per", ["channel", "position"])
-def test_units_count_a_weighted_row_as_often(per, rng):
+def test_units_count_a_weighted_sample_as_often(per, rng):
     X, y = make_images()
     weight = rng.integers(0, 4, 80)
     weighted = classifier(**EXACT, standardize=per, epochs=5).fit(X, y, sample_weight=weight)
@@ -377,7 +375,7 @@ def test_units_count_a_weighted_row_as_often(per, rng):
 
 @pytest.mark.parametrize("per", ["channel", "position"])
 @pytest.mark.parametrize("unit", [1.0, 1e-9, 1e12])
-def test_to_keras_takes_rows_as_they_are(per, unit, tmp_path):
+def test_to_keras_takes_samples_as_they_are(per, unit, tmp_path):
     X, y = make_images()
     X = X * unit if unit != 1 else X
     model = classifier(standardize=per, network=Plain(filters=(4,), normalization="batch"), dropout=0.2).fit(X, y)
@@ -398,7 +396,7 @@ def test_units_go_with_the_estimator():
     assert same_weights(warm, whole)
     part = classifier(standardize="position").partial_fit(X, y, classes=[0, 1, 2]).partial_fit(X, y)
     assert same_weights(part, classifier(standardize="position").fit(X, y))
-    # Going on with other rows keeps the units in which the weights were learnt.
+    # Continuing with other samples keeps the units in which the weights were learnt.
     before = units(warm)
     brighter = np.minimum(X, 200) + np.uint8(50)
     for one, other in zip(units(warm.fit(brighter, y)), before, strict=True):
@@ -409,19 +407,19 @@ def test_units_go_with_the_estimator():
 @pytest.mark.parametrize("per", ["channel", "position"])
 def test_units_of_bytes_take_no_copy_in_floating_point(per, monkeypatch):
     X = np.random.default_rng(0).integers(0, 256, (2000, 24, 24, 3), dtype=np.uint8)
-    monkeypatch.setattr(skcnn.validation, "STATISTICS_BYTES", 2**20)
-    rows = np.arange(0, 2000, 2)
+    monkeypatch.setattr(skcnn._fit.samples, "STATISTICS_BYTES", 2**20)
+    samples = np.arange(0, 2000, 2)
     tracemalloc.start()
-    mean, scale = skcnn.validation.standard_units(X, rows, None, per)
+    mean, scale = skcnn._fit.samples.standard_units(X, samples, None, per)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 8 * 2**20 < X[rows].size * 8 / 1.5
+    assert peak < 8 * 2**20 < X[samples].size * 8 / 1.5
     axes = (0, 1, 2) if per == "channel" else 0
-    np.testing.assert_allclose(mean, X[rows].mean(axis=axes))
-    np.testing.assert_allclose(scale, X[rows].std(axis=axes))
+    np.testing.assert_allclose(mean, X[samples].mean(axis=axes))
+    np.testing.assert_allclose(scale, X[samples].std(axis=axes))
 
 
-# Training again on all rows ---------------------------------------------------------------------------------------
+# Refit on all samples ---------------------------------------------------------------------------------------------
 
 
 def script(scores):
@@ -442,7 +440,7 @@ SCORES = [0.5, 0.2, 0.3, 0.9, 0.1, 0.1, 0.1, 0.1]  # the best epoch is the fourt
     ],
     ids=["plain", "regularised", "resampled"],
 )
-def test_training_again_is_training_on_all_rows_for_as_long_as_was_best(parameters):
+def test_a_refit_is_training_on_all_samples_for_the_best_number_of_epochs(parameters):
     X, y = make_images()
     split = {"early_stopping": True, "validation_fraction": 0.25, "epochs": 8, "n_iter_no_change": 10}
     again = classifier(**parameters, **split, scoring=script(SCORES), refit_full=True).fit(X, y)
@@ -464,7 +462,7 @@ def test_training_again_has_the_rates_that_were_best(schedule):
     again = classifier(**parameters, scoring=script(SCORES), refit_full=True, validation_fraction=0.25).fit(X, y)
     assert again.best_iter_ == 4
     assert len(set(again.history_["learning_rate"][:4])) > 1
-    # A run on all rows that is judged by the same scores, and keeps its fourth epoch.
+    # A run on all samples that is judged by the same scores, and keeps its fourth epoch.
     expected = classifier(**parameters, scoring=script(SCORES)).fit(X, y, X_val=X, y_val=y)
     assert expected.best_iter_ == 4
     assert expected.history_["learning_rate"] == again.history_["learning_rate"]
@@ -472,7 +470,7 @@ def test_training_again_has_the_rates_that_were_best(schedule):
 
 
 def test_training_again_of_a_regression():
-    X, _ = make_rows()
+    X, _ = make_samples()
     target = 100 * X[:, 0] + 1000
     target[:5] += 10_000
     split = {"early_stopping": True, "validation_fraction": 0.25, "epochs": 8, "random_state": 0, "network": NETWORK}
@@ -492,20 +490,20 @@ def test_without_an_inner_split_there_is_nothing_to_train_again():
     assert same_weights(one, other)
 
 
-def test_training_again_leaves_no_row_to_validate_on_when_going_on():
+def test_a_refit_leaves_no_sample_to_validate_on_with_warm_start():
     X, y = make_images()
     model = classifier(refit_full=True, warm_start=True, early_stopping=True)
     with pytest.raises(ValueError, match=r"refit_full=True .* warm_start=True"):
         model.fit(X, y).fit(X, y)
 
 
-# Validation rows through imbalanced-learn's Pipeline --------------------------------------------------------------
+# Validation samples through imbalanced-learn's Pipeline -----------------------------------------------------------
 
 
-def test_validation_rows_pass_a_sampler_by_way_of_a_passthrough_step():
+def test_validation_samples_pass_a_sampler_by_way_of_a_passthrough_step():
     """A sampler directly before the network has no transform for X_val; a step "passthrough" between them has."""
-    X, y = make_rows((90, 30))
-    X_val, y_val = make_rows((20, 20))
+    X, y = make_samples((90, 30))
+    X_val, y_val = make_samples((20, 20))
     X_val += 1
     weight = np.linspace(0.5, 2, 40)
     cnn = classifier(early_stopping=True, epochs=4)

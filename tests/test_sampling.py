@@ -519,5 +519,5 @@ def test_errors_say_what_to_do(sampler, X, y, error, message):
 
 def test_images_have_no_feature_names():
     ours = NDSampler(RandomUnderSampler()).fit(IMAGES, LABELS)
-    with pytest.raises(ValueError, match=r"rows of shape \(4, 3, 2\), which have no feature names"):
+    with pytest.raises(ValueError, match=r"samples of shape \(4, 3, 2\), which have no feature names"):
         ours.get_feature_names_out()

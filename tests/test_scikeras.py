@@ -1,12 +1,11 @@
 """The bridge for users of scikeras: what is repaired, what stays, and what is carried over to skcnn's engine."""
 
 import pickle
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
+from common import printed_by
 from scikeras import wrappers
 from scipy.sparse import csr_array, csr_matrix
 from scipy.special import softmax
@@ -18,8 +17,8 @@ from sklearn.preprocessing import FunctionTransformer, LabelEncoder
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from skcnn import CNNClassifier, CNNRegressor
+from skcnn._engine.blueprint import trace_count
 from skcnn.scikeras import KerasClassifier, KerasRegressor, convert
-from skcnn.training.blueprint import trace_count
 
 layers = keras.layers
 
@@ -232,7 +231,7 @@ def test_shape_and_names_of_rows_are_checked(binary):
     assert clf.score(frame, y, sample_weight=np.ones(50)) > 0  # scikeras cannot index a frame
     images = KerasClassifier(image_model, loss="sparse_categorical_crossentropy", **QUIET)
     images.fit(np.ones((6, 4, 4, 1)), np.arange(6) % 3)
-    with pytest.raises(ValueError, match=r"rows of shape \(4, 5, 1\)"):
+    with pytest.raises(ValueError, match=r"samples of shape \(4, 5, 1\)"):
         images.predict(np.ones((2, 4, 5, 1)))
 
 
@@ -256,7 +255,7 @@ def test_sparse_rows_are_as_good_as_dense_ones(binary):
         (np.ones((6, 4)), None, None, "requires y"),
         (np.ones((6, 4)), np.arange(6) % 2, np.zeros(6), "zero"),
         (np.ones((6, 4)), np.arange(6) % 2, -np.ones(6), "at least 0"),
-        (np.ones((6, 4)), np.arange(6) % 2, np.ones((6, 2)), "one weight per row"),
+        (np.ones((6, 4)), np.arange(6) % 2, np.ones((6, 2)), "one weight per sample"),
     ],
 )
 def test_bad_input_is_refused_before_training(X, y, weight, match):
@@ -264,10 +263,6 @@ def test_bad_input_is_refused_before_training(X, y, weight, match):
     with pytest.raises(ValueError, match=match):
         clf.fit(X, y, sample_weight=weight)
     assert not hasattr(clf, "history_")
-
-
-def run(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
 
 def test_classes_of_keras_are_left_as_they_were_unless_scikeras_came_first():
@@ -278,8 +273,8 @@ import skcnn.scikeras
 classes = keras.Model, keras.losses.Loss, keras.metrics.Metric, keras.optimizers.Optimizer
 print(*["scikeras" in cls.__reduce__.__module__ for cls in classes], hasattr(keras.Model, "__deepcopy__"))
 """
-    assert run(code.replace("FIRST", "")) == ["False"] * 5
-    assert run(code.replace("FIRST", "import scikeras")) == ["True"] * 5
+    assert printed_by(code.replace("FIRST", "")) == ["False"] * 5
+    assert printed_by(code.replace("FIRST", "import scikeras")) == ["True"] * 5
 
 
 def test_a_seeded_fit_does_not_break_unseeded_ones():
@@ -297,12 +292,12 @@ try:
 except RuntimeError:
     print("broken")
 """
-    assert run(code.replace("LIBRARY", "skcnn.scikeras")) == ["fine"]
-    assert run(code.replace("LIBRARY", "scikeras.wrappers")) == ["broken"]
+    assert printed_by(code.replace("LIBRARY", "skcnn.scikeras")) == ["fine"]
+    assert printed_by(code.replace("LIBRARY", "scikeras.wrappers")) == ["broken"]
 
 
 def test_import_skcnn_does_not_import_scikeras():
-    assert run("import sys, skcnn, skcnn.estimators; print('scikeras' in sys.modules)") == ["False"]
+    assert printed_by("import sys, skcnn, skcnn.estimators; print('scikeras' in sys.modules)") == ["False"]
 
 
 # What stays as scikeras documents it ---------------------------------------------------------------------------------
@@ -442,6 +437,14 @@ def test_training_goes_on_with_partial_fit_and_warm_start(rows):
         clf.partial_fit(X, np.eye(3)[y])
 
 
+def test_classes_stay_known_when_a_warm_start_goes_on(rows):
+    X, y = rows
+    clf = classifier(warm_start=True).fit(X, y).fit(X[:50], y[:50])  # of the third class there is nothing new
+    assert clf.classes_.tolist() == [0, 1, 2]
+    assert clf.predict_proba(X).shape == (60, 3)
+    assert clf.set_params(warm_start=False).fit(X[:50], y[:50]).classes_.tolist() == [0, 1]
+
+
 def test_initialise_without_training(binary):
     clf = KerasClassifier(binary_model(), **QUIET).initialize(*binary)
     assert clf.predict_proba(binary[0]).shape == (50, 2)
@@ -534,7 +537,7 @@ def check_agreement(estimator, X, y, epochs):
     known = {"classes": np.unique(y)} if y.ndim == 1 and is_classifier(converted) else {}
     weight = np.ones(len(y))
     for epoch in range(epochs):
-        order = np.random.default_rng([converted._seed, epoch]).permutation(len(y))
+        order = np.random.default_rng([converted._fitted.seed, epoch]).permutation(len(y))
         estimator.partial_fit(X[order], y[order], sample_weight=weight, shuffle=False, **known)
     np.testing.assert_allclose(outputs(converted, X), outputs(estimator, X), atol=1e-5)
     assert (

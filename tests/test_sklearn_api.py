@@ -8,11 +8,13 @@ from sklearn.utils.estimator_checks import estimator_checks_generator, parametri
 from skcnn import CNNClassifier, CNNRegressor
 from skcnn.networks import Plain
 
+pytestmark = pytest.mark.usefixtures("programs_stay")
+
 # Weights equal repetitions to 1e-7 where arithmetic allows it: one full batch, float64, no batch statistics.
 EXACT = {
     "network": Plain(filters=(8,), normalization=None),
-    "learning_rate": 0.01,
-    "epochs": 100,
+    "learning_rate": 0.02,
+    "epochs": 50,
     "batch_size": 10_000,
     "dtype": "float64",
     "early_stopping": False,
@@ -20,7 +22,7 @@ EXACT = {
 NEEDS_EXACT = "check_sample_weight_equivalence_on_dense_data"
 
 
-def own_network(input_shape, n_outputs):
+def custom_network(input_shape, n_outputs):
     return keras.Sequential(
         [
             keras.Input(input_shape),
@@ -70,10 +72,10 @@ def test_exact(estimator, check):
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize(
     ("estimator", "check"),
-    all_checks(CNNClassifier(**EXACT | {"network": own_network}), CNNRegressor(**EXACT | {"network": own_network})),
+    all_checks(*(kind(**EXACT | {"network": custom_network}) for kind in (CNNClassifier, CNNRegressor))),
     ids=name_or_none,  # the repr of a function, an address, differs between the processes of pytest-xdist
 )
-def test_own_network(estimator, check):
+def test_custom_network(estimator, check):
     check(estimator)
 
 

@@ -1,5 +1,6 @@
 """The inner validation split: shares by hand and as scikit-learn's, groups, duplicates, and what cannot be split."""
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -12,44 +13,38 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skcnn import CNNClassifier, CNNRegressor
+from skcnn._fit.splitting import inner_split
+from skcnn._fit.targets import ClassTarget, RegressionTarget
 from skcnn.exceptions import InnerSplitWarning
 from skcnn.networks import Plain
-from skcnn.splitting import inner_split, labels_to_stratify
-from skcnn.targets import ClassTarget, RegressionTarget
 
 NETWORK = Plain(filters=(4,), normalization=None)
 FIXED = {"network": NETWORK, "epochs": 1, "early_stopping": True, "random_state": 0}
-
-
-def classifier(**parameters):
-    return CNNClassifier(**FIXED | parameters)
-
-
-def regressor(**parameters):
-    return CNNRegressor(**FIXED | parameters)
+classifier, regressor = partial(CNNClassifier, **FIXED), partial(CNNRegressor, **FIXED)
 
 
 def split(y, fraction, *, X=None, groups=None, seed=0, target=ClassTarget):
-    """The inner split of rows that are all different unless given."""
+    """The inner split of samples that are all different unless given."""
     X = np.arange(len(y), dtype=float)[:, None] if X is None else X
-    labels = labels_to_stratify(target.of(y).encode(y), fraction)
+    meaning = target.of(y)
+    labels = meaning.strata(meaning.encode(y), fraction)
     return inner_split(X, labels, fraction, groups, seed)
 
 
 @pytest.fixture
 def validated():
-    """A scorer that keeps the first feature of the rows it is given, and what it kept."""
-    rows = []
+    """A scorer that keeps the first feature of the samples it is given, and what it kept."""
+    samples = []
 
     def score(estimator, X, y):
-        rows.append(X.reshape(len(X), -1)[:, 0].astype(int))
+        samples.append(X.reshape(len(X), -1)[:, 0].astype(int))
         return 0.0
 
-    return score, rows
+    return score, samples
 
 
 def numbered(n, n_features=3):
-    """Rows that are told apart by their first feature."""
+    """Samples that are told apart by their first feature."""
     X = np.random.default_rng(0).normal(size=(n, n_features)).astype("float32")
     X[:, 0] = np.arange(n)
     return X
@@ -59,25 +54,25 @@ def numbered(n, n_features=3):
 
 
 @pytest.mark.parametrize(
-    ("rows", "fraction", "expected"),
+    ("samples", "fraction", "expected"),
     [
         ([50, 30, 20], 0.2, [10, 6, 4]),
         ([90, 10], 0.1, [9, 1]),
         ([60, 40], 0.5, [30, 20]),
         # 10 to choose, 5.5 and 3.3 and 1.2 exactly: the largest remainder goes up.
         ([55, 33, 12], 0.1, [6, 3, 1]),
-        # A class below one row in exact shares has one all the same ...
+        # A class below one sample in exact shares has one all the same ...
         ([96, 2, 2], 0.1, [8, 1, 1]),
-        # ... if there are as many rows to choose as classes; otherwise the largest classes have it.
+        # ... if there are as many samples to choose as classes; otherwise the largest classes have it.
         ([50, 30, 20], 0.02, [1, 1, 0]),
         ([18, 2], 0.9, [17, 1]),
     ],
 )
-def test_classes_are_held_in_equal_shares(rows, fraction, expected):
-    y = np.random.default_rng(0).permutation(np.repeat(np.array(["a", "b", "c"])[: len(rows)], rows))
+def test_classes_are_held_in_equal_shares(samples, fraction, expected):
+    y = np.random.default_rng(0).permutation(np.repeat(np.array(["a", "b", "c"])[: len(samples)], samples))
     for seed in range(5):
         train, validation = split(y, fraction, seed=seed)
-        counts = [int((y[validation] == label).sum()) for label in "abc"[: len(rows)]]
+        counts = [int((y[validation] == label).sum()) for label in "abc"[: len(samples)]]
         assert counts == expected
         assert len(train) + len(validation) == len(y)
 
@@ -90,7 +85,7 @@ def test_counts_are_those_of_scikit_learn(rng):
         _, ours = split(y, 0.2)
         assert len(ours) == n_wanted
         difference = np.bincount(y[ours], minlength=4) - np.bincount(y[theirs], minlength=4)
-        assert np.abs(difference).max() <= 1  # where remainders are equal, either class may have the row
+        assert np.abs(difference).max() <= 1  # where remainders are equal, either class may have the sample
 
 
 def test_labels_are_held_in_shares_as_near_as_can_be(rng):
@@ -112,7 +107,7 @@ def test_a_regression_is_held_in_shares_by_quantile(rng):
     _, validation = split(y, 0.1, target=RegressionTarget)
     tenth = y.argsort().argsort() // 20
     assert np.bincount(tenth[validation], minlength=10).tolist() == [2] * 10
-    # Too few rows for ten bins: as many as reach into the validation part.
+    # Too few samples for ten bins: as many as reach into the validation part.
     _, validation = split(y[:40], 0.1, target=RegressionTarget)
     quarter = y[:40].argsort().argsort() // 10
     assert np.bincount(quarter[validation], minlength=4).tolist() == [1] * 4
@@ -135,7 +130,7 @@ def test_seeded_and_shuffled(rng):
     assert not np.array_equal(splits[0], splits[2])
     assert not np.array_equal(splits[2], splits[3])
     chosen = np.mean([np.isin(np.arange(90), split(y, 0.2, seed=seed)[1]) for seed in range(300)], axis=0)
-    # Every row is as likely as any other: 0.2, four standard errors of 300 draws are 0.09.
+    # Every sample is as likely as any other: 0.2, four standard errors of 300 draws are 0.09.
     assert np.abs(chosen - 0.2).max() < 0.11
 
 
@@ -144,8 +139,8 @@ def test_the_values_of_X_do_not_matter(rng):
     groups = rng.integers(0, 30, 90)
     for others in ({}, {"groups": groups}):
         reference = split(y, 0.2, X=X, **others)[1]
-        for same_rows in (2 * X, X.astype("float32"), rng.normal(size=(90, 3))):
-            np.testing.assert_array_equal(split(y, 0.2, X=same_rows, **others)[1], reference)
+        for same_samples in (2 * X, X.astype("float32"), rng.normal(size=(90, 3))):
+            np.testing.assert_array_equal(split(y, 0.2, X=same_samples, **others)[1], reference)
 
 
 def test_bytes_and_floats_are_split_alike(few_digits):
@@ -182,19 +177,19 @@ def test_few_groups_leave_the_large_ones_to_training(sizes, rng):
         assert len(validation) in (8, 10, 12)
 
 
-def test_equal_rows_stay_on_one_side(rng):
+def test_duplicates_stay_on_one_side(rng):
     original = rng.permutation(np.r_[np.arange(60), rng.integers(0, 10, 60)])
     X = rng.normal(size=(60, 2, 2, 1))[original]
     y = (original < 10).astype(int)
     for seed in range(10):
         train, validation = split(y, 0.2, X=X, seed=seed)
         assert not crossing(original, train, validation)
-        assert abs(len(validation) - 24) <= 6  # half of the most frequent row
+        assert abs(len(validation) - 24) <= 6  # half of the most frequent sample
         assert set(y[train]) == set(y[validation]) == {0, 1}
 
 
 def test_groups_and_duplicates_chain():
-    """Row 1 equals row 2, and row 3 equals row 4: groups a, b and c belong together, though no row is in two."""
+    """Samples 1 and 2 are equal, and so are 3 and 4: groups a, b and c stay together, though no sample is in two."""
     groups = np.array([*"aabbcc", *(f"other {i}" for i in range(12))])
     X = np.arange(18.0)[:, None]
     X[2], X[4] = X[1], X[3]
@@ -208,19 +203,19 @@ def test_groups_and_duplicates_chain():
     assert len(set(sides)) == 2, "the chain is on the same side whatever the seed, so that nothing was tested"
 
 
-def whole_groups(validation, rows, groups):
-    """Whether some of these rows are all that there is of their groups."""
-    inside = np.isin(groups[rows], groups[validation])
-    return set(rows[inside]) == set(validation)
+def whole_groups(validation, samples, groups):
+    """Whether some of these samples are all that there is of their groups."""
+    inside = np.isin(groups[samples], groups[validation])
+    return set(samples[inside]) == set(validation)
 
 
 @pytest.mark.parametrize("through", ["GridSearchCV", "cross_validate"])
 def test_groups_are_routed_to_folds_and_inner_split(through, validated, rng):
-    score, rows = validated
+    score, samples = validated
     X, y, groups = numbered(80), rng.integers(0, 2, 80), rng.permutation(np.repeat(np.arange(16), 5))
     folds = list(GroupKFold(2).split(X, y, groups))
     for routed in (True, False):
-        rows.clear()
+        samples.clear()
         with config_context(enable_metadata_routing=True):
             cnn = classifier(scoring=score, validation_fraction=0.2).set_fit_request(groups=routed)
             pipe = make_pipeline(FunctionTransformer(), cnn)
@@ -229,21 +224,21 @@ def test_groups_are_routed_to_folds_and_inner_split(through, validated, rng):
                 search.fit(X, y, groups=groups)
             else:
                 cross_validate(pipe, X, y, params={"groups": groups}, cv=GroupKFold(2))
-        assert len(rows) == 2
-        for (train, _), validation in zip(folds, rows, strict=True):
+        assert len(samples) == 2
+        for (train, _), validation in zip(folds, samples, strict=True):
             assert len(validation) == 8 if not routed else len(validation) in (5, 10)
             assert set(validation) < set(train)
             assert whole_groups(validation, train, groups) == routed
 
 
 def test_duplicates_of_an_upstream_sampler_stay_on_one_side(validated, rng):
-    score, rows = validated
+    score, samples = validated
     X, y = numbered(120), (np.arange(120) % 8 == 0).astype(int)
     sampler = RandomOverSampler(random_state=0)
     pipe = make_imbalanced_pipeline(sampler, classifier(scoring=score, validation_fraction=0.25))
     cross_validate(pipe, X, y, cv=StratifiedKFold(2))
-    assert len(rows) == 2
-    for (train, _), validation in zip(StratifiedKFold(2).split(X, y), rows, strict=True):
+    assert len(samples) == 2
+    for (train, _), validation in zip(StratifiedKFold(2).split(X, y), samples, strict=True):
         resampled = sampler.fit_resample(X[train], y[train])[0][:, 0].astype(int)
         copies = np.bincount(resampled, minlength=120)
         assert copies.max() > 1
@@ -256,27 +251,27 @@ def test_duplicates_of_an_upstream_sampler_stay_on_one_side(validated, rng):
 # What is asked of the estimator ----------------------------------------------------------------------------------
 
 
-def test_the_share_asked_for_and_no_row_without_weight(validated):
-    score, rows = validated
+def test_the_share_wanted_and_no_sample_without_weight(validated):
+    score, samples = validated
     X, y, weight = numbered(100), np.tile([0, 1], 50), np.tile([1.0, 2.0, 3.0, 0.0], 25)
     classifier(scoring=score, validation_fraction=0.2).fit(X, y)
-    assert len(rows[-1]) == 20
+    assert len(samples[-1]) == 20
 
     def weighted_score(estimator, X, y, sample_weight):
         np.testing.assert_array_equal(sample_weight, weight[X[:, 0].astype(int)])
         return score(estimator, X, y)
 
     classifier(scoring=weighted_score, validation_fraction=0.2).fit(X, y, sample_weight=weight)
-    assert len(rows[-1]) == 15
-    assert weight[rows[-1]].all()
+    assert len(samples[-1]) == 15
+    assert weight[samples[-1]].all()
 
 
-def test_a_class_of_one_row_warns_and_is_trained_on():
+def test_a_class_of_one_sample_warns_and_is_trained_on():
     X, y = numbered(40, 4), np.tile(["a", "b"], 20).astype(object)
     X[:, 0] /= 40
     X[7], y[7] = 3.0, "rare"
     model = classifier(epochs=40, n_iter_no_change=100, learning_rate=0.05)
-    with pytest.warns(InnerSplitWarning, match="1 of the 3 classes .* have one row, or rows that all belong") as caught:
+    with pytest.warns(InnerSplitWarning, match="1 of the 3 classes .* samples that must all stay together") as caught:
         model.fit(X, y)
     assert caught[0].filename == __file__  # where the user called fit
     assert model.predict(X[7:8]) == "rare"
@@ -286,7 +281,7 @@ def test_a_class_of_one_row_warns_and_is_trained_on():
     assert set(labels) == {"a", "b"}
 
 
-def test_a_label_of_one_row_warns_and_is_trained_on(rng):
+def test_a_label_of_one_sample_warns_and_is_trained_on(rng):
     y = (rng.random((40, 3)) < 0.4).astype(int)
     y[:, 2] = np.arange(40) == 11
     for seed in range(5):
@@ -297,7 +292,7 @@ def test_a_label_of_one_row_warns_and_is_trained_on(rng):
 
 
 def test_a_class_of_one_group_stays_in_the_training_part():
-    """The group that holds all of "rare" is wanted in the validation part for the rows of "b" that it has, too."""
+    """The group that holds all of "rare" is wanted in the validation part for the samples of "b" that it has, too."""
     y = np.array([*["rare"] * 5, "b", "b", *["a"] * 20])
     groups = np.array([*[0] * 6, 1, *range(2, 22)])
     for seed in range(20):
@@ -308,7 +303,7 @@ def test_a_class_of_one_group_stays_in_the_training_part():
 
 
 def test_a_regression_has_no_classes_to_warn_of(rng):
-    """A target that is zero but in one row: a bin with one row is no class that could be missed."""
+    """A target that is zero but in one sample: a bin with one sample is no class that could be missed."""
     X, y = rng.normal(size=(60, 3)), np.zeros(60)
     y[5] = 7.0
     assert regressor().fit(X, y).n_iter_ == 1
@@ -323,13 +318,13 @@ def test_a_regression_has_no_classes_to_warn_of(rng):
             np.ones((10, 2)),
             np.tile([0, 1], 5),
             None,
-            "10 rows cannot be split for early stopping.* give X_val and y_val",
+            "10 samples cannot be split for early stopping.* pass X_val and y_val",
         ),
-        (np.eye(10), np.tile([0, 1], 5), np.zeros(10), "10 rows cannot be split for early stopping"),
-        (np.eye(4), np.arange(4), None, "4 rows cannot be split for early stopping"),
-        (np.eye(8), np.repeat([0, 1], 4), np.repeat([0, 1], 4), "8 rows cannot be split for early stopping"),
+        (np.eye(10), np.tile([0, 1], 5), np.zeros(10), "10 samples cannot be split for early stopping"),
+        (np.eye(4), np.arange(4), None, "4 samples cannot be split for early stopping"),
+        (np.eye(8), np.repeat([0, 1], 4), np.repeat([0, 1], 4), "8 samples cannot be split for early stopping"),
     ],
-    ids=["equal rows", "one group", "one row a class", "one group a class"],
+    ids=["equal samples", "one group", "one sample per class", "one group per class"],
 )
 def test_what_cannot_be_split(X, y, groups, message):
     with pytest.raises(ValueError, match=message):
@@ -340,7 +335,7 @@ def test_what_cannot_be_split(X, y, groups, message):
 
 
 def random_problem(seed):
-    """Rows, labels, groups and a fraction of any kind, duplicates among them."""
+    """Samples, labels, groups and a fraction of any kind, duplicates among them."""
     rng = np.random.default_rng(seed)
     n = int(rng.integers(6, 120))
     X = rng.normal(size=(n, 2))
@@ -376,26 +371,26 @@ def test_whatever_comes_in(block):
         np.testing.assert_array_equal(np.sort(np.r_[train, validation]), np.arange(len(X)))
         assert len(train)
         assert len(validation)
-        _, row = np.unique(X, axis=0, return_inverse=True)
-        assert not crossing(row, train, validation)
+        _, sample = np.unique(X, axis=0, return_inverse=True)
+        assert not crossing(sample, train, validation)
         if groups is not None:
             assert not crossing(groups, train, validation)
         if kind == "classes":
             assert set(y[train]) == set(y)
         if kind == "labels":
             assert (y[train].any(axis=0) == y.any(axis=0)).all()
-        # As near to the share as the largest part that stays together, and one row a class, allow.
-        largest = largest_part(row, groups)
+        # As near to the share as the largest part that stays together, and one sample per class, allow.
+        largest = largest_part(sample, groups)
         assert abs(len(validation) - fraction * len(X)) <= largest + 5
     assert n_refused < 10
 
 
-def largest_part(row, groups):
-    """Rows of the largest part that stays together, by joining until nothing changes."""
-    part = np.arange(len(row))
-    for _ in range(len(row)):
+def largest_part(sample, groups):
+    """Samples of the largest part that stays together, by joining until nothing changes."""
+    part = np.arange(len(sample))
+    for _ in range(len(sample)):
         before = part.copy()
-        for names in (row,) if groups is None else (row, groups):
+        for names in (sample,) if groups is None else (sample, groups):
             for name in np.unique(names):
                 part[names == name] = part[names == name].min()
         if np.array_equal(part, before):
@@ -403,8 +398,8 @@ def largest_part(row, groups):
     return np.bincount(part).max()
 
 
-def test_many_rows(rng):
-    """20,000 rows with labels and groups take well under a second; anything quadratic would take minutes."""
+def test_many_samples(rng):
+    """20,000 samples with labels and groups take well under a second; anything quadratic would take minutes."""
     n = 20_000
     X, y = rng.normal(size=(n, 8)).astype("float32"), (rng.random((n, 20)) < 0.05).astype(int)
     groups = rng.integers(0, 8_000, n)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skcnn.targets import ClassTarget, RegressionTarget
+from skcnn._fit.targets import ClassTarget, RegressionTarget
 
 
 @pytest.mark.parametrize(
@@ -51,10 +51,13 @@ def test_refused_labels():
 def test_regression_is_standardised_with_weights(rng):
     y = rng.normal(5, 3, size=(40, 2))
     weight = rng.integers(0, 4, 40)
-    repeated = RegressionTarget.of(np.repeat(y, weight, axis=0))
-    weighted = RegressionTarget.of(y, weight.astype(float))
+    target = RegressionTarget.of(y)
+    repeated = target.settled(np.repeat(y, weight, axis=0))
+    weighted = target.settled(y, weight.astype(float))
     np.testing.assert_allclose(weighted.mean, repeated.mean)
     np.testing.assert_allclose(weighted.scale, repeated.scale)
-    np.testing.assert_allclose(weighted.decode(weighted.encode(y)), y)
-    constant = RegressionTarget.of(np.full(5, 1e6))
-    np.testing.assert_array_equal(constant.encode(np.full(5, 1e6)), np.zeros((5, 1)))
+    np.testing.assert_allclose(weighted.decode(weighted.scaled(weighted.encode(y))), y)
+    values = np.full(5, 1e6)
+    constant = RegressionTarget.of(values)
+    encoded = constant.encode(values)
+    np.testing.assert_array_equal(constant.settled(encoded).scaled(encoded), np.zeros((5, 1)))

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
+from skcnn._engine.transformations import _FUNCTIONS, _MOVES, _affine, _stream, augment, mix
 from skcnn.augmentation import AUGMENTATIONS
-from skcnn.transformations import _FUNCTIONS, _MOVES, _affine, _stream, augment, mix
 
 SEED = tf.constant([3, 5])
 N = 400
@@ -35,7 +35,7 @@ def changed(X, name, strength=1.0, seed=SEED):
     return augment(tf.constant(X), [name], tf.constant(strength, X.dtype), seed).numpy()
 
 
-def rows_for(name, images, series):
+def samples_for(name, images, series):
     return series if AUGMENTATIONS[name] == 1 else images
 
 
@@ -45,8 +45,8 @@ def test_every_name_has_its_transformation():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_rows_change_each_in_its_own_way_and_by_the_seed_alone(name, dtype, images, series):
-    X = rows_for(name, images, series).astype(dtype)
+def test_samples_change_each_in_its_own_way_and_by_the_seed_alone(name, dtype, images, series):
+    X = samples_for(name, images, series).astype(dtype)
     out = changed(X, name)
     assert out.dtype == X.dtype
     assert out.shape == X.shape
@@ -58,8 +58,8 @@ def test_rows_change_each_in_its_own_way_and_by_the_seed_alone(name, dtype, imag
 
 
 @pytest.mark.parametrize("name", [name for name in AUGMENTATIONS if "flip" not in name])
-def test_strength_is_how_far_rows_go(name, images, series):
-    X = rows_for(name, images, series)
+def test_strength_is_how_far_samples_go(name, images, series):
+    X = samples_for(name, images, series)
     np.testing.assert_allclose(changed(X, name, 0.0), X, atol=2e-5)
     moved = [np.abs(changed(X, name, strength) - X).mean() for strength in (0.1, 0.5, 1.0)]
     assert moved == sorted(moved)
@@ -205,7 +205,7 @@ def mixed(X, **alphas):
 
 
 @pytest.mark.parametrize("alpha", [0.01, 0.2, 1.0, 4.0])
-def test_mixup_is_the_weighted_sum_of_two_rows(alpha, images):
+def test_mixup_is_the_weighted_sum_of_two_samples(alpha, images):
     X = np.tile(images, (5, 1, 1, 1))
     out, partner, share = mixed(X, mixup=alpha)
     assert sorted(partner) == list(range(len(X)))

@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
-from skcnn.targets import ClassTarget
-from skcnn.weights import check_row_weights, class_weights, prior_shift, row_weights
+from skcnn._fit.targets import ClassTarget
+from skcnn._fit.weights import check_sample_weight, class_weights, combined_weights, prior_shift
 
 LABELS = np.array(["a", "b", "a", "a", "c", "b"])
 
 
 @pytest.mark.parametrize("class_weight", [None, "balanced", {"a": 2.0, "c": 0.5}])
-def test_rows_weigh_as_in_scikit_learn(class_weight):
+def test_samples_weigh_as_in_scikit_learn(class_weight):
     target = ClassTarget.of(LABELS)
     y = target.encode(LABELS)
-    rows = row_weights(y, class_weights(class_weight, target, y, None), None, np.arange(len(y)))[:, 0]
+    weights = combined_weights(target, class_weight, y, None, np.arange(len(y)))[:, 0]
     expected = compute_sample_weight(class_weight, LABELS)
-    np.testing.assert_allclose(rows, expected / expected.mean())
+    np.testing.assert_allclose(weights, expected / expected.mean())
 
 
 def test_balanced_counts_sample_weights_as_repetitions(rng):
@@ -27,15 +27,15 @@ def test_balanced_counts_sample_weights_as_repetitions(rng):
     np.testing.assert_allclose(weighted, compute_class_weight("balanced", classes=target.classes, y=repeated))
 
 
-def test_multilabel_weighs_each_row_and_label(rng):
+def test_multilabel_weighs_each_sample_and_label(rng):
     y = rng.integers(0, 2, (30, 3))
     target = ClassTarget.of(y)
     encoded = target.encode(y)
     per_label = [{0: 1.0, 1: 5.0}, {0: 1.0, 1: 1.0}, {0: 2.0, 1: 3.0}]
-    rows = row_weights(encoded, class_weights(per_label, target, encoded, None), None, np.arange(30))
+    weights = combined_weights(target, per_label, encoded, None, np.arange(30))
     columns = np.column_stack([compute_sample_weight(one, column) for one, column in zip(per_label, y.T, strict=True)])
-    np.testing.assert_allclose(rows, columns / columns.mean())
-    # The product over labels is what scikit-learn gives a row.
+    np.testing.assert_allclose(weights, columns / columns.mean())
+    # The product over labels is what scikit-learn gives a sample.
     np.testing.assert_allclose(columns.prod(axis=1), compute_sample_weight(per_label, y))
     balanced = class_weights("balanced", target, encoded, None)
     np.testing.assert_allclose(balanced[1], compute_class_weight("balanced", classes=np.array([0, 1]), y=y[:, 1]))
@@ -56,17 +56,17 @@ def test_prior_shift_undoes_weights_by_bayes_rule(rng):
 
 def test_sample_weights_are_copied_and_checked():
     weight = np.array([1.0, 2.0, 0.0])
-    checked = check_row_weights(weight, 3)
+    checked = check_sample_weight(weight, 3)
     checked[:] = 9
     np.testing.assert_array_equal(weight, [1, 2, 0])
     with pytest.raises(ValueError, match=r"sample_weight.shape == \(2,\), expected \(3,\)"):
-        check_row_weights([1, 2], 3)
+        check_sample_weight([1, 2], 3)
     with pytest.raises(ValueError, match="sample_weight holds -1"):
-        check_row_weights([1, -1, 1], 3)
+        check_sample_weight([1, -1, 1], 3)
     with pytest.raises(ValueError, match="sample_weight holds nan"):
-        check_row_weights([1, np.nan, 1], 3)
+        check_sample_weight([1, np.nan, 1], 3)
     with pytest.raises(ValueError, match="All entries of sample_weight are zero"):
-        check_row_weights([0, 0, 0], 3)
+        check_sample_weight([0, 0, 0], 3)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_sample_weights_are_copied_and_checked():
         ({"a": 1, "d": 2}, r"weights for the classes \['d'\], which are not in y"),
         ({"a": -1}, r"class_weight\['a'\] is -1"),
         ({"a": np.inf}, "expected a finite weight"),
-        ({"a": 0, "b": 0, "c": 0}, "gives every row the weight 0"),
+        ({"a": 0, "b": 0, "c": 0}, "gives every sample the weight 0"),
         ([{0: 1}], "expected None, 'balanced' or a dict"),
     ],
 )

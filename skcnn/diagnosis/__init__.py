@@ -4,12 +4,13 @@ Works on any fitted scikit-learn classifier, regressor, pipeline or search, and 
 Keras.
 """
 
-from skcnn.diagnosis.capacity import Memorises
-from skcnn.diagnosis.check import Chart, Check, Evidence, Finding, NotApplicable, Outcome
-from skcnn.diagnosis.fit import LearningCurve
-from skcnn.diagnosis.report import Diagnosis
-from skcnn.diagnosis.run import CHECKS, diagnose
-from skcnn.diagnosis.suggest import Suggestion
+from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable, Outcome
+from skcnn.diagnosis._diagnose import diagnose
+from skcnn.diagnosis._report import Diagnosis
+from skcnn.diagnosis._suggestions import Suggestion
+from skcnn.diagnosis.checks import CHECKS
+from skcnn.diagnosis.checks._capacity import Memorises
+from skcnn.diagnosis.checks._learning import LearningCurve
 
 __all__ = [
     "CHECKS",

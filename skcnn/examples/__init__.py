@@ -1,13 +1,12 @@
 """Examples of one screen each, on data that come with scikit-learn or are drawn: ``python -m skcnn.examples.images``.
 
-================ ==================================================================================
-``images``       a search over regularisation of images, with augmentation and early stopping
-``series``       which of two shapes is hidden in a noisy series, and where the network looked
-``imbalance``    a rare class: balanced batches, probabilities that stay true, a sampler in its place
-``own_network``  your own Keras network, its arguments in a grid, and its features for other models
-``diagnosis``    why a network fails on the test set, and the grid that its diagnosis proposes
-``cures``        weighted cross-entropy, L2, scaling and augmentation: what is often written, and what
-                 to write instead
-``pictures``     draws the pictures of the README
-================ ==================================================================================
+=================== ==================================================================================
+``images``          a search over regularisation of images, with augmentation and early stopping
+``series``          which of two shapes is hidden in a noisy series, and where the network looked
+``imbalance``       a rare class: balanced batches, probabilities that stay true, a sampler in its place
+``custom_network``  a custom Keras network, its arguments in a grid, and its features for other models
+``diagnosis``       why a network fails on the test set, and the grid that its diagnosis proposes
+``cures``           weighted cross-entropy, L2, scaling and augmentation: what is often written, and what
+                    to write instead
+=================== ==================================================================================
 """

@@ -18,16 +18,16 @@ def main() -> GridSearchCV:
     X_train, X_test, y_train, y_test = train_test_split(X, y, train_size=0.25, stratify=y, random_state=0)
 
     # 1. Weighted cross-entropy. Often: loss=BinaryCrossentropy(weight=...), an argument that Keras' losses do not have,
-    #    or weights computed once on all rows. Here they are computed on the rows that are trained on.
+    #    or weights computed once on all samples. Here they are computed on the training samples.
     weights = {"cnn__class_weight": [None, "balanced"]}
 
-    # 2. L2. Often: Conv2D(..., kernel_regularizer=l2(0.01)), a constant deep inside the network, in each layer anew.
+    # 2. L2. Often: Conv2D(..., kernel_regularizer=l2(0.01)), a constant deep inside the network, in every layer.
     #    Here it is a number of the estimator: its values are tried with one and the same compiled network.
     penalties = {"cnn__l2": [0.0, 0.01]}
 
     # 3. Scaling and augmentation. Often: scaler.fit_transform(X) before the split, and a generator that augments the
-    #    validation rows, too. In a pipeline the scaler is fitted on the training rows of each fold; the network varies
-    #    its training rows alone.
+    #    validation samples, too. In a pipeline the scaler is fitted on the training samples of each fold; the
+    #    network augments its training samples alone.
     scale = NDTransformer(StandardScaler(), per="channel")
     variations = {"cnn__augmentation": [None, ["translation", "rotation"]]}
 

@@ -19,12 +19,11 @@ def main() -> tuple[Diagnosis, float, float]:
 
     proposed = diagnosis.suggest()
     search = GridSearchCV(proposed.estimator, proposed.param_grid, scoring=proposed.scoring, cv=3)
-    search.fit(X_train, y_train)  # chosen by cross-validation: the test rows have said enough already
+    search.fit(X_train, y_train)  # chosen by cross-validation: the test samples have said enough already
     score = get_scorer(proposed.scoring or "accuracy")
     before, after = score(cnn, X_test, y_test), search.score(X_test, y_test)
-    print(
-        f"\nChosen: {search.best_params_}\n{proposed.scoring} on the test rows: {before:.3f} before, {after:.3f} after."
-    )
+    print(f"\nChosen: {search.best_params_}")
+    print(f"{proposed.scoring} on the test samples: {before:.3f} before, {after:.3f} after.")
     return diagnosis, before, after
 
 

@@ -18,7 +18,7 @@ def main() -> GridSearchCV:
         epochs=20,
         schedule="cosine",  # the learning rate goes down to 0
         standardize="channel",  # mean and scale of the training part alone
-        augmentation=["translation", "rotation"],  # of training rows alone, anew in every step
+        augmentation=["translation", "rotation"],  # of training samples alone, different in every step
         random_state=0,
     )
     grid = {"augmentation_strength": [0.0, 0.5], "dropout": [0.0, 0.3]}

@@ -26,10 +26,10 @@ def main() -> dict[str, dict[str, float]]:
         "class weights": CNNClassifier(**common, class_weight="balanced"),
         # Trained with weights, but with the probabilities of the data as they are.
         "weights, priors": CNNClassifier(**common, class_weight="balanced", priors="train"),
-        # A sampler belongs into the pipeline: in a search it sees the training rows of each fold alone ...
+        # A sampler belongs into the pipeline: in a search it sees the training samples of each fold alone ...
         "SMOTE": Pipeline([("smote", NDSampler(SMOTE(random_state=0))), ("cnn", CNNClassifier(**common))]),
-        # ... or, as sampler=SMOTE(), into the estimator, where early stopping validates on rows that were not made.
-        # The rows themselves, balanced in every batch, need no sampler at all.
+        # ... or, as sampler=SMOTE(), into the estimator, where early stopping validates on samples that were not made.
+        # The samples themselves, balanced in every batch, need no sampler at all.
         "balanced batches": CNNClassifier(**common, balanced_batches=True),
     }
     print(f"{len(y_train)} images to learn from, {y_train.sum()} of them eights\n\n{'':18}{'  '.join(SCORES)}")

@@ -12,8 +12,8 @@ def hidden_shapes(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     rng = np.random.default_rng(seed)
     X, y, start = rng.normal(size=(n, 80, 1)), rng.integers(2, size=n), rng.integers(70, size=n)
     tooth = np.linspace(-3, 3, 10)
-    for row, rises, begin in zip(X, y, start, strict=True):
-        row[begin : begin + 10, 0] += tooth if rises else -tooth
+    for steps, rises, begin in zip(X, y, start, strict=True):
+        steps[begin : begin + 10, 0] += tooth if rises else -tooth
     return X, y, start
 
 

@@ -12,20 +12,29 @@
 ============================ =========================================================================
 
 `summary` counts a network's parameters and multiply-adds and finds how far its features see, before any training.
+
+A custom network may use the layers `Dropout`, `spatial_dropout` and `stochastic_depth`, whose rates the estimator sets.
 """
 
-from skcnn.networks.base import Network
-from skcnn.networks.building import NetworkBuilder, build_model
-from skcnn.networks.fcn import FCN
-from skcnn.networks.inception import Inception
-from skcnn.networks.names import NETWORKS, resolve_network
-from skcnn.networks.plain import Plain
-from skcnn.networks.residual import ImageResNet, ResNet
-from skcnn.networks.sizes import Summary, summary
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from skcnn.networks._builder import NetworkBuilder, build_model
+from skcnn.networks._fcn import FCN
+from skcnn.networks._inception import Inception
+from skcnn.networks._names import NETWORKS, resolve_network
+from skcnn.networks._network import Network
+from skcnn.networks._plain import Plain
+from skcnn.networks._residual import ImageResNet, ResNet
+from skcnn.networks._summary import Summary, summary
+
+if TYPE_CHECKING:
+    from skcnn._engine.layers import Dropout, spatial_dropout, stochastic_depth
 
 __all__ = [
     "FCN",
     "NETWORKS",
+    "Dropout",
     "ImageResNet",
     "Inception",
     "Network",
@@ -35,5 +44,14 @@ __all__ = [
     "Summary",
     "build_model",
     "resolve_network",
+    "spatial_dropout",
+    "stochastic_depth",
     "summary",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the layers for custom networks on first use: they import Keras (PEP 562)."""
+    if name in ("Dropout", "spatial_dropout", "stochastic_depth"):
+        return getattr(import_module("skcnn._engine.layers"), name)
+    raise AttributeError(f"module 'skcnn.networks' has no attribute {name!r}")

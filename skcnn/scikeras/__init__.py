@@ -1,13 +1,13 @@
-"""A bridge for users of scikeras: its estimators repaired, and their conversion to skcnn's fast engine.
+"""For users of scikeras: its estimators repaired, and their conversion to skcnn's.
 
-`KerasClassifier` and `KerasRegressor` take the place of those in ``scikeras.wrappers``: only the import changes.
-`convert` makes a `CNNClassifier` or `CNNRegressor` of such an estimator.
+`KerasClassifier` and `KerasRegressor` replace those in ``scikeras.wrappers``: only the import changes. `convert`
+returns a `CNNClassifier` or `CNNRegressor` that trains as such an estimator does.
 """
 
-import skcnn.scikeras.untouched  # noqa: F401, before anything else imports scikeras
-from skcnn.scikeras.conversion import convert
-from skcnn.scikeras.converted import ConvertedClassifier, ConvertedRegressor, ModelFunction
-from skcnn.scikeras.wrappers import KerasClassifier, KerasRegressor
+import skcnn.scikeras._original  # noqa: F401, before anything else imports scikeras
+from skcnn.scikeras._conversion import convert
+from skcnn.scikeras._converted import ConvertedClassifier, ConvertedRegressor, ModelFunction
+from skcnn.scikeras._wrappers import KerasClassifier, KerasRegressor
 
 __all__ = [
     "ConvertedClassifier",

@@ -1,0 +1,104 @@
+"""Draw the pictures of the README: ``python benchmarks/pictures.py skcnn/examples``; needs matplotlib."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV, cross_validate, train_test_split
+
+from skcnn import CNNClassifier
+from skcnn._statistics import wilson_interval
+from skcnn.augmentation import AUGMENTATIONS, augment
+from skcnn.datasets import load_rare_digit
+from skcnn.displays import ClassScoresDisplay, ErrorsDisplay, HistoryDisplay, ReliabilityDisplay, SearchDisplay
+from skcnn.inspection import SaliencyDisplay
+from skcnn.networks import Plain
+
+
+def main(folder: str | Path = ".") -> list[Path]:
+    """Draw all pictures into a folder and return their files."""
+    files = []
+    for draw in (draw_cures, draw_augmentation, draw_displays):
+        files.append(Path(folder) / f"{draw.__name__.removeprefix('draw_')}.png")
+        draw().savefig(files[-1], dpi=110, bbox_inches="tight")
+        print(files[-1])
+    return files
+
+
+def draw_cures() -> Figure:
+    """Draw a network that fits the training samples alone, one with cures, and what both find on other images."""
+    X, y = load_rare_digit(return_X_y=True)
+    X_train, X_rest, y_train, y_rest = train_test_split(X, y, train_size=300, stratify=y, random_state=0)
+    # Validation samples choose the epoch, test samples only judge.
+    X_val, X_test, y_val, y_test = train_test_split(X_rest, y_rest, train_size=400, stratify=y_rest, random_state=0)
+    plain = CNNClassifier(Plain((16, 32)), epochs=60, n_iter_no_change=60, schedule="cosine", random_state=0)
+    cures: dict[str, Any] = {"class_weight": "balanced", "l2": 0.003, "dropout": 0.3, "standardize": "channel"}
+    cured = clone(plain).set_params(**cures, augmentation=["translation", "rotation", "zoom"])
+    ways = {"as it comes": plain, "with cures": cured}
+    figure = Figure(figsize=(12, 3.4), layout="constrained")
+    *curves, bars = figure.subplots(1, 3, width_ratios=[2, 2, 1.3])
+    for i, (name, cnn) in enumerate(ways.items()):
+        cnn.fit(X_train, y_train, X_val=X_val, y_val=y_val)
+        HistoryDisplay.from_estimator(cnn, ax=curves[i])
+        curves[i].set_title(name)
+        hits = cnn.predict(X_test)[y_test == 1]
+        low, high = wilson_interval(hits.sum(), len(hits))
+        bars.bar(i, hits.mean(), color=f"C{i}", width=0.6)
+        bars.errorbar(i, hits.mean(), [[hits.mean() - low], [high - hits.mean()]], color="black", capsize=4)
+        bars.text(i, 0.03, f"{hits.sum()} of {len(hits)}", ha="center", color="white")
+    bars.set(xticks=range(len(ways)), xticklabels=list(ways), ylim=(0, 1.05), title="eights found in the test set")
+    return figure
+
+
+def draw_augmentation() -> Figure:
+    """Draw what each augmentation of images does to a digit: a column each, three draws below each other."""
+    names = [name for name, rank in AUGMENTATIONS.items() if rank in (None, 2) and name not in ("jitter", "scaling")]
+    four = ["translation", "rotation", "zoom", "noise"]
+    ways: dict[str, Any] = {"as it is": None, **{name: name for name in names}, "four at once": four}
+    image = load_digits().images[5:6, ..., None] / 16
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    axes = figure.subplots(3, len(ways))
+    for column, (title, way) in zip(axes.T, ways.items(), strict=True):
+        drawn = augment(np.repeat(image, 12, axis=0), way, random_state=1)
+        column[0].set_title(title, size=9)
+        for ax, one in zip(column, drawn[:: len(drawn) // 3], strict=True):
+            ax.imshow(one[..., 0], cmap="gray_r", vmin=0, vmax=1)
+            ax.set_axis_off()
+    return figure
+
+
+def draw_displays() -> Figure:
+    """Draw a gallery of the displays, on the ten digits."""
+    digits = load_digits()
+    images = (15 * digits.images[..., None]).astype("uint8")
+    X_train, X_test, y_train, y_test = train_test_split(
+        images, digits.target, train_size=250, stratify=digits.target, random_state=0
+    )
+    cnn = CNNClassifier(Plain(filters=(8, 16)), epochs=25, random_state=0)
+    stopping = clone(cnn).set_params(early_stopping=True, epochs=40)
+    folds = cross_validate(stopping, X_train, y_train, cv=4, return_estimator=True)
+    grid = {"learning_rate": [0.001, 0.003, 0.01, 0.03], "dropout": [0.0, 0.25, 0.5]}
+    search = GridSearchCV(cnn, grid, cv=3).fit(X_train, y_train)
+    best = search.best_estimator_
+
+    figure = Figure(figsize=(14, 9), layout="constrained")
+    axes: dict[str, Any] = figure.subplot_mosaic(
+        [["history", "search", "reliability"], ["classes", "errors", "errors"], ["classes", "saliency", "saliency"]],
+        height_ratios=[5, 2, 3],
+    )
+    HistoryDisplay.from_cv_results(folds, ax=axes["history"])
+    SearchDisplay.from_cv_results(search.cv_results_, params=["dropout", "learning_rate"], ax=axes["search"])
+    ReliabilityDisplay.from_estimator(best, X_test, y_test, ax=axes["reliability"])
+    ClassScoresDisplay.from_estimator(best, X_test, y_test, ax=axes["classes"])
+    ErrorsDisplay.from_estimator(best, X_test, y_test, n_shown=6, ax=axes["errors"])
+    axes["errors"].set_title("")  # how many there are; it would lie on the titles of the images
+    SaliencyDisplay.from_estimator(best, X_test, n_shown=6, ax=axes["saliency"])
+    return figure
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])

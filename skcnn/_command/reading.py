@@ -1,0 +1,314 @@
+"""Data from files, for the command line: an .npz, a CSV, or a folder of class-named folders of images."""
+
+import csv
+import io
+import os
+import zipfile
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import compress
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from skcnn._command.console import DataError, one_line
+from skcnn._sklearn.checks import nearest
+from skcnn.datasets import SizesDiffer, listed, load_image_folder
+
+__all__ = ["Data", "read"]
+
+TARGETS = ("y", "target", "label", "class")  # columns that are taken without being asked for
+MISSING = {"", "?", "-", "na", "n/a", "nan", "none", "null"}
+
+
+@dataclass(frozen=True)
+class Data:
+    """Samples as they were read.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, features) or (n, ..., channels)
+        Finite numbers.
+    y : ndarray of shape (n,)
+        Classes or quantities.
+    groups : ndarray of shape (n,) or None
+        Group of each sample.
+    columns : list of str or None
+        Names of the features, if they have any.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    groups: np.ndarray | None = None
+    columns: list[str] | None = None
+
+
+def read(
+    path: str,
+    *,
+    target: str | None = None,
+    groups: str | None = None,
+    shape: tuple[int, ...] | None = None,
+    like: Data | None = None,
+) -> Data:
+    """Read samples and targets.
+
+    Parameters
+    ----------
+    path : str
+        An .npz with arrays ``X`` and ``y``, a CSV with a header, or a folder with a folder of images per class.
+    target : str, default=None
+        Array or column to predict; None is "y", in a CSV also "target", "label" or "class".
+    groups : str, default=None
+        Array or column of groups; for images a CSV with the columns ``file``, relative to `path`, and ``group``.
+    shape : tuple of int, default=None
+        Shape of a sample, channels last; images are brought to this height and width.
+    like : Data, default=None
+        Data whose columns and shape these must have.
+
+    Raises
+    ------
+    DataError
+        If anything is not as expected.
+    """
+    place = Path(path)
+    try:
+        if not place.exists():
+            raise DataError(f"There is no {path!r}. Expected an .npz, a CSV, or a folder that has a folder per class.")
+        if place.is_dir():
+            data = _read_folder(place, target, groups, shape, like)
+        elif place.suffix.lower() == ".npz":
+            data = _read_npz(place, target or "y", groups)
+        elif place.suffix.lower() in (".csv", ".tsv", ".txt"):
+            data = _read_csv(place, target, groups, like)
+        else:
+            raise DataError(f"{path} is no .npz, no .csv and no folder; save it as one of them.")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    data = replace(data, X=_reshaped(data.X, shape, path), y=_whole(data.y))
+    if like is not None and data.X.shape[1:] != like.X.shape[1:]:
+        raise DataError(f"{path} has samples of shape {data.X.shape[1:]}, the training data {like.X.shape[1:]}.")
+    return data
+
+
+def _reshaped(X: np.ndarray, shape: tuple[int, ...] | None, path: str) -> np.ndarray:
+    # height and width alone are for images, whose channels are known
+    if shape is not None and shape not in (X.shape[1:], X.shape[1:-1] if X.ndim == 4 else None):
+        n_values, sizes = prod(shape), " x ".join(map(str, X.shape[1:]))
+        if n_values != prod(X.shape[1:]):
+            raise DataError(f"--shape {_sizes(shape)} has {n_values} values, but the samples of {path} have {sizes}.")
+        X = X.reshape(len(X), *shape)
+    if not 2 <= X.ndim <= 5:
+        raise DataError(
+            f"{path}: X has shape {X.shape}; expected (n, features), (n, steps, channels), (n, height, width, "
+            "channels) or (n, depth, height, width, channels). --shape gives samples another shape, such as 28x28x1."
+        )
+    return X
+
+
+def _whole(y: np.ndarray) -> np.ndarray:
+    """Return targets as integers if they are whole numbers that floats hold exactly."""
+    if y.dtype.kind == "f":
+        y = y.astype(np.float64)
+    whole = y.dtype.kind == "b" or (y.dtype.kind == "f" and (y == np.trunc(y)).all() and np.abs(y).max() < 2**53)
+    return y.astype(int) if whole else y
+
+
+# .npz -------------------------------------------------------------------------------------------------------------
+
+
+def _read_npz(path: Path, target: str, groups: str | None) -> Data:
+    names = ["X", target, *([groups] if groups else [])]
+    if names.count("X") > 1:
+        raise DataError("--target and --groups: X holds the samples; expected the names of other arrays.")
+    X, *others = _arrays(path, names)
+    if X.ndim < 2 or not X.size:
+        raise DataError(f"{path}: X has shape {X.shape}; expected a sample for each target.")
+    if X.dtype.kind not in "biuf":
+        raise DataError(f"{path}: X holds {X.dtype}; expected real numbers.")
+    for name, array in zip(names[1:], others, strict=True):
+        if array.shape not in ((len(X),), (len(X), 1)):
+            raise DataError(f"{path}: {name} has shape {array.shape}, expected ({len(X)},): one for each sample of X.")
+        if array.dtype.kind not in "biufU":
+            raise DataError(f"{path}: {name} holds {array.dtype}; expected real numbers or texts.")
+    y, *of_groups = (array.reshape(len(X)) for array in others)
+    _check_finite(X, f"{path}: X")
+    _check_finite(y, f"{path}: {target}")
+    return Data(X, y, of_groups[0] if groups else None)
+
+
+def _arrays(path: Path, names: list[str]) -> list[np.ndarray]:
+    name = ""
+    try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no zip archive")
+        with np.load(path, allow_pickle=False) as archive:
+            found, arrays = archive.files, []
+            for name in names:
+                if name in found:
+                    arrays.append(archive[name])
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+        if "allow_pickle" in str(error):
+            raise DataError(
+                f"{path}: {name} holds Python objects, which are not loaded, since they could run code. Save numbers "
+                "or strings."
+            ) from error
+        raise DataError(f"{path} is not an .npz as numpy.savez writes it: {one_line(error)}.") from error
+    missing = [name for name in names if name not in found]
+    if missing:
+        hint = "" if missing[0] == "X" else " --target and --groups NAME choose others."
+        raise DataError(f"{path} has no array {missing[0]!r}; it has {listed(found)}.{hint}")
+    return arrays
+
+
+def _check_finite(values: np.ndarray, name: str) -> None:
+    if values.dtype.kind != "f":
+        return
+    bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    if bad.any():
+        raise DataError(
+            f"{name} has missing or infinite values in {bad.sum()} of {len(values)} samples, first in sample "
+            f"{bad.argmax()}. Fill them in or leave these samples out."
+        )
+
+
+# CSV --------------------------------------------------------------------------------------------------------------
+
+
+def _read_csv(path: Path, target: str | None, groups: str | None, like: Data | None) -> Data:
+    header, rows = _table(path)
+    target = target or _target_of(header, path)
+    columns = (like.columns if like else None) or [name for name in header if name not in (target, groups)]
+    for name in [target, *([groups] if groups else []), *columns]:
+        if name not in header:
+            raise DataError(f"{path} has no column {name!r}{nearest(name, header)} It has {listed(header)}.")
+    if not columns:
+        raise DataError(f"{path} has no columns besides {target!r} to predict from.")
+    places = {name: header.index(name) for name in [*columns, target]}
+    X, y, kinds = [], [], []
+    missing, texts = defaultdict[str, list[int]](list), dict[str, str]()  # cells that are no numbers, by column
+    for line, row in rows:
+        X.append(_numbers([row[places[name]] for name in columns]))
+        y.append(row[places[target]].strip())
+        kinds.append(row[header.index(groups)].strip() if groups else "")
+        for name in [*compress(columns, ~np.isfinite(X[-1])), target]:
+            cell = row[places[name]]
+            if cell.strip().lower() in MISSING:
+                missing[name].append(line)
+            elif name != target:
+                texts.setdefault(name, f"{name!r} ({cell!r} in line {line})")
+    gaps = [f"{len(lines)} in {name!r} (first in line {lines[0]})" for name, lines in missing.items()]
+    faults = [
+        *([f"not numbers: {listed(list(texts.values()))}. Leave these columns out or encode them."] if texts else []),
+        *([f"missing values: {listed(gaps)}. Fill them in or leave these rows out."] if gaps else []),
+        *(["a header and no rows."] if not X else []),
+    ]
+    if faults:
+        raise DataError(*(f"{path}: {fault}" for fault in faults))
+    labels = _numbers(y)
+    labels = np.array(y) if np.isnan(labels).any() else labels
+    _check_finite(labels, f"{path}: {target!r}")
+    return Data(np.array(X), labels, np.array(kinds) if groups else None, columns)
+
+
+def _table(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """Return the header of a CSV, and its rows with the numbers of their lines."""
+    rows = _rows(path)
+    header = [name.strip() for name in next(rows, (1, []))[1]]
+    twice = [name for name in header if header.count(name) > 1]
+    if not any(header):
+        raise DataError(f"{path} is empty; expected a header and a row per line.")
+    if twice:
+        raise DataError(f"{path} has several columns {twice[0]!r}; name each of them once.")
+    if not np.isnan(_numbers(header)).any():
+        raise DataError(f"{path} starts with numbers; expected a header with the names of the columns.")
+    return header, rows
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    # Not by pandas: it would tell neither the line of a cell nor rows that are too short.
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8.") from error
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    reader, n_cells = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), 0
+    try:
+        for row in filter(None, reader):  # without empty lines
+            n_cells = n_cells or len(row)
+            if len(row) != n_cells:
+                raise DataError(f"{path}: line {reader.line_num} has {len(row)} cells, the header {n_cells}.")
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise DataError(f"{path}: line {reader.line_num} cannot be read as a table: {error}.") from error
+
+
+def _target_of(header: list[str], path: Path) -> str:
+    found = [name for name in TARGETS if name in header]
+    if len(found) == 1:
+        return found[0]
+    problem = f"several columns that could be it ({listed(found)})" if found else f"no column {TARGETS[0]!r}"
+    raise DataError(f"{path} has {problem}; --target NAME says which column to predict. It has {listed(header)}.")
+
+
+def _numbers(cells: list[str]) -> np.ndarray:
+    """Return the numbers in cells, and nan for what is none."""
+    try:
+        return np.array(cells, dtype=np.float64)
+    except ValueError:
+        return np.array([_number(cell) for cell in cells])
+
+
+def _number(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return np.nan
+
+
+# Folder of images -------------------------------------------------------------------------------------------------
+
+
+def _read_folder(
+    path: Path, target: str | None, groups: str | None, shape: tuple[int, ...] | None, like: Data | None
+) -> Data:
+    if target is not None:
+        raise DataError(f"--target {target}: the target of images is the folder that they are in.")
+    if shape is not None and len(shape) not in (2, 3):
+        raise DataError(f"--shape {_sizes(shape)}: expected height x width of images, such as 64x64.")
+    if like is not None:
+        if like.X.ndim != 4:
+            raise DataError(f"{path} is a folder of images, but the training samples have shape {like.X.shape[1:]}.")
+        shape = (*(shape or like.X.shape[1:])[:2], like.X.shape[3])
+    size, channels = (shape[:2], shape[2] if len(shape) == 3 else None) if shape else (None, None)
+    try:
+        bunch = load_image_folder(path, size=size, channels=channels)  # type: ignore[arg-type]
+    except SizesDiffer as error:
+        raise DataError(
+            f"{path}: the images have {error.found}. --shape {_sizes(error.common)} brings all to one."
+        ) from error
+    except (ImportError, ValueError) as error:
+        raise DataError(f"{path}: {one_line(error)}") from error
+    files = [Path(name).relative_to(path).as_posix() for name in bunch.filenames]
+    return Data(bunch.images, bunch.target_names[bunch.target], _groups_of(files, groups) if groups else None)
+
+
+def _groups_of(files: list[str], path: str) -> np.ndarray:
+    """Return the group of each file from a CSV with the columns ``file`` and ``group``."""
+    if not os.path.isfile(path):
+        raise DataError(f"--groups {path}: for images expected a CSV with the columns 'file' and 'group'.")
+    header, rows = _table(Path(path))
+    if not {"file", "group"} <= set(header):
+        raise DataError(f"{path} has the columns {listed(header)}; expected 'file' and 'group'.")
+    group_of = {row[header.index("file")].strip(): row[header.index("group")].strip() for _, row in rows}
+    without = [file for file in files if file not in group_of]
+    if without:
+        raise DataError(f"{path} has no group for {len(without)} of {len(files)} images: {listed(without)}.")
+    return np.array([group_of[file] for file in files])
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))

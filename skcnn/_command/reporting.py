@@ -1,0 +1,173 @@
+"""What is printed: the data, grids with their scores, the comparison on held-out samples and the diagnosis."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from skcnn._command.console import number
+from skcnn._command.reading import Data
+from skcnn._command.scores import Comparison, Effect
+from skcnn._command.searching import Record
+from skcnn._command.tasks import Task
+from skcnn._statistics import Estimate
+from skcnn.datasets import listed
+
+__all__ = ["describe", "print_diagnosis", "print_grid", "print_scores", "settings_of", "verdict"]
+
+
+def describe(name: str, data: Data, task: Task) -> str:
+    """Say what was read: samples, their shape, classes and parts."""
+    n_test = len(task.X_test)
+    text = f"{name}: {len(task.X_train):,} {_samples(task.X_train.shape[1:])} to learn from, {n_test:,} held out"
+    if task.groups_train is not None and task.groups_test is not None:
+        text += f", in {len(np.unique(task.groups_train))} and {len(np.unique(task.groups_test))} groups"
+    if task.kind == "regression":
+        return f"{text}. Targets from {data.y.min():.4g} to {data.y.max():.4g}."
+    counts = Counter(data.y.tolist()).most_common()
+    text += f". {len(counts)} classes: {listed([f'{label} {n / len(data.y):.1%}' for label, n in counts])}."
+    if task.kind == "binary":
+        label = "1" if task.to_find is None else f"{task.to_find}, called 1 below"
+        text += f" The class to find is {label}: {task.y_train.sum()} to learn from, {task.y_test.sum()} held out."
+    return text
+
+
+def _samples(shape: tuple[int, ...]) -> str:
+    if len(shape) == 1:
+        side = round(shape[0] ** 0.5)
+        flat = f" (if these are images: --shape {side}x{side}x1)" if side * side == shape[0] and side >= 8 else ""
+        return f"samples of {shape[0]} features{flat}"
+    if len(shape) == 2:
+        image = f" (if these are images: --shape {shape[0]}x{shape[1]}x1)" if min(shape) >= 8 else ""
+        return f"series of {shape[0]} steps, {shape[1]} channels{image}"
+    return f"{'images' if len(shape) == 3 else 'volumes'} of {'x'.join(map(str, shape))}"
+
+
+# Tables -----------------------------------------------------------------------------------------------------------
+
+
+def print_grid(record: Record, search: Any = None) -> None:
+    """Print the candidates with a score, best first; those that lack folds are marked."""
+    settings = [settings_of(params) for params in record.candidates]
+    every = list(dict.fromkeys(name for one in settings for name in one))
+    names = [name for name in every if len({one.get(name) for one in settings}) > 1] or every
+    rows = []
+    for i, found in enumerate(record.scores):
+        scores = [[one[name] for one in found] for name in record.scorers]
+        means = [float(np.mean(column)) for column in scores if column]
+        if means:
+            name, *more = [settings[i].get(name, "") for name in names]
+            chosen = "*" if search is not None and i == search.best_index_ else " "
+            spread, *others = number(float(np.std(scores[0]))), *map(number, means[1:])
+            folds = "" if len(found) == record.n_folds else f"{len(found)} of {record.n_folds} folds"
+            cells = [f"{chosen} {name}", *more, f"{number(means[0])} ± {spread}", *others, folds]
+            rows.append((means[0], cells))
+    rows.sort(key=lambda row: -row[0])
+    _print_table([[f"  {names[0]}", *names[1:], *record.scorers, ""], *(cells for _, cells in rows)], len(names))
+    print(f"\n  {'* chosen; ' if search is not None else ''}± is the standard deviation over the folds")
+
+
+def print_scores(comparisons: Mapping[str, Comparison], titles: Sequence[str]) -> None:
+    """Print the scores of both searches on the held-out samples, and their difference."""
+    rows = [["", *titles, "difference"]]
+    for name, (plain, cured, difference) in comparisons.items():
+        rows.append([f"  {name}", interval(plain), interval(cured), interval(difference, "+")])
+    _print_table(rows, 1)
+
+
+def _print_table(rows: Sequence[Sequence[str]], n_left: int) -> None:
+    """Print cells below each other; the first columns are aligned to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    print()
+    for row in rows:
+        cells = [f"{cell:{'<' if i < n_left else '>'}{widths[i]}}" for i, cell in enumerate(row)]
+        print("   ".join(cells).rstrip())
+
+
+def settings_of(params: Mapping[str, Any]) -> dict[str, str]:
+    """Name what a candidate does, briefly; class weights that stand for a sampler are named in its place."""
+    found = {name.removeprefix("cnn__").removeprefix("network__"): _named(value) for name, value in params.items()}
+    if found.get("balance") == "none" and found.get("class_weight") == "balanced":
+        found["balance"] = "class weights"
+        del found["class_weight"]
+    return found
+
+
+def _named(value: Any) -> str:
+    if hasattr(value, "sampler"):
+        return type(value.sampler).__name__
+    if value is None or value == "passthrough":
+        return "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+# Words ------------------------------------------------------------------------------------------------------------
+
+
+def interval(estimate: Estimate, sign: str = "") -> str:
+    """Return an estimate with its bounds."""
+    return f"{number(estimate.value, sign)} [{number(estimate.low, sign)}, {number(estimate.high, sign)}]"
+
+
+def verdict(task: Task, score: str, comparisons: Mapping[str, Comparison], found: Sequence[Effect]) -> str:
+    """Say in a paragraph what held-out samples and grid show, and no more than they show.
+
+    Parameters
+    ----------
+    task : Task
+        What was learnt.
+    score : str
+        The score that both searches chose by.
+    comparisons : dict of str to Comparison
+        What `scores.compare` returned.
+    found : list of Effect
+        What `scores.effects` returned.
+    """
+    sentences = []
+    for name in dict.fromkeys([score, "recall"] if task.kind == "binary" else [score]):
+        plain, cured, difference = comparisons[name]
+        differs = {1: "significantly better", 0: "not significantly different", -1: "significantly worse"}
+        sentences.append(
+            f"With cures {name} is {differs[difference.sign]}: {number(cured.value)} against {number(plain.value)}, a "
+            f"difference of {interval(difference, '+')}."
+        )
+    if task.kind == "binary":
+        accuracy = comparisons["accuracy"]
+        sentences += [
+            _cause(comparisons["recall"].difference, comparisons["recall_at_equal_alarms"].difference),
+            f"Accuracy is {number(accuracy.cured.value)} against {number(accuracy.plain.value)}; finding none would "
+            f"have {number(1 - task.y_test.mean())}.",
+        ]
+    if found:
+        largest = max(found, key=lambda effect: abs(effect.difference.value))
+        luck = "" if largest.difference.sign else ", which is not significant"
+        sentences.append(
+            f"Of the settings in the grid, {largest.setting} instead of {largest.instead_of} changed the "
+            f"cross-validated {score} most, by {interval(largest.difference, '+')}{luck}."
+        )
+    sentences.append(
+        "The intervals of held-out scores cover the choice of these samples alone; --seed N splits and trains again, "
+        "which differs more."
+    )
+    return " ".join(sentences)
+
+
+def _cause(recall: Estimate, equal_alarms: Estimate) -> str:
+    """Divide a difference in recall into what the threshold and what the ranking of the samples does."""
+    text = f"At thresholds with equally many alarms the difference in recall is {interval(equal_alarms, '+')}"
+    if not recall.sign:
+        return f"{text}."
+    kind = "gain" if recall.sign > 0 else "loss"
+    by_ranking, by_threshold = equal_alarms.value, recall.value - equal_alarms.value
+    if by_threshold * recall.sign >= by_ranking * recall.sign:
+        return f"{text}: most of the {kind}, {number(by_threshold, '+')}, is the threshold, which balancing moves."
+    return f"{text}: most of the {kind} is the ranking, not the threshold."
+
+
+def print_diagnosis(diagnosis: Any, out: str) -> None:
+    """Print a diagnosis, and write its page."""
+    print(f"\n{diagnosis}")
+    diagnosis.to_html(out)
+    print(f"\nThe same as a page, with charts (--out chooses another file):\n{os.path.abspath(out)}")

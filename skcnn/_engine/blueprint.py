@@ -1,0 +1,224 @@
+"""What programs of one topology share: the Keras network, its variables and the graphs traced from it."""
+
+import itertools
+import math
+import random
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import RLock
+from typing import Any
+
+import numpy as np
+
+from skcnn._engine.keras_internals import output_shape_of
+from skcnn._engine.randomness import generator_states, random_weights
+from skcnn._engine.tensorflow_internals import call_flat
+from skcnn._engine.threads import start_tensorflow
+
+__all__ = ["BUILDING", "Blueprint", "Graph", "Topology", "building", "trace_count"]
+
+# Keras' builders and TensorFlow's tracers share state between threads: one network is built or traced at a time.
+BUILDING = RLock()
+
+_n_traces = 0
+
+
+def trace_count() -> int:
+    """Return how many graphs have been traced in this process; a fit of a known topology adds none."""
+    return _n_traces
+
+
+@dataclass(frozen=True)
+class Topology:
+    """All that decides a graph, and so the key of its program; what else a search varies is an input.
+
+    Attributes
+    ----------
+    network : hashable
+        What identifies the network.
+    input_shape : tuple of int
+        Shape of a sample, channels last.
+    n_outputs : int
+        Number of outputs of the network.
+    loss : str
+        Name of a loss, see `skcnn._engine.losses.sample_losses`.
+    optimizer : str
+        Name of an update rule, a key of `skcnn._engine.optimizers.RULES`.
+    dtype : {"float32", "float64"}
+        Type of weights and arithmetic.
+    knobs : tuple of str
+        The strengths that are on, sorted, among ``l1``, ``l2``, ``dropout``, ``spatial_dropout``, ``stochastic_depth``,
+        ``weight_decay``, ``label_smoothing``, ``mixup``, ``cutmix``, ``augmentation_strength``, ``focal_gamma``,
+        ``clipnorm``, ``momentum`` and ``ema_momentum``. On or off changes the graph, their values do not.
+    build : callable
+        ``build()`` returns the Keras model; not part of the key.
+    standardize : {"channel", "position", None}
+        Whether samples are standardised in the graph, with a mean and scale per channel or per position and channel.
+    augmentation : tuple of hashable
+        What identifies the transformations of training samples, in their order.
+    transformations : tuple of str or keras.Layer
+        The transformations; not part of the key.
+    """
+
+    network: Hashable
+    input_shape: tuple[int, ...]
+    n_outputs: int
+    loss: str
+    optimizer: str
+    dtype: str
+    knobs: tuple[str, ...]
+    build: Callable[[], Any] = field(compare=False, repr=False)
+    standardize: str | None = None
+    augmentation: tuple[Hashable, ...] = ()
+    transformations: tuple[Any, ...] = field(default=(), compare=False, repr=False)
+
+
+@contextmanager
+def building(dtype: str) -> Iterator[None]:
+    """Build Keras objects one at a time, in `dtype`, leaving Python's random state and Keras' policy as they were.
+
+    Keras draws unset seeds from Python's ``random`` module. They are redrawn from the fit's own seed wherever Keras
+    lets us reach them; the fixed seed here makes the others repeatable.
+    """
+    tf, keras = start_tensorflow()
+    with BUILDING, tf.variable_creator_scope(_under_one_name):
+        policy, state = keras.config.dtype_policy(), random.getstate()
+        keras.config.set_dtype_policy(dtype)
+        random.seed(0)
+        try:
+            yield
+        finally:
+            random.setstate(state)
+            keras.config.set_dtype_policy(policy)
+
+
+def _under_one_name(create: Callable[..., Any], **settings: Any) -> Any:
+    """Create a variable under a name that all share; Keras has its own names beside TensorFlow's.
+
+    For each name that is new, as those of Keras' numbered layers are, TensorFlow keeps 35 KiB until the process ends.
+    """
+    return create(**settings | {"name": "variable/"})  # the slash leaves the scopes of the layers
+
+
+class Graph:
+    """A compiled function that is called with the variables of any program of its topology.
+
+    TensorFlow compiles a graph once, and the variables that it reads and writes are inputs as others are.
+
+    Parameters
+    ----------
+    concrete : tf.ConcreteFunction
+        What was traced, on the variables of the blueprint.
+    variables : list of tf.Variable
+        Those variables.
+    """
+
+    def __init__(self, concrete: Any, variables: list[Any]) -> None:
+        index_of = {id(variable.handle): i for i, variable in enumerate(variables)}
+        self._concrete = concrete
+        self._captured = [index_of.get(id(captured), captured) for captured in concrete.captured_inputs]
+
+    def __call__(self, variables: list[Any], *arguments: Any) -> Any:
+        """Run on `variables`, in the order of the blueprint's."""
+        tf, _ = start_tensorflow()
+        captured = [variables[one].handle if isinstance(one, int) else one for one in self._captured]
+        return call_flat(self._concrete, tf.nest.flatten(arguments), captured)
+
+
+class Blueprint:
+    """A network, the variables on which it was built, and the graphs traced from it so far.
+
+    Parameters
+    ----------
+    topology : Topology
+        What to build.
+
+    Attributes
+    ----------
+    model : keras.Model
+        The network.
+    variables : list of tf.Variable
+        Weights in the order of ``model.weights``, then mean and scale if samples are standardised, the slots of the
+        update rule, the averages of weights and the sum of their shares if there are any, and the states of Keras' seed
+        generators.
+    n_weights, n_slots : int
+        How many of them are weights (with mean and scale), and how many are slots.
+    averaged : list of int
+        Indices of the weights that are averaged over the steps, in the order of the averages.
+    initial : list of ndarray
+        Their values when built.
+    random : list of (int, initializer)
+        Weights that an initializer without a seed draws, by their index.
+    seeds : list of (list of int or None)
+        For each seed generator its first state, if the user gave its seed.
+    largest_activation, step_sample_bytes, gradient_bytes : int
+        Bytes of a layer's largest output for one sample, of what a training step takes for each of its samples, and of
+        the gradient.
+    """
+
+    def __init__(self, topology: Topology) -> None:
+        start_tensorflow()
+        from skcnn._engine.computation import Computation  # imports TensorFlow
+
+        self.topology = topology
+        self._graphs: dict[Hashable, Graph] = {}
+        with building(topology.dtype):
+            self.model = topology.build()
+            self._computation = Computation(topology, self.model)
+            self.random = random_weights(self.model)
+            generators = generator_states([self.model, *self._computation.layers])
+        self.averaged = self._computation.averaged
+        weights = [*(variable.value for variable in self.model.weights), *self._computation.units]
+        slots, states = self._computation.variables, [state for state, _ in generators]
+        self.variables = [*weights, *slots, *states]
+        self.n_weights, self.n_slots = len(weights), len(slots)
+        zero = np.zeros((), topology.dtype)  # slots start at zero, which takes no memory here
+        self.initial = [variable.numpy() for variable in weights]
+        self.initial += [np.broadcast_to(zero, slot.shape) for slot in slots]
+        self.initial += [state.numpy() for state in states]
+        self.seeds = [first for _, first in generators]
+        sizes = [math.prod(topology.input_shape), *map(_output_size, self.model.layers)]
+        size = zero.itemsize
+        self.largest_activation = max(sizes) * size
+        self.step_sample_bytes = max(_held_for_gradient(self.model), 2 * max(sizes)) * size
+        self.gradient_bytes = sum(math.prod(weight.shape) for weight in self._computation.trained) * size
+
+    def steps(self, data: tuple[Any, Any, Any], inputs: dict[str, Any]) -> Graph:
+        """Return the graph that trains on data and inputs of these types, see `Program.steps`."""
+        tf, _ = start_tensorflow()
+        samples = tuple(tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in data)
+        settings = {name: tf.TensorSpec([None] * len(t.shape), t.dtype) for name, t in inputs.items()}
+        first = last = tf.TensorSpec([], tf.int32)
+        return self._graph(self._computation.steps, samples, settings, first, last, tf.TensorSpec([], tf.float64))
+
+    def predict(self, dtype: np.dtype[Any]) -> Graph:
+        """Return the graph that predicts for samples of this type, in chunks."""
+        tf, _ = start_tensorflow()
+        samples = tf.TensorSpec((None, *self.topology.input_shape), dtype)
+        return self._graph(self._computation.predict, samples, tf.TensorSpec([], tf.int32))
+
+    def _graph(self, function: Callable[..., Any], *specs: Any) -> Graph:
+        """Return the compiled form of `function` for inputs of these kinds, tracing it at the first call."""
+        global _n_traces
+        tf, _ = start_tensorflow()
+        key = function.__name__, *tf.nest.flatten(specs)
+        if key not in self._graphs:  # asked before the lock, too, which another network may hold for seconds
+            with BUILDING:
+                if key not in self._graphs:
+                    _n_traces += 1
+                    concrete = tf.function(function, autograph=False).get_concrete_function(*specs)
+                    self._graphs[key] = Graph(concrete, self.variables)
+        return self._graphs[key]
+
+
+def _output_size(layer: Any) -> int:
+    """Return how many values a layer outputs for one sample, as far as Keras knows."""
+    shape = output_shape_of(layer)
+    return math.prod(size or 1 for size in shape[1:]) if shape else 0
+
+
+def _held_for_gradient(model: Any) -> int:
+    """Return how many values a step keeps of one sample: the outputs of all layers from the first trained one on."""
+    layers = itertools.dropwhile(lambda layer: not layer.trainable_variables, model.layers)
+    return sum(map(_output_size, layers))

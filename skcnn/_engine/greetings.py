@@ -1,0 +1,67 @@
+"""Holding back the messages that TensorFlow's C++ part writes to standard error when it starts."""
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+__all__ = ["held_stderr", "quiet_start"]
+
+# Lines of its log, as "I0000 00:00:1764000000.000000 42 port.cc:153] ..." or, before TensorFlow 2.19 or so, "2024-11-25
+# 01:02:03.4: I tensorflow/...", and those that go with them.
+_GREETING = re.compile(
+    rb"^(?:[IWE]\d{4} [\d:.]+ +\d+ |[\d-]{10} [\d:.]+: [IWE] |WARNING: All log messages before|To enable the following)"
+    rb".*\n?",
+    re.MULTILINE,
+)
+
+_lock = Lock()
+_quiet = False  # whether TensorFlow has been started here
+
+
+@contextmanager
+def quiet_start() -> Iterator[None]:
+    """Start TensorFlow without its greetings; if that fails, all that was written is shown.
+
+    Only the first block does so. What others write to standard error meanwhile is shown after it.
+    """
+    global _quiet
+    with _lock:  # two blocks at a time would hold each other's standard error
+        if not _quiet:
+            with held_stderr():
+                yield
+                import tensorflow as tf
+
+                tf.constant(0)  # starts the runtime, which has greetings of its own
+            _quiet = True
+            return
+    yield
+
+
+@contextmanager
+def held_stderr() -> Iterator[None]:
+    """Hold back what is written to file descriptor 2, by compiled code too, then show it.
+
+    Greetings are left out, unless the block fails.
+    """
+    if sys.stderr is None:  # Python has none in a service or a windowed program
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            held.seek(0)
+            text = held.read()
+            os.write(kept, text if failed else _GREETING.sub(b"", text))
+            os.close(kept)

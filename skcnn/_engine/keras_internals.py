@@ -1,0 +1,115 @@
+"""Private names of Keras, in the one place that uses them, and what is done with its layers everywhere.
+
+Seen in Keras 3.8 to 3.15. Nothing is imported here: whoever has a Keras object has imported Keras.
+"""
+
+from typing import Any
+
+__all__ = [
+    "all_layers",
+    "calls_of",
+    "copy_of_layer",
+    "final_activation",
+    "forget_model",
+    "function_options",
+    "model_of",
+    "operations_of",
+    "output_shape_of",
+    "own_variables",
+    "traces_batches",
+    "unseeded_initializers",
+]
+
+
+# Layers -------------------------------------------------------------------------------------------------------------
+
+
+def all_layers(model: Any) -> list[Any]:
+    """Return all layers in a model, also those in other layers, as multi-head attention has them, in any order.
+
+    The public ``layers`` are only those directly in a model.
+    """
+    return list(model._flatten_layers(include_self=False))
+
+
+def operations_of(model: Any) -> list[Any]:
+    """Return the operations of a model in order, with those of a model within it in its place."""
+    inner = getattr(model, "operations", None) or getattr(model, "layers", None)
+    return [operation for one in inner for operation in operations_of(one)] if inner else [model]
+
+
+def calls_of(model: Any) -> list[Any] | None:
+    """Return the calls of operations in the order of computation, or None for a model that is no graph of layers.
+
+    A model's public ``operations`` neither tell which tensors they are called with nor that they are called twice. A
+    sequential model keeps its graph in ``_functional``.
+    """
+    by_depth = getattr(getattr(model, "_functional", None) or model, "_nodes_by_depth", None)
+    return None if by_depth is None else [call for depth in sorted(by_depth, reverse=True) for call in by_depth[depth]]
+
+
+def output_shape_of(layer: Any) -> tuple[int | None, ...]:
+    """Return the output shape of a layer where it was first called; empty if it was not or has several outputs."""
+    return tuple(getattr(getattr(layer, "output", None), "shape", ()))
+
+
+def final_activation(model: Any) -> tuple[str | None, Any]:
+    """Return the name of the sigmoid or softmax that a model ends in, and its operation; None, None without one."""
+    last = operations_of(model)[-1]
+    name = getattr(getattr(last, "activation", None), "__name__", type(last).__name__).lower()
+    return (name, last) if name in ("sigmoid", "softmax") else (None, None)
+
+
+def copy_of_layer(layer: Any) -> Any:
+    """Return a new layer with the configuration of this one.
+
+    Raises
+    ------
+    ValueError
+        If Keras cannot build it, such as `RandomShear(0.1)`, whose configuration Keras 3.15 does not accept back.
+    """
+    try:
+        return type(layer).from_config(layer.get_config())
+    except Exception as error:  # whatever a layer raises
+        raise ValueError(
+            f"The layer {type(layer).__name__} ({layer.name!r}) cannot be copied, since Keras cannot build it from its "
+            f"get_config() ({type(error).__name__}: {error}). Give a range as a pair, as in RandomShear((0, 0.1)), or "
+            "let get_config() of a custom layer return all arguments of its __init__."
+        ) from error
+
+
+# Initial weights ----------------------------------------------------------------------------------------------------
+
+
+def own_variables(layer: Any) -> list[Any]:
+    """Return the weights of a layer without those of layers in it, which the public ``weights`` have too."""
+    return [*layer._trainable_variables, *layer._non_trainable_variables]
+
+
+def unseeded_initializers(layer: Any) -> list[Any]:
+    """Return the random initializers of a layer that got no seed; the public ``seed`` is then one that Keras drew."""
+    return [value for value in vars(layer).values() if getattr(value, "_init_seed", 0) is None]
+
+
+# Callbacks and losses -----------------------------------------------------------------------------------------------
+
+
+def model_of(callback: Any) -> Any:
+    """Return the model of a callback as it is kept; the public ``model`` may be another, wrapped one."""
+    return callback._model
+
+
+def forget_model(callback: Any) -> None:
+    """Take the model from a callback; the public ``model`` cannot be set."""
+    callback._model = None
+
+
+def traces_batches(tensorboard: Any) -> bool:
+    """Tell whether a TensorBoard callback profiles some batches, which it keeps of ``profile_batch``."""
+    return bool(tensorboard._should_trace)
+
+
+def function_options(loss: Any) -> dict[str, Any]:
+    """Return the options of a Keras loss that its function takes, such as Huber's delta; its config leaves them out."""
+    options: dict[str, Any] = getattr(loss, "_fn_kwargs", {})
+    return options

@@ -1,0 +1,154 @@
+"""A training program: the state of one fit at a time, and the compiled functions that change it."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from skcnn._engine.blueprint import Blueprint, Topology
+from skcnn._engine.threads import start_tensorflow
+
+__all__ = ["Program"]
+
+# Samples per call of the prediction graph; fewer are padded to the smallest size that holds them. A sample's result
+# depends on the block of rows that a matrix kernel computes it in. Those of AVX2 take 6 rows at a time and compute a
+# remainder otherwise, those of AVX-512 agree from 2 rows upwards; in multiples of 12 all samples agree to the bit.
+CHUNKS = (12, 72, 288)
+CHUNK_BYTES = 256 * 2**20  # bound on the largest activation of one chunk
+BLOCK_BYTES = 64 * 2**20  # bound on the input handed to TensorFlow at once while predicting
+
+
+class Program:
+    """Weights, slots and seeds of a network, lent by the pool to one fit at a time; `reset` or `load_weights` first.
+
+    Parameters
+    ----------
+    topology : Topology
+        What it computes.
+    blueprint : Blueprint, default=None
+        That of another program of the topology; with None a new one, whose variables this program takes for its own.
+    """
+
+    def __init__(self, topology: Topology, blueprint: Blueprint | None = None) -> None:
+        tf, _ = start_tensorflow()
+        self.topology = topology
+        self.blueprint = blueprint or Blueprint(topology)
+        self.loaded: object = None  # the list of weights that is loaded, so that predicting twice loads it once
+        self._variables = self.blueprint.variables
+        if blueprint is not None:
+            self._variables = [tf.Variable(value, trainable=False) for value in blueprint.initial]
+        n_weights, n_slots = self.blueprint.n_weights, self.blueprint.n_slots
+        self._weights = self._variables[:n_weights]
+        self._slots = self._variables[n_weights : n_weights + n_slots]
+        self._seeds = self._variables[n_weights + n_slots :]
+        bytes_per_sample = self.blueprint.largest_activation
+        self._chunks = [size for size in CHUNKS if size * bytes_per_sample <= CHUNK_BYTES] or [CHUNKS[0]]
+
+    # State ------------------------------------------------------------------------------------------------------
+
+    def _assign(self, variables: list[Any], values: Iterable[Any]) -> None:
+        """Change variables; an interrupt may leave it half done, so nothing counts as loaded from here on."""
+        self.loaded = None
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+    def reset(self, seed: int) -> None:
+        """Start again: weights drawn from `seed`, slots zero, nothing left of an earlier fit."""
+        blueprint, n_random = self.blueprint, len(self.blueprint.random)
+        self._assign(self._variables, blueprint.initial)
+        sequence = (np.random.SeedSequence(seed).generate_state(n_random + len(self._seeds)) >> 1).tolist()
+        for (index, initializer), drawn in zip(blueprint.random, sequence[:n_random], strict=True):
+            weight = self._weights[index]
+            seeded = type(initializer).from_config(initializer.get_config() | {"seed": drawn})
+            weight.assign(seeded(tuple(weight.shape), dtype=self.topology.dtype))
+        states = zip(blueprint.seeds, sequence[n_random:], strict=True)
+        self._assign(self._seeds, ([drawn, 0] if first is None else first for first, drawn in states))
+
+    def set_units(self, mean: np.ndarray, scale: np.ndarray) -> None:
+        """Set what samples are standardised with."""
+        self._assign(self._weights[-2:], (mean, scale))
+
+    def weights(self) -> list[np.ndarray]:
+        """Copy the weights out, in the order of ``model.weights``; then mean and scale, if samples are standardised."""
+        return [weight.numpy() for weight in self._weights]
+
+    def load_weights(self, weights: list[np.ndarray]) -> None:
+        """Load weights, unless it is this very list that is loaded; the slots stay."""
+        if self.loaded is not weights:
+            self._assign(self._weights, weights)
+            self.loaded = weights
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        r"""Hold the averages of the weights inside this block, if the topology averages them, then those trained last.
+
+        After t steps with momentum m the average is :math:`\sum_i m^{t-i} w_i / \sum_i m^{t-i}`; unlike Keras', it
+        has no share of the weights before the first step.
+        """
+        averaged = [self._weights[i] for i in self.blueprint.averaged]
+        # The last slots are the averages and the sum of their shares.
+        *averages, shares = [variable.numpy() for variable in self._slots[-len(averaged) - 1 :]] if averaged else [0]
+        if shares == 0:
+            yield
+            return
+        last = [weight.numpy() for weight in averaged]
+        try:
+            self._assign(averaged, (average / shares for average in averages))
+            yield
+        finally:
+            self._assign(averaged, last)
+
+    def optimizer_state(self) -> list[np.ndarray]:
+        """Copy the optimizer's slots, the averages, and the states of Keras' seed generators out."""
+        return [variable.numpy() for variable in [*self._slots, *self._seeds]]
+
+    def load_optimizer_state(self, state: list[np.ndarray]) -> None:
+        """Load what `optimizer_state` gave."""
+        self._assign([*self._slots, *self._seeds], state)
+
+    # Compiled functions -----------------------------------------------------------------------------------------
+
+    def steps(self, data: tuple[Any, Any, Any], inputs: dict[str, Any], first: int, last: int, total: Any) -> Any:
+        """Run the steps from `first` up to `last` of one epoch inside the graph.
+
+        Parameters
+        ----------
+        data : tuple of tensors
+            Samples, their targets and their weights, all of the data set.
+        inputs : dict of tensors
+            ``order``, the indices of the epoch's samples; ``batch_size``; ``rates``, the learning rate of each step;
+            ``seed``; ``clock``, the steps done before this epoch; and the strengths that are on.
+        first, last : int
+            Steps to run.
+        total : float64 tensor
+            Sum of losses before this call.
+
+        Returns
+        -------
+        float64 tensor
+            `total` plus the losses of the samples of these steps.
+        """
+        tf, _ = start_tensorflow()
+        self.loaded = None  # first, as in `_assign`
+        graph = self.blueprint.steps(data, inputs)
+        return graph(self._variables, data, inputs, tf.constant(first, tf.int32), tf.constant(last, tf.int32), total)
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the outputs of the network for samples of shape ``input_shape``, ``(n, n_outputs)``."""
+        tf, _ = start_tensorflow()
+        graph = self.blueprint.predict(X.dtype)
+        out = np.empty((len(X), self.topology.n_outputs), self.topology.dtype)
+        full = self._chunks[-1]
+        at_once = max(1, BLOCK_BYTES // max(1, X[:1].nbytes * full)) * full
+        whole = len(X) // full * full
+        for start in range(0, whole, at_once):
+            stop = min(start + at_once, whole)
+            out[start:stop] = graph(self._variables, tf.constant(X[start:stop]), tf.constant(full, tf.int32)).numpy()
+        if whole < len(X):
+            rest = X[whole:]
+            size = next(size for size in self._chunks if size >= len(rest))
+            padded = np.zeros((size, *X.shape[1:]), X.dtype)
+            padded[: len(rest)] = rest
+            out[whole:] = graph(self._variables, tf.constant(padded), tf.constant(size, tf.int32)).numpy()[: len(rest)]
+        return out

@@ -1,0 +1,159 @@
+"""Which samples each epoch trains on: shuffled, resampled or in balanced batches."""
+
+from collections import deque
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from skcnn._fit.balancing import Balancing
+from skcnn._sklearn.checks import naming
+
+__all__ = ["Batches", "balanced_order", "sample_digests"]
+
+_Drawn = tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]
+
+
+@dataclass
+class Batches:
+    """Training samples of a fit, drawn for each epoch.
+
+    What is drawn depends on seed and epoch only, so that a run can be continued from any epoch.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, ...)
+        All samples, in the type in which they are sent to the device.
+    y : ndarray of shape (n,) or (n, n_outputs)
+        Targets as the network is trained on them.
+    weight : ndarray of shape (n,) or None
+        Sample weights.
+    rows : ndarray of int
+        Indices of the samples to train on.
+    target : Target
+        What y means; a `ClassTarget` where classes are balanced.
+    balancing : Balancing
+        How classes are balanced.
+    seed : int
+        Seed of shuffling and resampling.
+    dtype : {"float32", "float64"}
+        Type of the network.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray | None
+    rows: np.ndarray
+    target: Any
+    balancing: Balancing
+    seed: int
+    dtype: str
+
+    def __post_init__(self) -> None:
+        self._drawn: tuple[int, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] | None = None
+
+    def at(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return samples, targets, weights, and the order in which `epoch` uses them."""
+        # The very same arrays unless each epoch resamples, so that they are sent to the device once.
+        draw = epoch if self.balancing.every_epoch else 0
+        if self._drawn is None or self._drawn[0] != draw:
+            self._drawn = draw, self._draw(draw)
+        X, y, w, rows = self._drawn[1]
+        rng = np.random.default_rng([self.seed, epoch])
+        return X, y, w, self._balanced(y, rows, rng) if self.balancing.share else rows[rng.permutation(len(rows))]
+
+    def batch_size(self, wanted: int) -> int:
+        """Return the batch size: as wanted, or that of balanced batches."""
+        share = self.balancing.share
+        return share * len(np.unique(self.y[self.rows])) if share else wanted
+
+    def _balanced(self, y: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return rows[balanced_order(y[rows].ravel(), self.balancing.share, rng)]
+
+    def _draw(self, draw: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        X, y, weight, rows = self._resampled(draw) if self.balancing.sampler is not None else self._as_given
+        # Weights are scaled over one balanced order, which stands for those of all epochs.
+        order = self._balanced(y, rows, np.random.default_rng(0)) if self.balancing.share else rows
+        return X, y, self.balancing.weigh(self.target, y, weight, order).astype(self.dtype), rows
+
+    @property
+    def _as_given(self) -> _Drawn:
+        return self.X, self.y, self.weight, self.rows
+
+    def _resampled(self, draw: int) -> _Drawn:
+        """Resample the training samples: selected ones as indices, new ones as arrays."""
+        from skcnn.sampling import NDSampler, selects_rows  # imbalanced-learn takes a second to import
+
+        target = self.target
+        X, codes = self.X[self.rows], target.codes(self.y[self.rows])
+        with naming("sampler", theirs=True):
+            given = self.balancing.sampler
+            resampling = NDSampler(self._seeded(given.sampler if isinstance(given, NDSampler) else given, draw))
+            made, made_labels = resampling.fit_resample(X, target.classes[codes])
+        if selects_rows(resampling.sampler_):
+            return self.X, self.y, self.weight, self.rows[resampling.sample_indices_]
+        y = target.encode(made_labels).astype(self.y.dtype)
+        weight = None
+        if self.weight is not None:
+            weight = _inherited(made, target.codes(y), X, codes, self.weight[self.rows])
+        return made, y, weight, np.arange(len(made))
+
+    def _seeded(self, sampler: Any, draw: int) -> Any:
+        """Return a clone of the sampler with a seed for this draw.
+
+        A seed that the user has set is kept, unless every epoch resamples: it would draw the same each time.
+        """
+        sampler = clone(sampler)
+        seed = int(np.random.SeedSequence([self.seed, draw]).generate_state(1)[0] >> 1)  # below 2**31, which any takes
+        unseeded = {
+            name: seed
+            for name, value in sampler.get_params().items()
+            if name.split("__")[-1] == "random_state" and (self.balancing.every_epoch or value is None)
+        }
+        return sampler.set_params(**unseeded)
+
+
+def balanced_order(codes: np.ndarray, share: int, rng: np.random.Generator) -> np.ndarray:
+    """Return an order whose batches hold `share` samples of each class.
+
+    A batch is ``share * n_classes`` samples. Every sample occurs; those of the smaller classes are repeated, all of a
+    class equally often, give or take one.
+    """
+    members = [np.flatnonzero(codes == code) for code in np.unique(codes)]
+    share = min(share, max(map(len, members)))  # one batch of all samples, however large batches may be
+    n_batches = -(-max(map(len, members)) // share)
+    columns = []
+    for rows in members:
+        rounds = -(-n_batches * share // len(rows))
+        drawn = np.concatenate([rng.permutation(rows) for _ in range(rounds)])[: n_batches * share]
+        columns.append(drawn.reshape(n_batches, share))
+    return np.concatenate(columns, axis=1).ravel()
+
+
+def sample_digests(X: np.ndarray) -> np.ndarray:
+    """Return a digest of 16 bytes for each sample, the same for exact duplicates."""
+    rows = np.ascontiguousarray(X).reshape(len(X), -1)
+    return np.array([blake2b(row.tobytes(), digest_size=16).digest() for row in rows], dtype="S16")
+
+
+def _inherited(
+    made: np.ndarray, made_codes: np.ndarray, X: np.ndarray, codes: np.ndarray, weight: np.ndarray
+) -> np.ndarray:
+    """Return the weights of resampled samples.
+
+    A sample that was there before keeps its weight, a new one gets the mean weight of its class. Of duplicates with
+    different weights, the first to be selected gets the weight of the first, and so on.
+    """
+    # By value, for samplers that make new samples do not tell which of the others they kept.
+    means = np.bincount(codes, weights=weight) / np.maximum(np.bincount(codes), 1)
+    given: dict[bytes, deque[float]] = {}
+    for digest, value in zip(sample_digests(X), weight, strict=True):
+        given.setdefault(digest, deque()).append(value)
+
+    def weight_of(digest: bytes, code: int) -> float:
+        values = given.get(digest)
+        return means[code] if not values else values.popleft() if len(values) > 1 else values[0]
+
+    return np.array([weight_of(digest, code) for digest, code in zip(sample_digests(made), made_codes, strict=True)])

@@ -1,0 +1,134 @@
+"""`Fitted`: everything that a fitted estimator knows, in one immutable value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from skcnn._engine.blueprint import Topology, building
+from skcnn._engine.keras_internals import copy_of_layer
+from skcnn._engine.loop import Progress
+from skcnn._engine.memory import Need
+from skcnn._engine.pool import pool
+from skcnn._engine.program import Program
+from skcnn._engine.threads import start_tensorflow
+from skcnn._fit.samples import Layout, as_inputs
+from skcnn._fit.targets import Target
+
+__all__ = ["Fitted"]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Result of training: what prediction, export and further training require.
+
+    Attributes
+    ----------
+    layout : Layout
+        Shape and names of X in `fit`.
+    target : Target
+        What y means, and its unit.
+    topology : Topology
+        The network.
+    strengths : mapping of str to float
+        Strengths that were on, such as dropout rates.
+    seed : int
+        Seed of all random numbers of the fit.
+    shift : ndarray
+        What to subtract from the outputs to correct them for class shares.
+    progress : Progress
+        State of training, with the weights; no longer changed.
+    callbacks : tuple
+        Keras callbacks that were used; none in a pickle.
+    program : Program or None
+        During training, the program that holds the current weights in place of `progress`.
+    """
+
+    layout: Layout
+    target: Target
+    topology: Topology
+    strengths: Mapping[str, float]
+    seed: int
+    shift: np.ndarray
+    progress: Progress
+    callbacks: tuple[Any, ...] = ()
+    program: Program | None = None
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """Weights in the order of ``model.weights``, then any mean and scale of samples."""
+        return self.progress.weights
+
+    def with_weights(self, weights: list[np.ndarray], progress: Progress) -> "Fitted":
+        """Return a copy with other weights, as if training had stopped at `progress`."""
+        history = {name: list(values) for name, values in progress.history.items()}
+        now = replace(progress, weights=weights, optimizer_state=[], best_epoch=progress.epoch, history=history)
+        return replace(self, progress=replace(now, best_weights=None), program=None)
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the public attributes of a fitted estimator."""
+        return {
+            **self.layout.attributes(),
+            **self.target.attributes(),
+            "n_outputs_": self.topology.n_outputs,
+            "history_": self.progress.history,
+            "n_iter_": self.progress.epoch,
+            "best_iter_": self.progress.best_epoch,
+            "callbacks_": list(self.callbacks),
+        }
+
+    def outputs(self, X: np.ndarray) -> np.ndarray:
+        """Return the outputs for checked samples in float64, corrected for class shares.
+
+        Raises
+        ------
+        ValueError
+            If the network overflows.
+        MemoryError
+            If memory runs out; the message says how many samples would fit.
+        """
+        topology = self.topology
+        with Need.of("prediction", X, topology.dtype).explained():
+            inputs = as_inputs(X, topology.input_shape, topology.dtype)
+            if self.program is not None:  # training itself checks that its loss is finite
+                return self.program.predict(inputs).astype(np.float64) - self.shift
+            with pool.lend(topology, self.weights) as program:
+                outputs = program.predict(inputs)
+        if not np.isfinite(outputs).all():
+            raise ValueError(
+                f"X holds values up to {np.abs(inputs).max():g}, at which the network overflows; expected samples "
+                "on the scale of those that it was fitted on. Scale X in the same way."
+            )
+        return outputs.astype(np.float64) - self.shift
+
+    def to_keras(self) -> Any:
+        """Return a Keras model from samples to logits, or to predictions in the unit of y."""
+        _, keras = start_tensorflow()
+        with building(self.topology.dtype):
+            model = self.topology.build()
+            if any(hasattr(layer, "plain") for layer in model.layers):
+                model = keras.models.clone_model(model, clone_function=self._plain_layer)
+            n_weights = len(model.weights)
+            model.set_weights(self.weights[:n_weights])
+            return self._with_units(model, self.weights[n_weights:])
+
+    def _plain_layer(self, layer: Any) -> Any:
+        """Return Keras' layer in place of one of skcnn's, and a copy of any other layer."""
+        return layer.plain(self.strengths) if hasattr(layer, "plain") else copy_of_layer(layer)
+
+    def _with_units(self, model: Any, units: list[np.ndarray]) -> Any:
+        """Add standardisation and the correction of outputs as Keras layers."""
+        _, keras = start_tensorflow()
+        inputs, outputs = model.inputs[0], model.outputs[0]
+        if units:  # not keras.layers.Normalization, which raises scales below 1e-7 to 1e-7
+            mean, factor = units[0], 1 / units[1]
+            inputs = x = keras.Input(self.topology.input_shape, dtype=self.topology.dtype)
+            x = keras.layers.Rescaling(np.ones_like(mean), -mean, name="center")(x)
+            outputs = model(keras.layers.Rescaling(factor, np.zeros_like(mean), name="scale")(x))
+        scale, offset = self.target.output_units()
+        offset = offset - self.shift
+        if np.any(scale != 1) or np.any(offset):
+            ones = np.ones(self.topology.n_outputs)
+            outputs = keras.layers.Rescaling(scale * ones, offset * ones, name="units")(outputs)
+        return keras.Model(inputs, outputs)

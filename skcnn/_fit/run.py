@@ -1,0 +1,222 @@
+"""`Run`: the training, or training and refit, of one call of `fit`."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.metrics import check_scoring
+
+from skcnn._engine.checkpoints import Checkpoints, surroundings
+from skcnn._engine.fingerprint import fingerprint, object_key
+from skcnn._engine.loop import Plan, Progress, Told, Watcher, train
+from skcnn._engine.pool import pool
+from skcnn._engine.program import Program
+from skcnn._engine.threads import start_tensorflow
+from skcnn._fit.fitted import Fitted
+from skcnn._fit.keras_callbacks import KerasCallbacks, copy_callbacks
+from skcnn._fit.printing import Printer
+from skcnn._fit.recipe import Prepared, Recipe
+from skcnn._fit.samples import Samples
+from skcnn._sklearn.callback_tasks import FitTasks
+from skcnn._sklearn.checks import naming
+
+__all__ = ["Run"]
+
+
+class _Part(NamedTuple):
+    """Data of one training."""
+
+    samples: Samples
+    prepared: Prepared
+    held_out: Samples | None
+
+
+class Run:
+    """The training, or training and refit, of one call of `fit`.
+
+    Parameters
+    ----------
+    estimator : BaseCNN
+        Scorers and callbacks are given copies of it.
+    recipe : Recipe
+        How to train.
+    tasks : FitTasks or None
+        What calls scikit-learn's callbacks.
+    """
+
+    def __init__(self, estimator: Any, recipe: Recipe, tasks: FitTasks | None) -> None:
+        self.estimator = estimator
+        self.recipe = recipe
+        self.tasks = tasks
+        self._callbacks = tuple(copy_callbacks(estimator.callbacks))
+        self._kept: tuple[_Part, Progress] | None = None
+        self._first = ""  # fingerprint of the first training
+
+    @property
+    def fitted(self) -> Fitted | None:
+        """What has been trained so far, even if interrupted; None without any weights."""
+        if self._kept is None or not self._kept[1].weights:
+            return None
+        part, progress = self._kept
+        state = progress.optimizer_state if self.recipe.keeps_optimizer else []
+        kept = replace(progress, best_weights=None, optimizer_state=state)
+        return replace(self.recipe.fitted(part.samples, part.prepared, kept, None), callbacks=self._callbacks)
+
+    def train(self, samples: Samples, held_out: Samples | None) -> None:
+        """Train on the chosen samples and validate on those held out."""
+        earlier = self.recipe.earlier
+        progress = Progress() if earlier is None else earlier.progress.resumed()
+        part = _Part(samples, self.recipe.prepare(samples), held_out)
+        self._train(part, self.recipe.plan_for(part.prepared.batches, progress.epoch), progress, first=True)
+
+    def refit(self, samples: Samples) -> None:
+        """Refit on all samples for the best number of epochs, at the same learning rates."""
+        assert self._kept is not None
+        chosen = self._kept[1]
+        part = _Part(samples, self.recipe.prepare(samples), None)
+        plan = self.recipe.plan_for(part.prepared.batches)
+        rates = None
+        if plan.schedule == "plateau" or self._callbacks:  # both change whole epochs
+            used = enumerate(chosen.history["learning_rate"])
+            rates = [rate / plan.learning_rate if i >= plan.warmup_epochs else 1.0 for i, rate in used]
+        plan = replace(plan, epochs=chosen.best_epoch, horizon=plan.epochs, stop_early=False, rate_factors=rates)
+        progress = self._train(part, plan, Progress(), first=False)
+        # Only now, so that an interrupt keeps the first training.
+        self._kept = part, replace(progress, history=chosen.history)
+
+    def _train(self, part: _Part, plan: Plan, progress: Progress, *, first: bool) -> Progress:
+        """Train from `progress`, or from the furthest checkpoint.
+
+        Keras callbacks follow the first training only; a refit repeats the learning rates that they set.
+        """
+        with pool.lend(self.recipe.topology) as program:
+            program.reset(plan.seed)
+            if part.prepared.units is not None:
+                program.set_units(*part.prepared.units)
+            keeper = self._checkpoints(part, plan, program)
+            if keeper is not None:
+                like = Progress(program.weights(), program.optimizer_state())
+                progress = keeper.furthest(plan.epochs, like) or progress
+            _load(program, progress)
+            validate = None if part.held_out is None else self._validator(part, part.held_out, program)
+            watchers = self._watchers(part, plan, program, progress, keras=first)
+            if first:
+                self._kept = part, progress
+            need = part.samples.need
+            tf, _ = start_tensorflow()
+            if not tf.config.list_logical_devices("GPU"):  # a graphics card has its own memory, and raises itself
+                built = program.blueprint
+                need = replace(need, step_bytes=built.step_sample_bytes, gradient_bytes=built.gradient_bytes)
+            with need.explained(), need.step():
+                train(program, part.prepared.batches, plan, progress, Told(validate, watchers, keeper))
+        return progress
+
+    def _watchers(self, part: _Part, plan: Plan, program: Program, progress: Progress, *, keras: bool) -> list[Watcher]:
+        """Return what is notified of each epoch."""
+        rows, earlier = part.samples.rows, self.recipe.earlier
+        first = 0 if earlier is None else earlier.progress.epoch
+        watchers: list[Watcher] = []
+        if self.tasks is not None:
+            now = partial(self._estimator_now, part, program)
+            watchers += self.tasks.training(rows, plan.epochs - first, first, now)
+        if self._callbacks and keras:
+            model = self._now(part, program, progress).to_keras()
+            watchers.append(KerasCallbacks(list(self._callbacks), model, program, plan))
+        if self.estimator.verbose:
+            watchers.append(Printer(int(self.estimator.verbose), plan, len(rows)))
+        return watchers
+
+    def _now(self, part: _Part, program: Program, progress: Progress) -> Fitted:
+        """Return what an estimator would know if training stopped now."""
+        with program.averaged():
+            weights = program.weights()
+        return self.recipe.fitted(part.samples, part.prepared, progress, None).with_weights(weights, progress)
+
+    def _estimator_now(self, part: _Part, program: Program, progress: Progress) -> Any:
+        return self.estimator._as(self._now(part, program, progress))
+
+    def _validator(self, part: _Part, held_out: Samples, program: Program) -> Callable[[Program], dict[str, float]]:
+        """Return the function that validates the network after each epoch."""
+        from skcnn._engine.losses import sample_losses
+
+        topology, target, scoring = self.recipe.topology, part.prepared.target, self.recipe.scoring
+        encoded = target.scaled(held_out.encoded)
+        encoded = encoded if encoded.dtype.kind == "i" else encoded.astype(topology.dtype)
+        with naming("scoring", theirs=True):
+            scorer = None if scoring == "loss" else check_scoring(self.estimator, scoring)
+        # Scorers are given the estimator with the current weights. Checked samples no longer have feature names.
+        nameless = replace(held_out, layout=held_out.layout._replace(feature_names=None))
+        view = self.estimator._as(self.recipe.fitted(nameless, part.prepared, Progress(), program))
+        weights = {} if held_out.weight is None else {"sample_weight": held_out.weight}
+
+        def validate(program: Program) -> dict[str, float]:
+            z = program.predict(held_out.X) - part.prepared.judging_shift
+            losses = sample_losses(topology.loss, encoded, z.astype(topology.dtype)).numpy().mean(axis=1)
+            values = {"val_loss": float(np.average(losses.astype(np.float64), weights=held_out.weight))}
+            if scorer is not None:
+                with naming("scoring", theirs=True):
+                    values["val_score"] = float(scorer(view, held_out.as_given(), held_out.y, **weights))
+            return values
+
+        return validate
+
+    # What is kept on disk -----------------------------------------------------------------------------------------
+
+    def _checkpoints(self, part: _Part, plan: Plan, program: Program) -> Checkpoints | None:
+        """Return where this training is kept; None if a later fit could not find it."""
+        recipe = self.recipe
+        scoring = recipe.scoring if part.held_out is not None else None
+        objects = [recipe.topology.network, object_key(recipe.balancing.sampler), object_key(scoring)]
+        # An object that cannot be pickled has a key of this process only.
+        if recipe.memory is None or not all(isinstance(key, str) for key in objects):
+            return None
+        deciding = [*self._deciding(part, plan), *self._judged(part, plan), *program.weights()]
+        found = fingerprint(surroundings(), *objects, *deciding)
+        self._first = found
+        return Checkpoints(recipe.memory, found)
+
+    def _deciding(self, part: _Part, plan: Plan) -> list[Any]:
+        """List what decides the state after an epoch, so all but the number of epochs.
+
+        Pretrained weights, units and the seed show in the weights that a program starts with.
+        """
+        balancing, batches = self.recipe.balancing, part.prepared.batches
+        apart = ("build", "knobs", "transformations")  # which follow from the rest, and from the strengths
+        topology = {key: value for key, value in vars(self.recipe.topology).items() if key not in apart}
+        how = {key: value for key, value in vars(plan).items() if key not in ("epochs", "horizon", "rate_factors")}
+        if plan.schedule in ("cosine", "one_cycle"):
+            how["horizon"] = plan.horizon or plan.epochs
+        if not plan.stop_early and plan.schedule != "plateau":
+            del how["patience"], how["tol"]
+        samples = batches.X, batches.y, batches.weight, batches.rows, batches.target.attributes()
+        return [topology, how, *samples, balancing.class_weight, balancing.every_epoch, balancing.share]
+
+    def _judged(self, part: _Part, plan: Plan) -> list[Any]:
+        """List what decides validation scores, and learning rates that depend on them."""
+        if part.held_out is None:
+            return [] if plan.rate_factors is None else [self._first]
+        held_out, prepared = part.held_out, part.prepared
+        judged = [held_out.X, held_out.y, held_out.weight, held_out.encoded, prepared.judging_shift]
+        if self.recipe.scoring != "loss":  # scorers see the same probabilities as the user
+            judged += [prepared.shift, self.recipe.balancing.priors]
+        return judged
+
+
+def _load(program: Program, progress: Progress) -> None:
+    """Load the state of a run; an optimizer that has changed starts from scratch."""
+    if progress.weights:
+        if not _alike(progress.weights, program.weights()):
+            raise ValueError(
+                "warm_start=True continues from the weights of the previous fit, but the parameters now describe a "
+                "network with other weights. Set warm_start=False, or leave network, input_shape and standardize as "
+                "they were."
+            )
+        program.load_weights(progress.weights)
+    if progress.optimizer_state and _alike(progress.optimizer_state, program.optimizer_state()):
+        program.load_optimizer_state(progress.optimizer_state)
+
+
+def _alike(kept: list[np.ndarray], now: list[np.ndarray]) -> bool:
+    return [value.shape for value in kept] == [value.shape for value in now]

@@ -1,0 +1,163 @@
+"""What `fit` is given, checked and in the form that the network takes."""
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skcnn._engine.memory import Need
+from skcnn._fit.targets import Target
+
+__all__ = ["Layout", "Samples", "as_inputs", "standard_units"]
+
+STATISTICS_BYTES = 16 * 2**20  # of float64 at a time
+
+
+class Layout(NamedTuple):
+    """Shape and names of X in `fit`, which prediction expects again.
+
+    Attributes
+    ----------
+    sample_shape : tuple of int
+        ``X.shape[1:]``.
+    input_shape : tuple of int
+        Shape in which the network receives a sample, channels last.
+    n_features : int
+        Size of the second axis, as scikit-learn counts features.
+    feature_names : ndarray of str or None
+        Column names, if X had them.
+    """
+
+    sample_shape: tuple[int, ...]
+    input_shape: tuple[int, ...]
+    n_features: int
+    feature_names: np.ndarray | None
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the public attributes that follow from it."""
+        names = {} if self.feature_names is None else {"feature_names_in_": self.feature_names}
+        return {"n_features_in_": self.n_features, "input_shape_": self.input_shape} | names
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Checked samples with their targets, weights and groups.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, *input_shape)
+        Samples as the network takes them.
+    y : ndarray
+        Targets as given.
+    encoded : ndarray
+        Class codes, indicators, or targets in columns, see `Target.encode`.
+    target : Target
+        What y means.
+    weight : ndarray of shape (n,) or None
+        Sample weights.
+    groups : ndarray of shape (n,) or None
+        Group of each sample, which stays on one side of a split.
+    rows : ndarray of int
+        Indices of the samples to train on.
+    layout : Layout
+        Shape and names of X.
+    need : Need
+        Memory that a fit on them requires, as far as it is known.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    encoded: np.ndarray
+    target: Target
+    weight: np.ndarray | None
+    groups: np.ndarray | None
+    rows: np.ndarray
+    layout: Layout
+    need: Need
+
+    def chosen(self, rows: np.ndarray) -> "Samples":
+        """Return the same samples, with these as the ones to train on."""
+        return replace(self, rows=rows)
+
+    def taken(self, rows: np.ndarray) -> "Samples":
+        """Return these samples only."""
+
+        def part(values: np.ndarray | None) -> Any:
+            return None if values is None else values[rows]
+
+        parts = {name: part(getattr(self, name)) for name in ("X", "y", "encoded", "weight", "groups")}
+        return replace(self, **parts, rows=np.arange(len(rows)))
+
+    def as_given(self) -> np.ndarray:
+        """Return X in its original shape."""
+        return self.X.reshape(len(self.X), *self.layout.sample_shape)
+
+
+def as_inputs(X: np.ndarray, input_shape: tuple[int, ...], dtype: str, name: str = "X") -> np.ndarray:
+    """Return X as (n, *input_shape), in the type in which it is sent to the device.
+
+    That is ``uint8`` for ``uint8``, which takes a quarter of the memory of float32, and `dtype` for all else.
+
+    Raises
+    ------
+    ValueError
+        If a value does not fit into `dtype`.
+    """
+    if X.dtype != np.uint8:
+        with np.errstate(over="ignore"):
+            converted = X.astype(dtype, copy=False)
+        if X.dtype.kind == "f" and X.dtype.itemsize > converted.dtype.itemsize and not np.isfinite(converted).all():
+            raise ValueError(
+                f"{name} holds values too large for {dtype} (largest magnitude {np.abs(X).max():g}). Scale {name}, "
+                "e.g. with StandardScaler, or choose dtype='float64'."
+            )
+        X = converted
+    return X.reshape(len(X), *input_shape)
+
+
+def standard_units(
+    X: np.ndarray, rows: np.ndarray, weight: np.ndarray | None, per: str, dtype: str = "float64"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and scale of some samples, as `StandardScaler` would.
+
+    Samples are read in blocks, so that they are never copied as a whole.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, ..., channels)
+        Samples of any real type.
+    rows : ndarray of int
+        Indices of the samples to use.
+    weight : ndarray of shape (n,) or None
+        Weights of all samples.
+    per : {"channel", "position"}
+        Statistics of shape (channels,) or (..., channels).
+    dtype : {"float32", "float64"}, default="float64"
+        Type in which samples are divided by the scale; a scale that is denormal in it is treated as 0.
+
+    Raises
+    ------
+    ValueError
+        If squares of values overflow in float64.
+    """
+    shape = X.shape[1:] if per == "position" else X.shape[-1:]
+    size = max(1, STATISTICS_BYTES // max(1, 8 * X[:1].size))
+    blocks = [rows[start : start + size] for start in range(0, len(rows), size)]
+
+    def mean_of(values: Any) -> np.ndarray:
+        total, count = np.zeros(shape), 0.0
+        for block in blocks:
+            w = np.ones(len(block)) if weight is None else weight[block]
+            sums = np.tensordot(w, values(X[block].astype(np.float64)), axes=1)
+            total += sums if per == "position" else sums.reshape(-1, X.shape[-1]).sum(axis=0)
+            count += w.sum()
+        return total / (count * (1 if per == "position" else X[0].size // X.shape[-1]))
+
+    mean = mean_of(lambda x: x)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scale = np.sqrt(mean_of(lambda x: (x - mean) ** 2))
+    if not np.isfinite(scale).all():
+        raise ValueError(f"X holds values too large to standardize (largest magnitude {np.abs(X).max():g}). Scale X.")
+    # As in StandardScaler, what differs by no more than rounding is constant, and only centred.
+    constant = scale <= np.maximum(10 * np.finfo(np.float64).eps * np.abs(mean), np.finfo(dtype).tiny)
+    return mean, np.where(constant, 1.0, scale)

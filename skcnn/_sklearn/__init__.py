@@ -1,0 +1,1 @@
+"""What ties estimators to scikit-learn: checks, diagrams, versions, callbacks."""

@@ -1,0 +1,44 @@
+"""Private names of scikit-learn, in the one place that uses them.
+
+scikit-learn's developer guide recommends the declared constraints of parameters and ``_fit_context`` to third-party
+estimators, but keeps them private. Seen in scikit-learn 1.7 to 1.9; what has moved or changed since is mended here.
+"""
+
+from typing import Any
+
+from sklearn.base import _fit_context as fit_context
+from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    InvalidParameterError,
+    StrOptions,
+    validate_parameter_constraints,
+)
+from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
+from sklearn.utils.multiclass import _check_partial_fit_first_call as check_partial_fit_first_call
+
+__all__ = [
+    "HasMethods",
+    "Interval",
+    "StrOptions",
+    "check_matplotlib_support",
+    "check_partial_fit_first_call",
+    "fit_context",
+    "invalid_values",
+    "routing_enabled",
+    "safe_indexing",
+]
+
+
+def invalid_values(estimator: Any) -> list[str]:
+    """Return which parameters violate the declared constraints, as messages."""
+    constraints = {} if isinstance(estimator, type) else getattr(estimator, "_parameter_constraints", {})
+    found = []
+    for name, value in estimator.get_params(deep=False).items() if constraints else ():
+        try:
+            validate_parameter_constraints(constraints, {name: value}, type(estimator).__name__)
+        except InvalidParameterError as error:
+            found.append(str(error))
+    return found
