@@ -208,9 +208,9 @@ def _layers(step: Any, dtype: str) -> list[Any]:
     kind = type(step)
     if kind is NDTransformer:
         inner = _layers(step.transformer_, dtype)
-        if step.per == "channel" or len(step.row_shape_) == 1:  # layers work on the last axis
+        if step.per == "channel" or len(step.sample_shape_) == 1:  # layers work on the last axis
             return inner
-        flat, back = (keras.layers.Reshape(shape, dtype=dtype) for shape in ((-1,), step.row_shape_))
+        flat, back = (keras.layers.Reshape(shape, dtype=dtype) for shape in ((-1,), step.sample_shape_))
         return [flat, *inner, back]
 
     def wide(values: Any) -> np.ndarray:  # scalers that were fitted on float32 hold float32

@@ -65,7 +65,7 @@ class NDTransformer(
     ----------
     transformer_ : transformer
         The fitted clone of `transformer`.
-    row_shape_ : tuple of int
+    sample_shape_ : tuple of int
         Shape of one sample of the `X` seen in `fit`, which is `X.shape[1:]`.
     n_features_in_ : int
         `X.shape[1]` of the `X` seen in `fit`, as scikit-learn defines it.
@@ -217,10 +217,10 @@ class NDTransformer(
             If the positions are not those seen in `fit`, or if the transformer refuses the values.
         """
         check_is_fitted(self)
-        table = X if len(self.row_shape_) == 1 else self._transformed_table(X)
+        table = X if len(self.sample_shape_) == 1 else self._transformed_table(X)
         with naming("transformer", theirs=True):
             output = self.transformer_.inverse_transform(table)
-        return output if len(self.row_shape_) == 1 else self._restore(output, table)
+        return output if len(self.sample_shape_) == 1 else self._restore(output, table)
 
     @available_if(_transformer_has("get_feature_names_out"))
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
@@ -238,7 +238,7 @@ class NDTransformer(
             What the transformer calls its columns.
         """
         check_is_fitted(self)
-        if len(self.row_shape_) > 1 and np.asarray(input_features).shape != (self._n_columns(self.row_shape_),):
+        if len(self.sample_shape_) > 1 and np.asarray(input_features).shape != (self._n_columns(self.sample_shape_),):
             input_features = None
         return self.transformer_.get_feature_names_out(input_features)
 
@@ -291,29 +291,29 @@ class NDTransformer(
             self.transformer_ = transformer
         return output, table
 
-    def _n_columns(self, row_shape: tuple[int, ...]) -> int:
-        return row_shape[-1] if self.per == "channel" else prod(row_shape)
+    def _n_columns(self, sample_shape: tuple[int, ...]) -> int:
+        return sample_shape[-1] if self.per == "channel" else prod(sample_shape)
 
     def _table(self, X: ArrayLike, *, reset: bool) -> Any:
         """Check ``X`` and reshape it to the transformer's table, a view where possible."""
         # The transformer alone knows what to do with the names and dtypes of a data frame's columns.
         samples: Any = X if is_frame(X) else check_samples(self, X, dtype=None, finite=False)
-        check_layout(self, samples, None if reset else self.row_shape_)
+        check_layout(self, samples, None if reset else self.sample_shape_)
         if reset:
-            self.row_shape_: tuple[int, ...] = tuple(samples.shape[1:])
-        return samples if is_frame(X) else samples.reshape(-1, self._n_columns(self.row_shape_))
+            self.sample_shape_: tuple[int, ...] = tuple(samples.shape[1:])
+        return samples if is_frame(X) else samples.reshape(-1, self._n_columns(self.sample_shape_))
 
     def _transformed_table(self, X: ArrayLike) -> NDArray[Any]:
         """Check transformed N-D samples and reshape them to the table for the inverse."""
         samples = check_samples(self, X, dtype=None, finite=False)
         if self.per == "channel":
-            fits = samples.shape[1:-1] == self.row_shape_[:-1]
+            fits = samples.shape[1:-1] == self.sample_shape_[:-1]
         else:
-            fits = samples.ndim == 2 or samples.shape[1:] == self.row_shape_
+            fits = samples.ndim == 2 or samples.shape[1:] == self.sample_shape_
         if not fits:
             raise ValueError(
                 f"X has shape {samples.shape}, but {type(self).__name__} with per={self.per!r} was fitted on samples "
-                f"of shape {self.row_shape_}: pass an array of the shape that transform returned for such samples."
+                f"of shape {self.sample_shape_}: pass an array of the shape that transform returned for such samples."
             )
         return samples.reshape(-1, self._n_columns(samples.shape[1:]))
 
@@ -323,7 +323,7 @@ class NDTransformer(
         """Reshape ``X`` to a table; repeat ``y`` and metadata to match its rows."""
         params = routed(self, "transformer", method, params)
         table = self._table(X, reset=True)
-        n_positions = prod(self.row_shape_[:-1]) if self.per == "channel" else 1
+        n_positions = prod(self.sample_shape_[:-1]) if self.per == "channel" else 1
         if n_positions == 1:
             return table, y, params
         with naming("X, y and sample_weight"):
@@ -344,13 +344,13 @@ class NDTransformer(
         if len(shape) < 2 or shape[0] != len(table):
             raise ValueError(
                 f"{type(self.transformer_).__name__} returned shape {shape} for a table of shape {table.shape}, which "
-                f"{type(self).__name__} with per={self.per!r} had made of samples of shape {self.row_shape_}. It must "
-                "return a table with as many rows: use a transformer that keeps the number of rows."
+                f"{type(self).__name__} with per={self.per!r} had made of samples of shape {self.sample_shape_}. It "
+                "must return a table with as many rows: use a transformer that keeps the number of rows."
             )
-        if len(self.row_shape_) == 1:
+        if len(self.sample_shape_) == 1:
             return output
-        if self.per == "position" and shape[1:] != (prod(self.row_shape_),):
+        if self.per == "position" and shape[1:] != (prod(self.sample_shape_),):
             return output  # the new columns belong to no position
         output = output.toarray() if issparse(output) else np.asarray(output)
-        channels = self.row_shape_[-1] if self.per == "position" else shape[1]
-        return output.reshape(-1, *self.row_shape_[:-1], channels)
+        channels = self.sample_shape_[-1] if self.per == "position" else shape[1]
+        return output.reshape(-1, *self.sample_shape_[:-1], channels)

@@ -45,7 +45,7 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
     sample_indices_ : ndarray of shape (n_new,)
         For each sample returned, the index of the sample of `X` that it is or, for a smoothed bootstrap, that it was
         drawn around. Exists if the sampler has it.
-    row_shape_ : tuple of int
+    sample_shape_ : tuple of int
         Shape of one sample of the `X` seen in `fit`, which is `X.shape[1:]`.
     n_features_in_ : int
         `X.shape[1]` of the `X` seen in `fit`, as scikit-learn defines it.
@@ -187,10 +187,10 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
             If `fit` saw samples of more than one axis, or if `input_features` are not the names seen in `fit`.
         """
         check_is_fitted(self)
-        if len(self.row_shape_) > 1:
+        if len(self.sample_shape_) > 1:
             raise ValueError(
-                f"{type(self).__name__} was fitted on samples of shape {self.row_shape_}, which have no feature names. "
-                "Only X of shape (n, features) has."
+                f"{type(self).__name__} was fitted on samples of shape {self.sample_shape_}, which have no feature "
+                "names. Only X of shape (n, features) has."
             )
         return super().get_feature_names_out(input_features)
 
@@ -234,7 +234,7 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
             with naming("y"):
                 check_array(plain_array(y, "y"), dtype=None, ensure_2d=False, estimator=self, input_name="y")
                 check_consistent_length(samples, y)
-        self.row_shape_ = tuple(samples.shape[1:])
+        self.sample_shape_ = tuple(samples.shape[1:])
         return sampler, samples, params
 
     def _fit_resample(
@@ -245,7 +245,7 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
         if _looks_at_labels_alone(sampler):
             return X[sampler.sample_indices_], y_resampled
         self._check_columns(resampled, sampler)
-        return _cast(np.asarray(resampled), X.dtype).reshape(-1, *self.row_shape_), y_resampled
+        return _cast(np.asarray(resampled), X.dtype).reshape(-1, *self.sample_shape_), y_resampled
 
     def _resample_frame(self, X: Any, y: ArrayLike, sampler: BaseEstimator, /, **params: Any) -> tuple[Any, Any]:
         """Resample a data frame, rounding new values that would be truncated."""
@@ -265,12 +265,12 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
         return resampled, y_resampled
 
     def _check_columns(self, resampled: Any, sampler: BaseEstimator) -> None:
-        shape, n_columns = np.shape(resampled), prod(self.row_shape_)
+        shape, n_columns = np.shape(resampled), prod(self.sample_shape_)
         if shape[1:] != (n_columns,):
             raise ValueError(
                 f"{type(sampler).__name__} returned shape {shape} for a table of {n_columns} columns, which "
-                f"{type(self).__name__} had made of samples of shape {self.row_shape_}: use a sampler that keeps the "
-                "number of columns."
+                f"{type(self).__name__} had made of samples of shape {self.sample_shape_}: use a sampler that keeps "
+                "the number of columns."
             )
 
 

@@ -172,7 +172,7 @@ def test_errors_are_the_most_confident_ones(flat, logistic):
     assert display.indices.tolist() == worst.tolist()
     assert np.allclose(display.confidence, probabilities[worst].max(axis=1))
     assert np.array_equal(display.X.reshape(5, -1), X[worst])
-    assert (display.n_errors, display.n_rows) == (len(wrong), len(X))
+    assert (display.n_errors, display.n_samples) == (len(wrong), len(X))
     assert np.allclose(display.ax_[0].images[0].get_array(), X[worst[0]].reshape(8, 8))
     assert f"{y[worst[0]]}, not {predicted[worst[0]]}" in display.ax_[0].get_title()
 
@@ -409,7 +409,7 @@ def test_displays_work_in_a_pipeline(flat):
     X, y = flat
     pipe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01)).fit(X[:200], y[:200])
     assert ReliabilityDisplay.from_estimator(pipe, X, y).counts.sum() == len(X)
-    assert ErrorsDisplay.from_estimator(pipe, X, y).n_rows == len(X)
+    assert ErrorsDisplay.from_estimator(pipe, X, y).n_samples == len(X)
     assert ClassScoresDisplay.from_estimator(pipe, X, y).support.sum() == len(X)
 
 

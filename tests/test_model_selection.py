@@ -88,7 +88,7 @@ def test_what_is_valid_is_set():
 
 
 @pytest.mark.parametrize(
-    ("row_shape", "input_shape", "named"),
+    ("sample_shape", "input_shape", "named"),
     [
         ((784,), (32, 32, 1), r"\(28, 28, 1\)"),
         ((3072,), (28, 28, 3), r"\(32, 32, 3\)"),
@@ -97,12 +97,12 @@ def test_what_is_valid_is_set():
         ((7,), (5, 1), r"\(7, 1\)"),
     ],
 )
-def test_an_input_shape_that_does_not_fit_names_shapes_that_do(row_shape, input_shape, named):
-    X, y = np.zeros((4, *row_shape)), [0, 1, 0, 1]
+def test_an_input_shape_that_does_not_fit_names_shapes_that_do(sample_shape, input_shape, named):
+    X, y = np.zeros((4, *sample_shape)), [0, 1, 0, 1]
     with pytest.raises(ValueError, match=f"such as .*{named}") as error:
         CNNClassifier(input_shape=input_shape).fit(X, y)
     for shape in re.findall(r"\(([\d, ]+)\)", str(error.value).partition("such as")[2]):
-        assert np.prod([int(size) for size in shape.split(",")]) == np.prod(row_shape)
+        assert np.prod([int(size) for size in shape.split(",")]) == np.prod(sample_shape)
 
 
 # check_grid ---------------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def test_parameters_belong_to_the_network_of_their_own_candidate():
         ({"network": [ImageResNet()], "network__depth": [9]}, "Got 9; the nearest are 8 and 14"),
         ({"network": [ResNet(), Inception()], "network__kernel_sizes": [(0, 3)]}, "must be a sequence of positive"),
         ({"augmentation": [None, ["zoom", "rotate"]]}, "unknown name 'rotate'; did you mean 'rotation'?"),
-        ({"sampler": [SMOTE]}, "sampler is the class SMOTE; expected an object made from it, such as SMOTE()."),
+        ({"sampler": [SMOTE]}, "sampler is the class SMOTE; expected an instance of it, such as SMOTE()."),
     ],
 )
 def test_values_are_looked_into(grid, problem):
@@ -180,7 +180,7 @@ def test_values_are_looked_into(grid, problem):
 
 def test_fit_says_the_same_as_check_grid():
     X, y = np.zeros((4, 8)), [0, 1, 0, 1]
-    with pytest.raises(TypeError, match="sampler is the class SMOTE; expected an object"):
+    with pytest.raises(TypeError, match="sampler is the class SMOTE; expected an instance"):
         CNNClassifier(sampler=SMOTE).fit(X, y)
     with pytest.raises(ValueError, match="'filters' parameter of Plain must be a sequence of positive integers"):
         CNNClassifier(Plain(filters=(8, -1))).fit(X, y)

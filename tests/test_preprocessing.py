@@ -106,7 +106,7 @@ def test_equals_the_transformer_on_the_table(shape, inner, per):
         ours.inverse_transform(expected),
         own.inverse_transform(expected.reshape(-1, n_columns)).reshape(X_new.shape),
     )
-    assert ours.row_shape_ == shape
+    assert ours.sample_shape_ == shape
     assert ours.n_features_in_ == shape[0]
 
 

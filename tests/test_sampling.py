@@ -190,7 +190,7 @@ def test_any_number_of_axes(sampler, shape):
     X_own, y_own = clone(sampler).fit_resample(X.reshape(30, -1), y)
     np.testing.assert_array_equal(X_ours, X_own.reshape(-1, *shape))
     np.testing.assert_array_equal(y_ours, y_own)
-    assert ours.row_shape_ == shape
+    assert ours.sample_shape_ == shape
     assert ours.n_features_in_ == shape[0]
 
 

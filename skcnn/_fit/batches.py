@@ -30,7 +30,7 @@ class Batches:
         Targets as the network is trained on them.
     weight : ndarray of shape (n,) or None
         Sample weights.
-    rows : ndarray of int
+    indices : ndarray of int
         Indices of the samples to train on.
     target : Target
         What y means; a `ClassTarget` where classes are balanced.
@@ -45,7 +45,7 @@ class Batches:
     X: np.ndarray
     y: np.ndarray
     weight: np.ndarray | None
-    rows: np.ndarray
+    indices: np.ndarray
     target: Any
     balancing: Balancing
     seed: int
@@ -60,44 +60,45 @@ class Batches:
         draw = epoch if self.balancing.every_epoch else 0
         if self._drawn is None or self._drawn[0] != draw:
             self._drawn = draw, self._draw(draw)
-        X, y, w, rows = self._drawn[1]
+        X, y, w, indices = self._drawn[1]
         rng = np.random.default_rng([self.seed, epoch])
-        return X, y, w, self._balanced(y, rows, rng) if self.balancing.share else rows[rng.permutation(len(rows))]
+        order = self._balanced(y, indices, rng) if self.balancing.share else indices[rng.permutation(len(indices))]
+        return X, y, w, order
 
     def batch_size(self, wanted: int) -> int:
         """Return the batch size: as wanted, or that of balanced batches."""
         share = self.balancing.share
-        return share * len(np.unique(self.y[self.rows])) if share else wanted
+        return share * len(np.unique(self.y[self.indices])) if share else wanted
 
-    def _balanced(self, y: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return rows[balanced_order(y[rows].ravel(), self.balancing.share, rng)]
+    def _balanced(self, y: np.ndarray, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return indices[balanced_order(y[indices].ravel(), self.balancing.share, rng)]
 
     def _draw(self, draw: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        X, y, weight, rows = self._resampled(draw) if self.balancing.sampler is not None else self._as_given
+        X, y, weight, indices = self._resampled(draw) if self.balancing.sampler is not None else self._as_given
         # Weights are scaled over one balanced order, which stands for those of all epochs.
-        order = self._balanced(y, rows, np.random.default_rng(0)) if self.balancing.share else rows
-        return X, y, self.balancing.weigh(self.target, y, weight, order).astype(self.dtype), rows
+        order = self._balanced(y, indices, np.random.default_rng(0)) if self.balancing.share else indices
+        return X, y, self.balancing.weigh(self.target, y, weight, order).astype(self.dtype), indices
 
     @property
     def _as_given(self) -> _Drawn:
-        return self.X, self.y, self.weight, self.rows
+        return self.X, self.y, self.weight, self.indices
 
     def _resampled(self, draw: int) -> _Drawn:
         """Resample the training samples: selected ones as indices, new ones as arrays."""
         from skcnn.sampling import NDSampler, selects_rows  # imbalanced-learn takes a second to import
 
         target = self.target
-        X, codes = self.X[self.rows], target.codes(self.y[self.rows])
+        X, codes = self.X[self.indices], target.codes(self.y[self.indices])
         with naming("sampler", theirs=True):
             given = self.balancing.sampler
             resampling = NDSampler(self._seeded(given.sampler if isinstance(given, NDSampler) else given, draw))
             made, made_labels = resampling.fit_resample(X, target.classes[codes])
         if selects_rows(resampling.sampler_):
-            return self.X, self.y, self.weight, self.rows[resampling.sample_indices_]
+            return self.X, self.y, self.weight, self.indices[resampling.sample_indices_]
         y = target.encode(made_labels).astype(self.y.dtype)
         weight = None
         if self.weight is not None:
-            weight = _inherited(made, target.codes(y), X, codes, self.weight[self.rows])
+            weight = _inherited(made, target.codes(y), X, codes, self.weight[self.indices])
         return made, y, weight, np.arange(len(made))
 
     def _seeded(self, sampler: Any, draw: int) -> Any:
@@ -125,17 +126,17 @@ def balanced_order(codes: np.ndarray, share: int, rng: np.random.Generator) -> n
     share = min(share, max(map(len, members)))  # one batch of all samples, however large batches may be
     n_batches = -(-max(map(len, members)) // share)
     columns = []
-    for rows in members:
-        rounds = -(-n_batches * share // len(rows))
-        drawn = np.concatenate([rng.permutation(rows) for _ in range(rounds)])[: n_batches * share]
+    for indices in members:
+        rounds = -(-n_batches * share // len(indices))
+        drawn = np.concatenate([rng.permutation(indices) for _ in range(rounds)])[: n_batches * share]
         columns.append(drawn.reshape(n_batches, share))
     return np.concatenate(columns, axis=1).ravel()
 
 
 def sample_digests(X: np.ndarray) -> np.ndarray:
     """Return a digest of 16 bytes for each sample, the same for exact duplicates."""
-    rows = np.ascontiguousarray(X).reshape(len(X), -1)
-    return np.array([blake2b(row.tobytes(), digest_size=16).digest() for row in rows], dtype="S16")
+    flat = np.ascontiguousarray(X).reshape(len(X), -1)
+    return np.array([blake2b(sample.tobytes(), digest_size=16).digest() for sample in flat], dtype="S16")
 
 
 def _inherited(

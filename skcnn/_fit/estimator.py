@@ -292,8 +292,8 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         with need.explained():
             need.check_copies()
             inputs = as_inputs(X, layout.input_shape, self.dtype)
-        rows = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
-        return Samples(inputs, y, encoded, target, weight, groups, rows, layout, need)
+        indices = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
+        return Samples(inputs, y, encoded, target, weight, groups, indices, layout, need)
 
     def _check_layout(self, X: Any, earlier: Fitted | None) -> tuple[np.ndarray, Layout]:
         seen: Any = copy.copy(self)  # scikit-learn's check sets attributes of its estimator
@@ -323,8 +323,8 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         with naming("y_val"):
             encoded = samples.target.encode(y, "y_val")
         inputs = as_inputs(X, samples.layout.input_shape, self.dtype, "X_val")
-        rows = np.arange(len(X))
-        return replace(samples, X=inputs, y=y, encoded=encoded, weight=weight, groups=None, rows=rows)
+        indices = np.arange(len(X))
+        return replace(samples, X=inputs, y=y, encoded=encoded, weight=weight, groups=None, indices=indices)
 
     def _check_one_epoch(self) -> None:
         if self.early_stopping is True:

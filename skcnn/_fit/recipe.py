@@ -87,31 +87,31 @@ class Recipe:
         """Return the samples with a training part chosen, and those to validate on."""
         if not self.validation_fraction:
             return samples, held_out
-        rows, target = samples.rows, samples.target
-        strata = target.strata(samples.encoded[rows], self.validation_fraction)
-        X = samples.X if len(rows) == len(samples.X) else samples.X[rows]  # without a copy, if all have a weight
-        groups = None if samples.groups is None else samples.groups[rows]
+        indices, target = samples.indices, samples.target
+        strata = target.strata(samples.encoded[indices], self.validation_fraction)
+        X = samples.X if len(indices) == len(samples.X) else samples.X[indices]  # without a copy, if all have a weight
+        groups = None if samples.groups is None else samples.groups[indices]
         train, val = inner_split(
             X, strata, self.validation_fraction, groups, self.plan.seed, classes=target.has_classes
         )
-        return samples.chosen(rows[train]), samples.taken(rows[val])
+        return samples.chosen(indices[train]), samples.taken(indices[val])
 
     def prepare(self, samples: Samples) -> Prepared:
         """Weight, resample and standardise the samples to train on."""
-        rows, weight, dtype = samples.rows, samples.weight, self.topology.dtype
-        seen = None if weight is None else weight[rows]
+        indices, weight, dtype = samples.indices, samples.weight, self.topology.dtype
+        seen = None if weight is None else weight[indices]
         # A fit that continues another keeps its unit of y, in which the weights were learnt.
-        target = samples.target if self.earlier else samples.target.settled(samples.encoded[rows], seen)
+        target = samples.target if self.earlier else samples.target.settled(samples.encoded[indices], seen)
         y = target.scaled(samples.encoded)
         y = y if y.dtype.kind == "i" else y.astype(dtype)
-        batches = Batches(samples.X, y, weight, rows, target, self.balancing, self.plan.seed, dtype)
+        batches = Batches(samples.X, y, weight, indices, target, self.balancing, self.plan.seed, dtype)
         units = None
         if self.topology.standardize is not None:
-            units = standard_units(samples.X, rows, weight, self.topology.standardize, dtype)
+            units = standard_units(samples.X, indices, weight, self.topology.standardize, dtype)
         # The shares of the first epoch stand for those of all, which differ by chance at most.
         _, drawn, w, order = batches.at(0)
         trained = target.class_shares(drawn[order], w[order])
-        shifts = self.balancing.shifts(trained, target.class_shares(y[rows], seen))
+        shifts = self.balancing.shifts(trained, target.class_shares(y[indices], seen))
         return Prepared(target, batches, units, *shifts)
 
     def plan_for(self, batches: Batches, first: int = 0) -> Plan:

@@ -115,17 +115,17 @@ class Run:
 
     def _watchers(self, part: _Part, plan: Plan, program: Program, progress: Progress, *, keras: bool) -> list[Watcher]:
         """Return what is notified of each epoch."""
-        rows, earlier = part.samples.rows, self.recipe.earlier
+        indices, earlier = part.samples.indices, self.recipe.earlier
         first = 0 if earlier is None else earlier.progress.epoch
         watchers: list[Watcher] = []
         if self.tasks is not None:
             now = partial(self._estimator_now, part, program)
-            watchers += self.tasks.training(rows, plan.epochs - first, first, now)
+            watchers += self.tasks.training(indices, plan.epochs - first, first, now)
         if self._callbacks and keras:
             model = self._now(part, program, progress).to_keras()
             watchers.append(KerasCallbacks(list(self._callbacks), model, program, plan))
         if self.estimator.verbose:
-            watchers.append(Printer(int(self.estimator.verbose), plan, len(rows)))
+            watchers.append(Printer(int(self.estimator.verbose), plan, len(indices)))
         return watchers
 
     def _now(self, part: _Part, program: Program, progress: Progress) -> Fitted:
@@ -190,7 +190,7 @@ class Run:
             how["horizon"] = plan.horizon or plan.epochs
         if not plan.stop_early and plan.schedule != "plateau":
             del how["patience"], how["tol"]
-        samples = batches.X, batches.y, batches.weight, batches.rows, batches.target.attributes()
+        samples = batches.X, batches.y, batches.weight, batches.indices, batches.target.attributes()
         return [topology, how, *samples, balancing.class_weight, balancing.every_epoch, balancing.share]
 
     def _judged(self, part: _Part, plan: Plan) -> list[Any]:

@@ -57,7 +57,7 @@ class Samples:
         Sample weights.
     groups : ndarray of shape (n,) or None
         Group of each sample, which stays on one side of a split.
-    rows : ndarray of int
+    indices : ndarray of int
         Indices of the samples to train on.
     layout : Layout
         Shape and names of X.
@@ -71,22 +71,22 @@ class Samples:
     target: Target
     weight: np.ndarray | None
     groups: np.ndarray | None
-    rows: np.ndarray
+    indices: np.ndarray
     layout: Layout
     need: Need
 
-    def chosen(self, rows: np.ndarray) -> "Samples":
+    def chosen(self, indices: np.ndarray) -> "Samples":
         """Return the same samples, with these as the ones to train on."""
-        return replace(self, rows=rows)
+        return replace(self, indices=indices)
 
-    def taken(self, rows: np.ndarray) -> "Samples":
+    def taken(self, indices: np.ndarray) -> "Samples":
         """Return these samples only."""
 
         def part(values: np.ndarray | None) -> Any:
-            return None if values is None else values[rows]
+            return None if values is None else values[indices]
 
         parts = {name: part(getattr(self, name)) for name in ("X", "y", "encoded", "weight", "groups")}
-        return replace(self, **parts, rows=np.arange(len(rows)))
+        return replace(self, **parts, indices=np.arange(len(indices)))
 
     def as_given(self) -> np.ndarray:
         """Return X in its original shape."""
@@ -116,7 +116,7 @@ def as_inputs(X: np.ndarray, input_shape: tuple[int, ...], dtype: str, name: str
 
 
 def standard_units(
-    X: np.ndarray, rows: np.ndarray, weight: np.ndarray | None, per: str, dtype: str = "float64"
+    X: np.ndarray, indices: np.ndarray, weight: np.ndarray | None, per: str, dtype: str = "float64"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and scale of some samples, as `StandardScaler` would.
 
@@ -126,7 +126,7 @@ def standard_units(
     ----------
     X : ndarray of shape (n, ..., channels)
         Samples of any real type.
-    rows : ndarray of int
+    indices : ndarray of int
         Indices of the samples to use.
     weight : ndarray of shape (n,) or None
         Weights of all samples.
@@ -142,7 +142,7 @@ def standard_units(
     """
     shape = X.shape[1:] if per == "position" else X.shape[-1:]
     size = max(1, STATISTICS_BYTES // max(1, 8 * X[:1].size))
-    blocks = [rows[start : start + size] for start in range(0, len(rows), size)]
+    blocks = [indices[start : start + size] for start in range(0, len(indices), size)]
 
     def mean_of(values: Any) -> np.ndarray:
         total, count = np.zeros(shape), 0.0

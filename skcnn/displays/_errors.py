@@ -31,7 +31,7 @@ class ErrorsDisplay:
         How sure the classifier was of the predicted label; the samples are sorted by it.
     indices : ndarray of shape (n_shown,)
         Indices of the samples in the data.
-    n_errors, n_rows : int
+    n_errors, n_samples : int
         Errors in all, and samples.
 
     Attributes
@@ -62,7 +62,7 @@ class ErrorsDisplay:
     indices: np.ndarray
     _: KW_ONLY
     n_errors: int
-    n_rows: int
+    n_samples: int
 
     def plot(self, ax: Any = None) -> Self:
         """Draw the samples: series as lines, images, middle slices of volumes.
@@ -89,7 +89,7 @@ class ErrorsDisplay:
             show_sample(panel, sample, limits)
             panel.set_title(f"{_mistake(true, predicted)}\n{sure:.3g} (sample {index})", fontsize=8)
         which = "none" if not len(self.X) else f"the {len(self.X)} most confident"
-        caption = f"{self.n_errors} errors in {self.n_rows} samples; {which}"
+        caption = f"{self.n_errors} errors in {self.n_samples} samples; {which}"
         if ax is None:
             self.figure_.suptitle(caption, fontsize=10)
         else:
@@ -142,7 +142,7 @@ class ErrorsDisplay:
         chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:n_shown]
         samples = X[chosen].reshape(len(chosen), *sample_shape_of(X, input_shape))
         labels = y_true[chosen], y_pred[chosen]
-        return cls(samples, *labels, confidence[chosen], chosen, n_errors=len(wrong), n_rows=len(X))
+        return cls(samples, *labels, confidence[chosen], chosen, n_errors=len(wrong), n_samples=len(X))
 
     @classmethod
     def from_predictions(
