@@ -53,6 +53,7 @@ class ConvolutionalNetwork(Network):
     def features(self, x: Any) -> Any:
         """Add the layers from the input to the features, see the class."""
         self._check_values()
+        self._check_activation()
         shape = tuple(x.shape[1:])
         takes = {1: AXES[1]} if self._series_only else AXES
         if len(shape) - 1 not in takes:
@@ -60,6 +61,18 @@ class ConvolutionalNetwork(Network):
             expected = " or ".join(takes.values())
             raise ValueError(f"{type(self).__name__} takes samples of shape {expected}; got {shape}.{why}")
         return self._features(x)
+
+    def _check_activation(self) -> None:
+        """Refuse what only Keras, which `check_grid` does not start, knows to be no name of an activation."""
+        from keras import activations
+
+        try:
+            activations.get(self.activation)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"The 'activation' parameter of {type(self).__name__} must be the name of a Keras activation, such as "
+                f"'relu' or 'gelu'. Got {self.activation!r} instead."
+            ) from None
 
     def _features(self, x: Any) -> Any:
         raise NotImplementedError
