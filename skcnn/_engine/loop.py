@@ -3,15 +3,12 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from skcnn._engine.program import Program
 from skcnn._engine.threads import start_tensorflow
-
-if TYPE_CHECKING:
-    from skcnn._engine.checkpoints import Checkpoints
 
 __all__ = ["Epochs", "Plan", "Progress", "Told", "Watcher", "train"]
 
@@ -61,6 +58,16 @@ class Watcher(Protocol):
         """Hear that the run is over; `progress` has the weights to keep, also after an interrupt."""
 
 
+class Keeper(Protocol):
+    """What writes a run down as it goes, see `skcnn._engine.checkpoints.Checkpoints`."""
+
+    def is_due(self, ended: bool) -> bool:
+        """Tell whether to write at the end of this epoch."""
+
+    def write(self, progress: "Progress", ended: bool) -> None:
+        """Write the state at the end of an epoch."""
+
+
 @dataclass(frozen=True)
 class Told:
     """Who is asked and told between two epochs.
@@ -72,13 +79,13 @@ class Told:
         negative ``"val_loss"`` is the score.
     watchers : sequence of Watcher
         They are told of each epoch, and may stop training.
-    keeper : Checkpoints or None
+    keeper : Keeper or None
         Writes the state at the end of an epoch down, when it is due.
     """
 
     validate: Callable[[Program], dict[str, float]] | None = None
     watchers: Sequence[Watcher] = ()
-    keeper: "Checkpoints | None" = None
+    keeper: Keeper | None = None
 
 
 @dataclass(frozen=True)
