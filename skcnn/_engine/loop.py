@@ -10,7 +10,7 @@ import numpy as np
 from skcnn._engine.program import Program
 from skcnn._engine.threads import start_tensorflow
 
-__all__ = ["Epochs", "Plan", "Progress", "Told", "Watcher", "train"]
+__all__ = ["Epochs", "Keeper", "Plan", "Progress", "Told", "Watcher", "train"]
 
 CALL_SECONDS = 1.0  # a longer epoch comes back to Python about this often, so that an interrupt is heard
 FIRST_CALL_STEPS = 8  # steps of the first call of a fit, from which the length of the next is judged
