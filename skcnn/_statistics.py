@@ -20,9 +20,11 @@ __all__ = [
     "balanced_accuracy",
     "bootstrap",
     "difference",
+    "mean_difference",
     "paired_difference",
     "proportion",
     "resampled_difference",
+    "weighted_mean",
     "wilson_interval",
 ]
 
@@ -126,6 +128,34 @@ def paired_difference(a: np.ndarray, b: np.ndarray) -> Estimate:
     middle = (only_a - only_b) / (n + 2)
     half = _z(STRICT) * np.sqrt(only_a + only_b - (only_a - only_b) ** 2 / (n + 2)) / (n + 2)
     return Estimate(float(a.mean() - b.mean()), float(middle - half), float(middle + half), n)
+
+
+def weighted_mean(values: np.ndarray, weight: np.ndarray, level: float = STRICT) -> Estimate:
+    """Return the weighted mean of independent values with a t interval.
+
+    Its variance is ``sum((w * (x - mean))**2)``, as for a linear statistic, for weights that add up to 1. Half a value
+    is added one unit above and one unit below the mean, as Agresti and Min (2005, https://doi.org/10.1002/sim.1781) do
+    for binary values, so that values that are all equal keep an interval.
+
+    Parameters
+    ----------
+    values, weight : ndarray of shape (n,)
+        Values, whose unit is that of a score, and their weights.
+    level : float
+        Share of intervals that cover the true mean.
+    """
+    weight = weight / weight.sum()
+    mean = float(weight @ values)
+    effective = 1 / float(np.square(weight).sum())
+    variance = float(np.square(weight * (values - mean)).sum()) * effective / max(effective - 1, 1e-9)
+    half = stdtrit(max(effective - 1, 1), (1 + level) / 2) * np.sqrt(variance + 1 / (effective + 2) ** 2)
+    return Estimate.around(mean, half, len(values))
+
+
+def mean_difference(a: np.ndarray, b: np.ndarray, level: float = STRICT) -> Estimate:
+    """Return the mean of `a` minus that of `b`, which are independent, with a t interval (Welch)."""
+    ours, theirs = (weighted_mean(values, np.ones(len(values)), level) for values in (a, b))
+    return difference(ours, theirs)
 
 
 def balanced_accuracy(codes: np.ndarray, predicted: np.ndarray) -> Estimate:

@@ -10,29 +10,11 @@ import numpy as np
 from skcnn._statistics import Estimate
 
 __all__ = [
-    *("SEVERITIES", "SYMPTOMS", "Chart", "Check", "Evidence", "Finding", "NotApplicable", "Outcome", "State"),
-    *("after", "run_check"),
+    *("SEVERITIES", "Chart", "Check", "Evidence", "Finding", "NotApplicable", "Outcome", "State", "run_check"),
 ]
 
 SEVERITIES = {3: "high", 2: "medium", 1: "low"}
 State = Literal["finding", "passed", "not applicable", "ignored", "could not run"]
-
-
-# Symptoms from cause to consequence: each explains those that stand after it.
-PREDICTS_BADLY = (
-    *("loss_blew_up", "loss_never_fell", "loss_falling", "underfit", "threshold", "majority_collapse"),
-    *("majority_baseline", "dummy", "baseline", "recall_spread", "prediction_drift", "calibration"),
-)
-LEARNED_BY_HEART = (
-    *("suspicious_labels", "few_rows", "val_turned", "gap", "parameters", "baseline", "saturated", "calibration"),
-)
-SYMPTOMS = (*PREDICTS_BADLY, *LEARNED_BY_HEART, "dead_units")
-
-
-def after(code: str) -> tuple[str, ...]:
-    """Return the symptoms that follow from this one."""
-    chains = [chain for chain in (PREDICTS_BADLY, LEARNED_BY_HEART) if code in chain]
-    return tuple(later for chain in chains for later in chain[chain.index(code) + 1 :])
 
 
 class NotApplicable(Exception):  # it is an answer, not an error
@@ -101,15 +83,15 @@ class Chart:
 
 @dataclass
 class Finding:
-    """A cause, or a consequence of one, with its evidence and what to do.
+    """A cause, a note, or a consequence of a cause, with its evidence and what to do.
+
+    A finding is a cause if its removal changes the test score significantly, in the direction that the check expects:
+    upwards for a fault, downwards for a leak, without which the score falls to what it is honestly worth.
 
     Attributes
     ----------
     code, title, cause : str
         Of the check that found it; `cause` is the group it belongs to.
-    severity : {1, 2, 3}
-        3: the test score does not mean what it seems to, or the model cannot work. 2: it explains a bad score.
-        1: good to know.
     what : str
         What was found, in numbers.
     why : str
@@ -118,6 +100,12 @@ class Finding:
         What to do.
     evidence : list of Evidence
         The numbers.
+    effect : Estimate or None
+        How much the test score changes without it, with its 99% interval; None if that was not measured.
+    measured : str
+        How the effect was measured, or why it could not be.
+    sign : {1, -1}
+        Whether the score is expected to rise or to fall without it.
     cures : tuple of str
         Names of cures in `skcnn.diagnosis._suggestions`.
     facts : dict
@@ -125,21 +113,39 @@ class Finding:
     chart : Chart or None
         A picture of it.
     explained_by : str or None
-        Code of the finding that this one follows from.
+        Code of the cause without which this is no longer found.
     """
 
     code: str
     title: str
     cause: str
-    severity: int
     what: str
     why: str
     do: str
     evidence: list[Evidence] = field(default_factory=list)
+    effect: Estimate | None = None
+    measured: str = ""
+    sign: int = 1
     cures: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
     chart: Chart | None = None
     explained_by: str | None = None
+    mended: Any = field(default=None, repr=False)  # observations without it, while the diagnosis is made
+
+    LEAST: ClassVar[float] = 0.01
+
+    @property
+    def is_cause(self) -> bool:
+        """Whether its effect is significant, in the direction expected, and at least a hundredth."""
+        effect = self.effect
+        return effect is not None and effect.sign == self.sign and abs(effect.value) >= self.LEAST
+
+    @property
+    def severity(self) -> int:
+        """3 for a cause that costs at least 0.05 of the score, 2 from 0.02 on, else 1, as for every note."""
+        if not self.is_cause or self.effect is None:
+            return 1
+        return 1 + (abs(self.effect.value) >= 0.02) + (abs(self.effect.value) >= 0.05)
 
 
 @dataclass
@@ -181,14 +187,12 @@ class Check:
         The finding in a few words; what the check asks.
     cause : str
         Group of causes.
-    severity : {1, 2, 3}
-        See `Finding`.
+    sign : {1, -1}
+        Whether the score rises (1, a fault) or falls (-1, a leak) without what the check finds.
     why, do : str
         Why a finding matters, what to do about it.
     cures : tuple of str
         Names of cures in `skcnn.diagnosis._suggestions`.
-    explains : tuple of str
-        Codes of findings that are consequences of this one.
 
     Examples
     --------
@@ -197,7 +201,7 @@ class Check:
     >>> from skcnn.diagnosis import Check, diagnose
     >>> class FewColumns(Check):
     ...     code, title, question = "few_columns", "Few columns", "Are there enough columns?"
-    ...     cause, severity = "my own", 1
+    ...     cause = "my own"
     ...     def look(self, seen):
     ...         n = seen.train.flat.shape[1]
     ...         return self.finding(f"There are {n} columns.") if n < 10 else f"{n} columns."
@@ -211,11 +215,10 @@ class Check:
     title: ClassVar[str] = ""
     question: ClassVar[str] = ""
     cause: ClassVar[str] = ""
-    severity: ClassVar[int] = 2
+    sign: ClassVar[int] = 1
     why: ClassVar[str] = ""
     do: ClassVar[str] = ""
     cures: ClassVar[tuple[str, ...]] = ()
-    explains: ClassVar[tuple[str, ...]] = ()
 
     def look(self, seen: Any) -> Finding | str:
         """Look at what there is.
@@ -242,14 +245,18 @@ class Check:
         what: str,
         evidence: Mapping[str, Any] | Iterable[Evidence] = (),
         *,
+        effect: Estimate | None = None,
+        measured: str = "",
+        mended: Any = None,
         cures: tuple[str, ...] | None = None,
-        severity: int | None = None,
         chart: Chart | None = None,
         **facts: Any,
     ) -> Finding:
         """Return a finding of this check; what is not given are the texts of the class.
 
-        Evidence is estimates and exact numbers by name, or objects of Evidence where an exact number has an n.
+        Evidence is estimates and exact numbers by name, or objects of Evidence where an exact number has an n. With an
+        `effect` that is significant the finding is a cause, without one a note; checks that follow look at `mended`,
+        the observations without this cause, if they are given.
         """
         if isinstance(evidence, Mapping):
             evidence = [Evidence.of(name, value) for name, value in evidence.items()]
@@ -257,14 +264,17 @@ class Check:
             self.code,
             self.title,
             self.cause,
-            self.severity if severity is None else severity,
             what,
             self.why,
             self.do,
             list(evidence),
+            effect,
+            measured,
+            self.sign,
             self.cures if cures is None else cures,
             facts,
             chart,
+            mended=mended,
         )
 
 

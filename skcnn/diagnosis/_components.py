@@ -1,5 +1,6 @@
 """What a fitted estimator is made of: search, pipeline, final step, and the Keras network in it if there is one."""
 
+import copy
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ __all__ = [
     "activation",
     "is_keras_model",
     "is_number",
+    "keras_target",
     "layers_of",
     "take_apart",
     "unread_features",
@@ -42,16 +44,17 @@ class KerasModel:
 
     def __init__(self, model: Any, y: np.ndarray) -> None:
         self.model = model
-        self.classes_ = np.unique(y)
-        self.numeric = type_of_target(y).startswith("continuous")
+        self.target = keras_target(model, y)
+        labels, n_outputs = np.unique(y), int(np.prod(model.output_shape[1:]))
+        if labels.dtype.kind in "iu" and labels[0] >= 0 and len(labels) < n_outputs and labels[-1] < n_outputs:
+            labels = np.arange(n_outputs)  # some class has no sample
+        self.classes_ = labels
         self.history_ = getattr(model, "history", None)
 
     @property
     def loss_name(self) -> str:
         """Name of the loss it was compiled with, in lower case."""
-        loss = getattr(self.model, "loss", None)
-        name = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
-        return str(name).lower()
+        return keras_loss(self.model)
 
     @property
     def from_logits(self) -> bool:
@@ -82,10 +85,14 @@ class KerasModel:
         return out / np.maximum(out.sum(axis=1, keepdims=True), 1e-12)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Predict the most probable class, or targets of a regression."""
-        if self.numeric:
-            return self.outputs(X)[:, 0]
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        """Predict the most probable class, the labels, or the targets of a regression."""
+        if self.target == "classes" or self.target == "one-hot":
+            return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        out = self.outputs(X)
+        if self.target == "multilabel":
+            squashed = self.ending in SQUASHING and not self.from_logits
+            return (out > (0.5 if squashed else 0.0)).astype(int)
+        return out[:, 0] if out.shape[1] == 1 else out
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,19 @@ class Components:
     def unfitted(self) -> Any:
         """An unfitted copy of what predicts, without its searches; None for a plain Keras model."""
         return None if isinstance(self.final, KerasModel) else _unfitted(self.whole)
+
+    def with_final(self, final: Any) -> Any:
+        """Return what predicts with another final step, fitted already; None where something else is around it."""
+        if self.final is self.whole:
+            return final
+        best = getattr(self.search, "best_estimator_", None) if self.search is self.whole else self.whole
+        if best is self.final:
+            return final
+        if best is not self.pipeline or self.pipeline is None:
+            return None
+        pipeline = copy.copy(self.pipeline)
+        pipeline.steps = [*self.pipeline.steps[:-1], (self.pipeline.steps[-1][0], final)]
+        return pipeline
 
     @property
     def steps(self) -> list[tuple[str, Any]]:
@@ -174,6 +194,33 @@ class Components:
         return model if hasattr(model, "layers") else None
 
 
+def keras_loss(model: Any) -> str:
+    """Return the name of the loss that a Keras model was compiled with, in lower case."""
+    loss = getattr(model, "loss", None)
+    name = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
+    return str(name).lower()
+
+
+def keras_target(model: Any, y: Any) -> str:
+    """Say what the targets of a plain Keras model are, by its loss, its outputs and `y`.
+
+    Returns
+    -------
+    {"regression", "multilabel", "one-hot", "classes", ""}
+        Empty for anything but a plain Keras model.
+    """
+    if not is_keras_model(model):
+        return ""
+    y, loss = np.asarray(y), keras_loss(model)
+    if any(part in loss for part in ("squared", "absolute", "mse", "mae", "huber", "cosh", "poisson", "mape", "msle")):
+        return "regression"
+    several = y.ndim == 2 and y.shape[1] > 1
+    if several and np.isin(y, (0, 1)).all():
+        one_each = bool((y.sum(axis=1) == 1).all())
+        return "one-hot" if one_each or "categorical" in loss else "multilabel"
+    return "regression" if several or type_of_target(y).startswith("continuous") else "classes"
+
+
 def is_keras_model(estimator: Any) -> bool:
     """Whether this is a plain Keras model, told without importing Keras."""
     return hasattr(estimator, "layers") and hasattr(estimator, "predict") and not hasattr(estimator, "get_params")
@@ -192,8 +239,8 @@ def take_apart(estimator: Any, y: np.ndarray) -> Components:
             f"Cannot diagnose {type(estimator).__name__}: it has no predict. Expected a fitted classifier or "
             "regressor, a pipeline or search that ends in one, or a trained Keras model."
         )
-    if is_keras_model(estimator):
-        view = KerasModel(estimator, y)
+    if is_keras_model(estimator) or isinstance(estimator, KerasModel):
+        view = estimator if isinstance(estimator, KerasModel) else KerasModel(estimator, y)
         return Components(view, None, None, view, "", "")
     search = pipeline = None
     prefix = search_prefix = ""

@@ -1,9 +1,11 @@
-"""`diagnose`: every check to exactly one state, and which findings follow from which."""
+"""`diagnose`: every check to exactly one state, causes removed one after the other as they are found."""
 
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
+
+import numpy as np
 
 from skcnn._sklearn.checks import naming
 from skcnn.diagnosis._check import Check, Outcome, run_check
@@ -28,14 +30,19 @@ def diagnose(
     checks: Sequence[Check] = (),
     ignore: Iterable[str] = (),
     fast: bool = False,
+    refits: int = 6,
     random_state: Any = 0,
     n_jobs: int | None = None,
     verbose: int = 0,
 ) -> Diagnosis:
     """Say why a fitted estimator fails on the test set, and what to try next.
 
-    The estimator is never fitted again, unless `checks` holds a check that says so. A simple model (logistic regression
-    or a forest) is fitted on the training samples as a yardstick.
+    A finding is a cause if the test score changes significantly once it is removed: put right in the test samples,
+    left out of a simple model that is fitted with and without it, or changed in the estimator, which is fitted again
+    for that, at most `refits` times. Causes are removed one after the other; what is no longer found then is a
+    consequence of the cause removed before. Everything else that is found is a note.
+
+    What was chosen by looking at the test samples, as the suggested grid is, must be judged on others.
 
     Parameters
     ----------
@@ -55,11 +62,15 @@ def diagnose(
     times_train, times_test : array-like, default=None
         Time of each sample.
     checks : sequence of Check, default=()
-        More checks: your own, or those that refit, `LearningCurve()` (twice) and `Memorises()` (once).
+        More checks: your own, or those that are run on demand, `LearningCurve()` and `Memorises()`.
     ignore : iterable of str, default=()
         Codes of checks to leave out.
     fast : bool, default=False
-        Whether to look at no more than 1,200 samples and to grow a smaller simple model.
+        Whether to look at no more than 1,200 samples, to grow a smaller simple model, and never to fit the estimator
+        again: what only that could measure stays a note.
+    refits : int, default=6
+        How often the estimator may be fitted again, each time with one or a few parameters changed, on all training
+        samples. Each takes about as long as its fit; where the training was too short, several times that.
     random_state : int, RandomState instance or None, default=0
         Seed of all that is drawn.
     n_jobs : int, default=None
@@ -70,7 +81,7 @@ def diagnose(
     Returns
     -------
     Diagnosis
-        Findings, most serious first; how each check ended; the next grid.
+        Causes, most costly first, notes, how each check ended, and the next grid.
 
     Raises
     ------
@@ -110,35 +121,68 @@ def diagnose(
         times_train=times_train,
         times_test=times_test,
         fast=fast,
+        refits=0 if fast else _whole("refits", refits),
         random_state=random_state,
         n_jobs=n_jobs,
     )
-    outcomes = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the simple models, about what the checks say themselves
-        for number, check in enumerate(every, 1):
-            ignored = check.code in codes
-            outcome = Outcome(check, "ignored", "as asked for") if ignored else run_check(check, seen)
-            outcomes.append(outcome)
-            if verbose:
-                line = f"{number:3}/{len(every)} {check.code}: {outcome.state}, {outcome.seconds:.1f} s"
-                print(line, file=sys.stderr, flush=True)
-        explain(outcomes)
+        outcomes = examine(seen, every, codes, verbose)
         return Diagnosis(seen, outcomes)
 
 
-def explain(outcomes: Sequence[Outcome]) -> None:
-    """Note for each finding from which other it follows: the first check in order that explains it, and its cause."""
-    found = [(outcome.check, outcome.finding) for outcome in outcomes if outcome.finding is not None]
-    for _, finding in found:
-        path = [finding.code]  # from consequence to cause; checks of the user may explain each other in a circle
-        while True:
-            causes = (check.code for check, _ in found if check.code not in path and path[-1] in check.explains)
-            cause = next(causes, None)
-            if cause is None:
-                break
-            path.append(cause)
-            finding.explained_by = cause
+def examine(seen: Observations, checks: Sequence[Check], ignored: Container[str], verbose: int = 0) -> list[Outcome]:
+    """Run checks in order, each on what the causes before it leave, and note which finding follows from which cause.
+
+    Parameters
+    ----------
+    seen : Observations
+        What is diagnosed.
+    checks : sequence of Check
+        In the order in which a sample travels: what goes wrong early shows late.
+    ignored : container of str
+        Codes of checks to leave out.
+    verbose : int
+        Whether to name each check on standard error when it ends.
+    """
+    outcomes = []
+    stages: list[tuple[str, Observations]] = [("", seen)]  # the cause that was removed, and what is left
+    for number, check in enumerate(checks, 1):
+        if check.code in ignored:
+            outcome = Outcome(check, "ignored", "as asked for")
+        else:
+            outcome = run_check(check, stages[-1][1])
+            if outcome.finding is None and len(stages) > 1:
+                outcome = _consequence(check, stages) or outcome
+        finding = outcome.finding
+        if finding is not None:
+            if finding.is_cause and finding.explained_by is None and finding.mended is not None:
+                stages.append((finding.code, finding.mended))
+            finding.mended = None
+        outcomes.append(outcome)
+        if verbose:
+            line = f"{number:3}/{len(checks)} {check.code}: {outcome.state}, {outcome.seconds:.1f} s"
+            print(line, file=sys.stderr, flush=True)
+    return outcomes
+
+
+def _consequence(check: Check, stages: Sequence[tuple[str, Observations]]) -> Outcome | None:
+    """Return what a check finds before causes were removed, and the cause without which it no longer does."""
+    outcome = found = None
+    for cause, seen in stages:
+        before = run_check(check, seen.without_refits())
+        if before.finding is None:
+            if found is not None:
+                found.explained_by, found.effect, found.mended = cause, None, None
+            return outcome
+        outcome, found = before, before.finding
+    return None  # found without refits, silent with them: not a consequence
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+        raise ValueError(f"{name}={value!r}; expected a whole number, 0 or larger.")
+    return int(value)
 
 
 def _checked(checks: Sequence[Check]) -> list[Check]:

@@ -66,13 +66,21 @@ def page(diagnosis: Any) -> str:
 def body(diagnosis: Any) -> str:
     """Return the diagnosis as one element with its style, as notebooks show it."""
     causes = "".join(_article(diagnosis, finding) for finding in diagnosis.causes)
-    intervals = "Intervals are at 99.9%, so that all of them hold together at 95%."
-    summary = escape(f"{diagnosis.subject}. {diagnosis.summary} {intervals}")
+    chart = "" if diagnosis.budget is None else svg(diagnosis.budget)
+    summary = escape(f"{diagnosis.subject}. {diagnosis.summary}")
+    notes = _table("evidence", ("note", "what was seen", "effect"), map(_note, diagnosis.notes))
+    notes = f"<h2>Notes</h2><p>No effect of these on the test score was shown.</p>{notes}" if diagnosis.notes else ""
     grid = f"<h2>The next grid</h2><pre>{escape(str(diagnosis.suggest()))}</pre>" if causes else ""
     return (
         f'<div class="skcnn"><style>{STYLE}</style><h1>Diagnosis: {diagnosis.verdict.lower()}</h1>'
-        f'<p class="soft">{summary}</p>{causes}{grid}{_outcomes(diagnosis)}</div>'
+        f'<p class="soft">{summary}</p>{chart}{causes}{notes}{grid}{_outcomes(diagnosis)}</div>'
     )
+
+
+def _note(finding: Finding) -> tuple[str, str, str]:
+    effect = finding.effect
+    text = "" if effect is None else f"{effect.value:+.3f} [{effect.low:+.3f}, {effect.high:+.3f}]"
+    return finding.title, finding.what, text or finding.measured
 
 
 def _article(diagnosis: Any, finding: Finding) -> str:
@@ -81,6 +89,11 @@ def _article(diagnosis: Any, finding: Finding) -> str:
     for one in finding.evidence:
         interval = "" if one.low is None or one.high is None else f"{one.low:.3g} to {one.high:.3g}"
         rows.append((one.name, f"{one.value:.4g}", interval, "" if one.n is None else str(one.n)))
+    effect = finding.effect
+    interval = "" if effect is None else f"{effect.low:+.3g} to {effect.high:+.3g}"
+    n = "" if effect is None or effect.n is None else str(effect.n)
+    if effect is not None:
+        rows.insert(0, (f"effect on the test score. {finding.measured}", f"{effect.value:+.3f}", interval, n))
     table = _table("evidence", ("evidence", "value", "interval", "n"), rows) if rows else ""
     after = diagnosis.consequences(finding.code)
     explains = "".join(f"<li>{escape(other.title)}: {escape(other.what)}</li>" for other in after)

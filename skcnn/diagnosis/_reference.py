@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
@@ -17,44 +18,61 @@ __all__ = ["Reference"]
 class Reference:
     """The best of nearest neighbours, a linear model and a forest by out-of-fold predictions on training samples.
 
+    Labels of a multilabel problem are regressed on, and taken for 1 above one half.
+
     Parameters
     ----------
+    seen : Observations
+        What is diagnosed: its training samples as they arrive at the final step, flattened.
+
+    Attributes
+    ----------
     X : ndarray of shape (n, n_features)
-        Training samples as they arrive at the network, flattened.
-    y : ndarray of shape (n,)
-        Class codes, or targets of a regression.
-    n_classes : int
-        0 for a regression.
-    fast : bool
-        Whether to leave the linear model out and grow fewer trees.
-    seed : int
-        Seed of folds and trees.
-    n_jobs : int or None
-        For the trees.
+        Samples.
+    y : ndarray of shape (n,) or (n, n_outputs)
+        Class codes, labels, or targets of a regression.
     """
 
     FOLDS = 3
     TREES = 150
     FAST_TREES = 60
+    BLOCKS = 3  # of neighbouring samples that each fold takes from each class
 
-    def __init__(self, X: np.ndarray, y: np.ndarray, n_classes: int, fast: bool, seed: int, n_jobs: int | None) -> None:
-        self.X = X
-        self.y = y
-        self.n_classes = n_classes
-        self.fast = fast
-        self.rng = np.random.default_rng([seed, 11])
-        forest = ExtraTreesClassifier if n_classes else ExtraTreesRegressor
-        n_trees = self.FAST_TREES if fast else self.TREES
-        self.forest = forest(n_trees, min_samples_leaf=2, random_state=seed, n_jobs=n_jobs)
+    def __init__(self, seen: Any) -> None:
+        rows = seen.train.chosen
+        self.X = seen.train.flat
+        self.y = seen.train.targets[rows]
+        self.kind = seen.kind
+        self.quality_of = seen.quality
+        self.n_classes = len(seen.classes) if seen.has_classes else 0
+        groups = seen.beside.get("groups_train")
+        self.groups = None if groups is None else groups[rows]
+        self.rng = np.random.default_rng([seen.seed, 11])
+        forest = ExtraTreesClassifier if self.n_classes else ExtraTreesRegressor
+        n_trees = self.FAST_TREES if seen.fast else self.TREES
+        self.forest = forest(n_trees, min_samples_leaf=2, random_state=seen.seed, n_jobs=seen.n_jobs)
 
     @cached_property
     def folds(self) -> np.ndarray:
-        """Fold of each sample, stratified as far as a class has samples."""
-        codes = self.y if self.n_classes else np.zeros(len(self.y), dtype=int)
+        """Fold of each sample: groups stay whole; without groups, blocks of samples that follow each other do.
+
+        Neighbours in time or space, which often follow each other, are then mostly in one fold. Classes, or tenths of
+        the targets, are spread evenly.
+        """
+        if self.groups is not None and len(np.unique(self.groups)) >= self.FOLDS:
+            names, place = np.unique(self.groups, return_inverse=True)
+            order = self.rng.permutation(len(names))
+            return (order % self.FOLDS)[place]
+        codes = self.y
+        if not self.n_classes:
+            first = self.y if self.y.ndim == 1 else self.y.sum(axis=1)
+            codes = np.searchsorted(np.quantile(first, np.linspace(0, 1, 11)[1:-1]), first)
         fold = np.empty(len(codes), dtype=int)
+        n_blocks = self.FOLDS * self.BLOCKS
         for code in np.unique(codes):
             rows = np.flatnonzero(codes == code)
-            fold[self.rng.permutation(rows)] = (np.arange(len(rows)) + self.rng.integers(self.FOLDS)) % self.FOLDS
+            block = np.arange(len(rows)) * n_blocks // max(len(rows), n_blocks)
+            fold[rows] = (block + self.rng.integers(self.FOLDS)) % self.FOLDS
         return fold
 
     @cached_property
@@ -62,27 +80,31 @@ class Reference:
         """Unfitted models by name."""
         if len(self.y) < 30:
             return {"a forest": self.forest}
+        # Beyond a hundred principal components a linear model of so few samples gains little and takes long.
+        few = [PCA(100, random_state=0)] if min(self.X.shape[1], len(self.y) // 2) > 100 else []
         nearest, linear, name = KNeighborsRegressor(10), RidgeCV(np.logspace(-3, 3, 7)), "ridge regression"
         if self.n_classes:
             nearest, linear, name = KNeighborsClassifier(10), LogisticRegression(max_iter=300), "logistic regression"
-        models = {} if self.fast else {name: make_pipeline(StandardScaler(), linear)}
-        return {**models, "a forest": self.forest, "10 nearest neighbours": make_pipeline(StandardScaler(), nearest)}
+        return {
+            name: make_pipeline(StandardScaler(), *few, linear),
+            "a forest": self.forest,
+            "10 nearest neighbours": make_pipeline(StandardScaler(), nearest),
+        }
 
     def out_of_fold(self, model: Any, share: float = 1.0) -> np.ndarray:
         """Predict each sample by a model that has not seen it, trained on a share of the other folds.
 
         Returns
         -------
-        ndarray of shape (n, n_classes) or (n,)
+        ndarray of shape (n, n_classes), (n,) or (n, n_outputs)
             Probabilities, or predictions of a regression.
         """
-        out = np.zeros((len(self.y), self.n_classes) if self.n_classes else len(self.y))
+        out = np.zeros((len(self.y), self.n_classes) if self.n_classes else self.y.shape)
         for fold in range(self.FOLDS):
             test, train = np.flatnonzero(self.folds == fold), np.flatnonzero(self.folds != fold)
             if share < 1:
                 train = np.sort(self.rng.permutation(train)[: max(2, round(share * len(train)))])
-            fitted = clone(model).fit(self.X[train], self.y[train])
-            out[test] = self.predict(fitted, self.X[test])
+            out[test] = self.predict(clone(model).fit(self.X[train], self.y[train]), self.X[test])
         return out
 
     def predict(self, fitted: Any, X: np.ndarray) -> np.ndarray:
@@ -94,22 +116,28 @@ class Reference:
         return out
 
     def labels(self, predicted: np.ndarray) -> np.ndarray:
-        """Return the most probable class codes, or the predictions of a regression as they are."""
+        """Return the most probable class codes, the labels, or the predictions of a regression as they are."""
+        if self.kind == "multilabel":
+            return predicted > 0.5
         return predicted.argmax(axis=1) if self.n_classes else predicted
+
+    def quality(self, predicted: np.ndarray) -> np.ndarray:
+        """Return how good each out-of-fold prediction is, as `Observations.quality` says."""
+        return self.quality_of(self.y, self.labels(predicted))
 
     @cached_property
     def name(self) -> str:
         """Which model is best."""
-
-        def skill(name: str) -> float:
-            predicted = self.labels(self._out_of_fold[name])
-            return float(np.mean(predicted == self.y) if self.n_classes else -np.mean((predicted - self.y) ** 2))
-
-        return max(self._out_of_fold, key=skill)
+        return max(self._out_of_fold, key=lambda name: float(self.quality(self._out_of_fold[name]).mean()))
 
     @cached_property
     def _out_of_fold(self) -> dict[str, np.ndarray]:
         return {name: self.out_of_fold(model) for name, model in self.models.items()}
+
+    @property
+    def model(self) -> Any:
+        """The best model, unfitted."""
+        return self.models[self.name]
 
     @property
     def oof(self) -> np.ndarray:
@@ -119,8 +147,16 @@ class Reference:
     @cached_property
     def half_oof(self) -> np.ndarray:
         """Out-of-fold predictions of its like trained on half of the samples."""
-        return self.out_of_fold(self.models[self.name], share=0.5)
+        return self.out_of_fold(self.model, share=0.5)
 
-    def predicted_for(self, X: np.ndarray) -> np.ndarray:
-        """Return class codes, or targets, that the best model predicts after a fit on all training samples."""
-        return self.labels(self.predict(clone(self.models[self.name]).fit(self.X, self.y), X))
+    def predicted_for(self, X: np.ndarray, rows: Any = slice(None)) -> np.ndarray:
+        """Return class codes, labels or targets that the best model predicts after a fit on all training samples.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, n_features)
+            Samples to predict.
+        rows : slice, ndarray of bool or ndarray of int
+            Training samples to fit on.
+        """
+        return self.labels(self.predict(clone(self.model).fit(self.X[rows], self.y[rows]), X))

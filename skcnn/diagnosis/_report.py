@@ -5,14 +5,18 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
+
 from skcnn._statistics import Estimate
 from skcnn.diagnosis._charts import draw
-from skcnn.diagnosis._check import SEVERITIES, Finding, Outcome, State
+from skcnn.diagnosis._check import SEVERITIES, Chart, Finding, Outcome, State
 from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis._page import body, page
 from skcnn.diagnosis._suggestions import Suggestion, suggest
 
-__all__ = ["Diagnosis"]
+__all__ = ["SPENT", "Diagnosis"]
+
+SPENT = "These test samples have now been looked at. Judge what is chosen with their help on others."
 
 
 class Diagnosis:
@@ -27,17 +31,19 @@ class Diagnosis:
 
     Attributes
     ----------
-    findings : list of Finding
-        Causes first, most serious first, then their consequences (those with `explained_by`).
     causes : list of Finding
-        The findings that no other explains.
+        Findings whose removal changes the test score significantly, most costly first.
+    notes : list of Finding
+        Findings of which that was not shown.
+    findings : list of Finding
+        Causes, notes, then consequences of causes (those with `explained_by`).
     outcomes : list of Outcome
         How each check ended: its state and why.
     scores : dict of str to Estimate
-        Accuracy or R² on training and, if there are any, test samples, with 99.9% intervals; empty if the estimator
-        cannot predict one of them.
+        Accuracy (balanced where a class is rare), share of right labels or R² on training and, if there are any, test
+        samples, with 99.9% intervals; empty if the estimator cannot predict one of them.
     subject, summary, verdict, counts : str
-        What was diagnosed; causes and scores; the number of causes; how many checks ended in which state.
+        What was diagnosed; the budget of the lost score; the number of causes; how many checks ended in which state.
 
     Examples
     --------
@@ -55,11 +61,11 @@ class Diagnosis:
     def __init__(self, seen: Observations, outcomes: list[Outcome]) -> None:
         self._seen = seen
         self.outcomes = outcomes
-        order = {outcome.check.code: i for i, outcome in enumerate(outcomes)}
         found = [outcome.finding for outcome in outcomes if outcome.finding is not None]
-        self.findings: list[Finding] = sorted(
-            found, key=lambda f: (f.explained_by is not None, -f.severity, order[f.code])
-        )
+        independent = [finding for finding in found if finding.explained_by is None]
+        self.causes: list[Finding] = sorted((one for one in independent if one.is_cause), key=_cost, reverse=True)
+        self.notes: list[Finding] = [one for one in independent if not one.is_cause]
+        self.findings = [*self.causes, *self.notes, *(one for one in found if one.explained_by is not None)]
         self.scores = self._scores()
 
     def _scores(self) -> dict[str, Estimate]:
@@ -68,11 +74,6 @@ class Diagnosis:
             return {f"{name} {seen.score_name}": side.score for name, side in seen.sides.items()}
         except Exception:  # an estimator that cannot predict these samples; checks say so one by one
             return {}
-
-    @property
-    def causes(self) -> list[Finding]:
-        """The findings that no other explains, most serious first."""
-        return [finding for finding in self.findings if finding.explained_by is None]
 
     def consequences(self, code: str) -> list[Finding]:
         """Return the findings that follow from the one with this code."""
@@ -90,17 +91,44 @@ class Diagnosis:
 
     @property
     def summary(self) -> str:
-        """Number of causes and scores, in one sentence each."""
+        """The budget of the lost score: what the test score is, what it could be, and what each cause costs."""
         scores = "; ".join(
             f"{name} {score.value:.3f} [{score.low:.3f}, {score.high:.3f}]" for name, score in self.scores.items()
         )
-        return f"{self.verdict}. {scores[:1].upper()}{scores[1:]}." if scores else f"{self.verdict}."
+        scores = f"{scores[:1].upper()}{scores[1:]}." if scores else ""
+        return " ".join(filter(None, [f"{self.verdict}.", self._budget(), scores]))
+
+    def _budget(self) -> str:
+        test = next((score for name, score in self.scores.items() if name.startswith("test")), None)
+        if test is None or not self.causes:
+            return ""
+        rise, fall = (sum(_cost(one) for one in self.causes if one.sign == sign) for sign in (1, -1))
+        parts = [f"test {self._seen.score_name} {test.value:.2f}"]
+        if fall:
+            parts.append(f"honestly about {test.value - fall:.2f}")
+        if rise:
+            parts.append(f"about {min(1.0, test.value - fall + rise):.2f} within reach")
+        effects = ((one.code, one.effect) for one in self.causes if one.effect is not None)
+        costs = ", ".join(f"{code} {one.value:+.2f} [{one.low:.2f}, {one.high:.2f}]" for code, one in effects)
+        text = "; ".join(parts)
+        return f"{text[:1].upper()}{text[1:]}: {costs}."
+
+    @property
+    def budget(self) -> Chart | None:
+        """The test score, and what it comes to as the causes are removed one after the other; None without a cause."""
+        test = next((score for name, score in self.scores.items() if name.startswith("test")), None)
+        if test is None or not self.causes:
+            return None
+        steps = [test.value, *(one.sign * _cost(one) for one in self.causes)]
+        heights = np.clip(np.cumsum(steps), 0, 1).tolist()
+        labels = ["test", *(f"- {one.code}" for one in self.causes)]
+        return Chart("bars", "Score as causes are removed", labels, {self._seen.score_name: heights}, "")
 
     @property
     def verdict(self) -> str:
         """How many causes were found, in words."""
         n = len(self.causes)
-        return {0: "No finding", 1: "One cause"}.get(n, f"{n} causes")
+        return {0: "No cause found", 1: "One cause"}.get(n, f"{n} causes")
 
     @property
     def counts(self) -> str:
@@ -133,7 +161,8 @@ class Diagnosis:
         Returns
         -------
         pandas.DataFrame
-            One row per check: code, cause, state, severity, title, text, explained_by, seconds.
+            One row per check: code, cause, state, kind ("cause", "note" or "consequence"), effect on the test score
+            with the ends of its interval (low, high), severity, title, text, explained_by, seconds.
         """
         import pandas as pd
 
@@ -143,10 +172,9 @@ class Diagnosis:
                 "code": outcome.check.code,
                 "cause": outcome.check.cause,
                 "state": outcome.state,
-                "severity": SEVERITIES[outcome.finding.severity] if outcome.finding else None,
+                **_columns(outcome.finding),
                 "title": outcome.check.title,
                 "text": outcome.text,
-                "explained_by": outcome.finding.explained_by if outcome.finding else None,
                 "seconds": outcome.seconds,
             }
             for outcome in sorted(self.outcomes, key=lambda outcome: rank.get(outcome.check.code, len(rank)))
@@ -154,19 +182,26 @@ class Diagnosis:
         return pd.DataFrame(rows)
 
     def __str__(self) -> str:
-        lines = [f"Diagnosis of {self.subject}.", self.summary]
+        lines = [f"Diagnosis of {self.subject}.", *textwrap.wrap(self.summary, 103)]
         for number, finding in enumerate(self.causes, 1):
             severity = SEVERITIES[finding.severity]
             lines += ["", f"{number}. {finding.title} ({finding.code}, {finding.cause}, severity {severity})"]
             lines += _wrapped(finding.what)
+            lines += [f"     effect on the test score: {_effect(finding)}", *_wrapped(finding.measured, 5)]
             lines += [f"     {evidence}" for evidence in finding.evidence]
             lines += _wrapped(f"Why it matters: {finding.why}")
             lines += _wrapped(f"What to do: {finding.do}")
             after = [f"{other.title} ({other.code})" for other in self.consequences(finding.code)]
             if after:
                 lines += _wrapped(f"It explains: {'; '.join(after)}.")
+        if self.notes:
+            lines += ["", "Notes, of which no effect on the test score was shown:"]
+            for finding in self.notes:
+                lines += _wrapped(f"- {finding.title} ({finding.code}): {finding.what} {_tried(finding)}".rstrip(), 2)
         if self.causes:
             lines += ["", "Next grid:", *(f"  {line}" for line in str(self.suggest()).splitlines())]
+        if self._seen.has_test:
+            lines += ["", SPENT]
         return "\n".join([*lines, "", f"{self.counts}."])
 
     def __repr__(self) -> str:
@@ -204,9 +239,34 @@ class Diagnosis:
         ImportError
             Without matplotlib.
         """
-        charts = [finding.chart for finding in self.findings if finding.chart is not None]
+        charts = [chart for chart in (self.budget, *(one.chart for one in self.findings)) if chart is not None]
         return draw([chart for i, chart in enumerate(charts) if chart not in charts[:i]])
 
 
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, 100, initial_indent="   ", subsequent_indent="   ")
+def _wrapped(text: str, indent: int = 3) -> list[str]:
+    return textwrap.wrap(text, 100, initial_indent=" " * indent, subsequent_indent=" " * max(indent, 4))
+
+
+def _cost(finding: Finding) -> float:
+    return abs(finding.effect.value) if finding.effect is not None else 0.0
+
+
+def _effect(finding: Finding) -> str:
+    effect = finding.effect
+    return "" if effect is None else f"{effect.value:+.3f} [{effect.low:+.3f}, {effect.high:+.3f}]"
+
+
+def _tried(finding: Finding) -> str:
+    """Return in words what the effect of a note was, and how it was measured."""
+    effect = f"Effect {_effect(finding)}." if finding.effect is not None else ""
+    return f"{effect} {finding.measured}".strip()
+
+
+def _columns(finding: Finding | None) -> dict[str, Any]:
+    """Return what a frame says of a finding beyond its text."""
+    if finding is None:
+        return dict.fromkeys(("kind", "effect", "low", "high", "severity", "explained_by"))
+    kind = "consequence" if finding.explained_by else "cause" if finding.is_cause else "note"
+    value, low, high = finding.effect[:3] if finding.effect is not None else (None, None, None)
+    numbers = {"effect": value, "low": low, "high": high}
+    return {"kind": kind, **numbers, "severity": SEVERITIES[finding.severity], "explained_by": finding.explained_by}

@@ -21,7 +21,7 @@ class Parameters(Check):
     Threshold: 100 parameters per training sample and output; and a gap significantly above 0.1.
     """
 
-    code, cause, severity = "parameters", "capacity", 1
+    code, cause = "parameters", "capacity"
     title = "Far more parameters than samples"
     question = "Does the network have a size that fits the number of samples?"
     why = "Such a network can learn every sample by heart, and this one has."
@@ -58,14 +58,13 @@ class ReceptiveField(Check):
     Threshold: half of some axis; and a training score below that of a simple model, as in "underfit".
     """
 
-    code, cause, severity = "receptive_field", "capacity", 2
+    code, cause = "receptive_field", "capacity"
     title = "No feature sees the whole"
     question = "Do the features see enough of the input?"
     why = "What is longer than the receptive field cannot be recognised, and global pooling throws positions away."
     do = "Add blocks (each doubles what is seen), take larger kernels, or pooling=None."
     cures = ("deeper",)
     threshold = 0.5
-    explains = ("underfit", *Underfit.explains)
 
     def look(self, seen: Observations) -> Finding | str:
         """Add up kernels and strides."""
@@ -94,7 +93,7 @@ class DeadUnits(Check):
     2020, https://arxiv.org/abs/1903.06733).
     """
 
-    code, cause, severity = "dead_units", "capacity", 2
+    code, cause = "dead_units", "capacity"
     title = "Dead units"
     question = "Do all units do something?"
     why = "They are lost to the network, which is smaller than it seems; the learning rate has killed them."
@@ -132,7 +131,7 @@ class Saturated(Check):
     0.999, which should happen to one in a thousand.
     """
 
-    code, cause, severity = "saturated", "capacity", 1
+    code, cause = "saturated", "capacity"
     title = "Certain and wrong"
     question = "Are predictions that claim certainty right?"
     why = "The outputs are saturated: no gradient is left to correct them with, and no probability to choose by."
@@ -160,7 +159,7 @@ class Memorises(Check):
     0.1.
     """
 
-    code, cause, severity = "memorises", "capacity", 2
+    code, cause = "memorises", "capacity"
     title = "Large enough to learn random labels"
     question = "Can the model learn labels that mean nothing?"
     why = "Nothing in its size or regularisation keeps it from learning by heart."

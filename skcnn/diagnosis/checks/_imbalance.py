@@ -3,7 +3,7 @@
 import numpy as np
 
 from skcnn._statistics import Estimate, difference, proportion
-from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable, after
+from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
 
 __all__ = ["CHECKS"]
@@ -41,13 +41,12 @@ class ClassShares(Check):
     imbalanced from 1.5 times on, as highly imbalanced from 9 times on (https://sci2s.ugr.es/keel/imbalanced.php).
     """
 
-    code, cause, severity = "class_shares", "imbalance", 2
+    code, cause = "class_shares", "imbalance"
     title = "A rare class is missed"
     question = "Is a class rare, and does it suffer?"
     why = "At a threshold of one half a false alarm costs as much as a miss: a rare class loses most doubtful samples."
     do = ABOUT_CURES
     cures = ("balance",)
-    explains = (*after("loss_falling"), "few_rows", *after("val_turned"), "metric_unfit", "small_test")
     threshold = 5.0
     least_difference = 0.1
 
@@ -86,13 +85,12 @@ class MajorityCollapse(Check):
     others.
     """
 
-    code, cause, severity = "majority_collapse", "imbalance", 3
+    code, cause = "majority_collapse", "imbalance"
     title = "Predicts one class only"
     question = "Does the model predict more than one class?"
     why = "Such a model has learned nothing but the largest class, or its threshold is beyond all of its outputs."
     do = "Look at what explains it. If the ranking is good, move the threshold; if not, check scale, rate and labels."
     cures = ("balance", "learning_rate")
-    explains = (*after("majority_collapse"), "metric_unfit", "saturated")
     threshold = 0.995
     least_others = 0.02
 
@@ -115,7 +113,7 @@ class RecallSpread(Check):
     Threshold: its recall is significantly lower than that on all other samples, by more than 0.2.
     """
 
-    code, cause, severity = "recall_spread", "imbalance", 2
+    code, cause = "recall_spread", "imbalance"
     title = "One class is recognised far worse than the others"
     question = "Are all classes recognised about as well?"
     why = "A mean over samples hides a class on which the model fails."
@@ -148,13 +146,12 @@ class MajorityBaseline(Check):
     chosen to.
     """
 
-    code, cause, severity = "majority_baseline", "imbalance", 2
+    code, cause = "majority_baseline", "imbalance"
     title = "Accuracy is that of naming the largest class"
     question = "Is the accuracy better than that of always naming the largest class?"
     why = "The accuracy seems high only because one class is large."
     do = "Judge by balanced accuracy, average precision or recall; " + ABOUT_CURES[0].lower() + ABOUT_CURES[1:]
     cures = ("balance",)
-    explains = ("metric_unfit", "dummy")
     threshold = 0.7
 
     def look(self, seen: Observations) -> Finding | str:
@@ -179,7 +176,7 @@ class MajorityBaseline(Check):
 class MetricUnfit(Check):
     """A search that chose by accuracy among skewed classes. Threshold: the largest class has 80% of the samples."""
 
-    code, cause, severity = "metric_unfit", "imbalance", 2
+    code, cause = "metric_unfit", "imbalance"
     title = "Chosen by accuracy, though one class is large"
     question = "Does the score by which the search chose fit the class shares?"
     why = "Accuracy hardly moves when a rare class is missed, so that the search chose by what is left: chance."
@@ -210,13 +207,12 @@ def balancing(seen: Observations) -> list[str]:
 class BalancedTwice(Check):
     """Two cures for imbalance at once, each of which is enough. No threshold."""
 
-    code, cause, severity = "balanced_twice", "imbalance", 2
+    code, cause = "balanced_twice", "imbalance"
     title = "Classes are balanced twice"
     question = "Is at most one cure for imbalance at work?"
     why = "Weights on resampled data favour the rare class twice; 'balanced' ones are then all 1 and do nothing."
     do = "Keep one of them."
     cures = ("balance_once",)
-    explains = ("recall_spread", "threshold", "prediction_drift", "calibration", "class_shares")
 
     def look(self, seen: Observations) -> Finding | str:
         """List what balances."""

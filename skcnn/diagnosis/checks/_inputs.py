@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from skcnn._statistics import bootstrap, difference, proportion
-from skcnn.diagnosis._check import SYMPTOMS, Check, Evidence, Finding, NotApplicable
+from skcnn.diagnosis._check import Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._components import layers_of
 from skcnn.diagnosis._observations import Observations
 
@@ -16,13 +16,12 @@ __all__ = ["CHECKS", "InputScale", "made_samples"]
 class NonFinite(Check):
     """Missing or infinite values at the final step. No threshold."""
 
-    code, cause, severity = "non_finite", "preprocessing", 3
+    code, cause = "non_finite", "preprocessing"
     title = "Values that are not finite"
     question = "Are all inputs finite?"
     why = "One such value makes a network's loss, and then all of its weights, not a number."
     do = "Impute inside the pipeline (SimpleImputer, NDTransformer(SimpleImputer())), or remove the samples."
     cures = ("impute",)
-    explains = SYMPTOMS
 
     def look(self, seen: Observations) -> Finding | str:
         """Count them, in training and test samples."""
@@ -47,7 +46,7 @@ class ConstantInputs(Check):
     do change there (a column without spread in training is then noise to the model).
     """
 
-    code, cause, severity = "constant_inputs", "preprocessing", 2
+    code, cause = "constant_inputs", "preprocessing"
     title = "Inputs that never change"
     question = "Do all inputs vary over the training samples?"
     why = "A constant input carries nothing; scaled, or different in the test samples, it is noise."
@@ -75,7 +74,7 @@ class ConstantInputs(Check):
             changed = float((awake[constant] > 0).mean())
             evidence.append(Evidence("of these, share that changes in the test samples", changed))
             if (constant & (awake > 0.5)).mean() >= self.changes_in_test:
-                return self.finding(text + " The test samples do change there.", evidence, severity=3)
+                return self.finding(text + " The test samples do change there.", evidence)
         return self.finding(text, evidence) if share >= self.threshold else text
 
 
@@ -88,13 +87,12 @@ class InputScale(Check):
     if the network normalises within its first layers.
     """
 
-    code, cause, severity = "input_scale", "preprocessing", 3
+    code, cause = "input_scale", "preprocessing"
     title = "Inputs far from unit scale"
     question = "Do the inputs have about unit scale where the network meets them?"
     why = "Rates, penalties and initial weights are made for unit scale; otherwise training crawls or blows up."
     do = "Scale inside the pipeline: StandardScaler, or NDTransformer(StandardScaler(), per='channel')."
     cures = ("scale",)
-    explains = (*SYMPTOMS, "edge")
     threshold = 10.0
     small = 0.03
     columns = 100.0
@@ -137,12 +135,11 @@ class TestScale(Check):
     """
 
     __test__ = False  # not a test of pytest's
-    code, cause, severity = "test_scale", "preprocessing", 3
+    code, cause = "test_scale", "preprocessing"
     title = "Test samples are scaled differently"
     question = "Are training and test samples on the same scale?"
     why = "The model sees values that it was not trained on: the test score says nothing of the model."
     do = "Put the scaler into the pipeline, which fits it on training samples and applies it to both."
-    explains = (*SYMPTOMS, "covariate_shift", "constant_inputs", "scaler_outside", "near_duplicates")
     threshold = 1.5
     shift = 1.0
     least_samples = 20
@@ -188,7 +185,7 @@ class ScalerOutside(Check):
     rounding, and the training samples alone do not. No threshold but the rounding of float32.
     """
 
-    code, cause, severity = "scaler_outside", "preprocessing", 2
+    code, cause = "scaler_outside", "preprocessing"
     title = "Scaled before the split"
     question = "Was the scaler fitted on training samples alone?"
     why = "Test samples have had a say in the scale: a leak, small for a scaler, large for anything that looks at y."
@@ -293,7 +290,7 @@ class SamplerBeforeSplit(MadeSamples):
     accuracy.
     """
 
-    code, cause, severity = "sampler_before_split", "preprocessing", 3
+    code, cause = "sampler_before_split", "preprocessing"
     title = "Resampled before the split"
     question = "Were the test samples drawn from the data, and not made by a sampler?"
     why = (
@@ -301,10 +298,6 @@ class SamplerBeforeSplit(MadeSamples):
         "than it will be: the test score means nothing."
     )
     do = "Split first. Put the sampler into imbalanced-learn's Pipeline, or give it to the estimator as sampler=."
-    explains = (
-        *("duplicates", "near_duplicates", "resampled_validation", "label_shift", "covariate_shift", "calibration"),
-        *("conflicting_labels", "few_rows"),
-    )
 
     def look(self, seen: Observations) -> Finding | str:
         """Look for samples between two others among all samples."""
@@ -322,7 +315,7 @@ class ResampledValidation(MadeSamples):
     Threshold: as for test samples, if the training samples were resampled outside; none for a sampler in the pipeline.
     """
 
-    code, cause, severity = "resampled_validation", "preprocessing", 2
+    code, cause = "resampled_validation", "preprocessing"
     title = "Resampled data in the validation split"
     question = "Are the samples that early stopping or the search validates on free of made ones?"
     why = "Validated on copies and mixtures of training samples, a network seems to get better when it only remembers."

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from skcnn._statistics import auc, balanced_accuracy, proportion
-from skcnn.diagnosis._check import SYMPTOMS, Check, Evidence, Finding, NotApplicable, after
+from skcnn.diagnosis._check import Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._components import SQUASHING, KerasModel, activation
 from skcnn.diagnosis._observations import Observations
 
@@ -29,12 +29,11 @@ class NoSignal(Check):
     on the test samples is not significantly better by 0.1.
     """
 
-    code, cause, severity = "no_signal", "labels", 3
+    code, cause = "no_signal", "labels"
     title = "The inputs say nothing of the labels"
     question = "Can anything be learned from the training samples?"
     why = "Whatever is fitted learns by heart: no setting of the network helps."
     do = "Check that samples and labels still belong together: joins, sorting, shuffling one without the other."
-    explains = (*SYMPTOMS, "class_shares", "edge", "noise", "metric_unfit")
     least_samples = 60
     clearly = 0.1
     no_more = 0.2
@@ -91,13 +90,12 @@ class SuspiciousLabels(Check):
     (Northcutt, Athalye and Mueller 2021, https://arxiv.org/abs/2103.14749).
     """
 
-    code, cause, severity = "suspicious_labels", "labels", 2
+    code, cause = "suspicious_labels", "labels"
     title = "Labels that are probably wrong"
     question = "Do the labels agree with what the other samples say?"
     why = "A network that is large enough learns wrong labels by heart, and is wrong around them."
     do = "Look at the samples named and correct them; until then regularise, and do not train to the last."
     cures = ("regularise", "stop_early", "smooth_labels")
-    explains = (*after("suspicious_labels"), "recall_spread", "threshold", "loss_falling")
     threshold = 0.05
     times = 2.0
     least_samples = 60
@@ -121,7 +119,7 @@ class SuspiciousLabels(Check):
 class LossMismatch(Check):
     """Loss, output layer and labels of a Keras model that do not fit each other. No threshold: each is certain."""
 
-    code, cause, severity = "loss_mismatch", "labels", 3
+    code, cause = "loss_mismatch", "labels"
     title = "Loss and output do not fit the labels"
     question = "Do loss, last layer and labels of the Keras model fit each other?"
     why = "The loss measures something else than it says: so networks 'converge only with binary cross-entropy'."
@@ -130,7 +128,6 @@ class LossMismatch(Check):
         "sparse_categorical_crossentropy for labels 0 to n_classes - 1, or categorical_crossentropy for one-hot rows. "
         "Either an activation at the end or from_logits=True, not both, not neither. CNNClassifier does this itself."
     )
-    explains = (*SYMPTOMS, "squashed_twice", "class_shares", "no_signal")
 
     def look(self, seen: Observations) -> Finding | str:
         """Compare them."""
@@ -180,12 +177,11 @@ class SquashedTwice(Check):
     learned little may happen to lie there, too.)
     """
 
-    code, cause, severity = "squashed_twice", "labels", 3
+    code, cause = "squashed_twice", "labels"
     title = "The network outputs probabilities where logits belong"
     question = "Are the network's outputs logits?"
     why = "The loss applies a sigmoid itself: after two, probabilities stay in 0.5 to 0.73, gradients are flat."
     do = "End the network with Dense(n_outputs) without activation."
-    explains = (*SYMPTOMS, "class_shares")
     least_samples = 20
 
     def look(self, seen: Observations) -> Finding | str:

@@ -5,7 +5,7 @@ from scipy.stats import entropy, spearmanr, theilslopes
 
 from skcnn._sklearn.internals import safe_indexing
 from skcnn._statistics import Estimate, auc, difference, paired_difference
-from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable, after
+from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations, Side
 
 __all__ = ["CHECKS", "LearningCurve", "Underfit"]
@@ -36,13 +36,12 @@ class LossNeverFell(Check):
     steadily (rank correlation with the epoch below -0.9, and by 2%) is that of a short training.
     """
 
-    code, cause, severity = "loss_never_fell", "fit", 3
+    code, cause = "loss_never_fell", "fit"
     title = "The training loss never fell"
     question = "Did the training loss fall?"
     why = "The network has not learned even its training samples: nothing else about it can be judged."
     do = "Try learning rates ten times lower and higher; check the scale of the inputs, the labels and the loss."
     cures = ("learning_rate",)
-    explains = (*after("loss_never_fell"), "edge", "noise")
     threshold = 0.9
 
     def look(self, seen: Observations) -> Finding | str:
@@ -75,13 +74,12 @@ class LossBlewUp(Check):
     networks of ReLUs now and then come back, with dead units and saturated outputs.
     """
 
-    code, cause, severity = "loss_blew_up", "fit", 3
+    code, cause = "loss_blew_up", "fit"
     title = "The training loss blew up"
     question = "Did the training loss stay near what guessing costs, or below?"
     why = "Steps that long throw the weights away: units die, outputs saturate, and what is learned then is luck."
     do = "Lower the learning rate by a factor of ten or more, clip the gradients (clipnorm=1), scale the inputs."
     cures = ("slower",)
-    explains = (*after("loss_blew_up"), "edge", "noise", "dead_units", "saturated", "gap")
     threshold = 10.0
     learned = 0.8
 
@@ -98,8 +96,7 @@ class LossBlewUp(Check):
             Evidence("highest training loss, times that of guessing", loss[worst] / guessing, n=len(seen.train.y)),
             Evidence.of(f"training {seen.score_name}", seen.train.score),
         ]
-        severity = 2 if seen.train.score.value > self.learned else 3
-        return self.finding(text, evidence, chart=history_chart(seen), severity=severity)
+        return self.finding(text, evidence, chart=history_chart(seen))
 
 
 class LossFalling(Check):
@@ -114,13 +111,12 @@ class LossFalling(Check):
     still fall, too.
     """
 
-    code, cause, severity = "loss_falling", "fit", 2
+    code, cause = "loss_falling", "fit"
     title = "Training ended while the loss was falling"
     question = "Had the training loss settled when training ended?"
     why = "The network would have learned more: a bad score shows short training, not an unfit network."
     do = "Train for more epochs (with early_stopping=True they are an upper bound), or at a higher learning rate."
     cures = ("longer",)
-    explains = (*after("loss_falling"), "edge", "noise")
     threshold = 0.08
     least = 0.01
     left = 0.2
@@ -160,13 +156,12 @@ class ValidationTurned(Check):
     https://doi.org/10.1016/S0893-6080(98)00010-0).
     """
 
-    code, cause, severity = "val_turned", "fit", 2
+    code, cause = "val_turned", "fit"
     title = "Training went on after the validation loss turned"
     question = "Were the weights kept at which the validation loss was lowest?"
     why = "From the turn on the network has learned its training samples by heart."
     do = "Set early_stopping=True, or train for fewer epochs; regularise if the turn comes early."
     cures = ("stop_early", "regularise")
-    explains = ("gap", "calibration", "parameters", "saturated")
     threshold = 1.2
 
     def look(self, seen: Observations) -> Finding | str:
@@ -191,13 +186,12 @@ class Dummy(Check):
     significantly above 0. An interval longer than 0.5 tells nothing.
     """
 
-    code, cause, severity = "dummy", "fit", 3
+    code, cause = "dummy", "fit"
     title = "No better than a dummy"
     question = "Is the model better than one that never looks at X?"
     why = "As far as the test samples can tell, the model has learned nothing that holds for new samples."
     do = "Check labels and split first, then learning rate and scale of the inputs."
     cures = ("learning_rate",)
-    explains = ("baseline", "recall_spread", "calibration", "gap")
     widest = 0.5
 
     def look(self, seen: Observations) -> Finding | str:
@@ -231,13 +225,12 @@ class Gap(Check):
     it was trained on; a tenth of all samples is what few would accept.
     """
 
-    code, cause, severity = "gap", "fit", 2
+    code, cause = "gap", "fit"
     title = "Learned its training samples by heart (overfitting)"
     question = "Does the score on the training samples hold on the test samples?"
     why = "What was learned holds for the training samples and not for new ones."
     do = "Regularise (l2, dropout, weight_decay), stop early, augment, take a smaller network or more samples."
     cures = ("regularise", "stop_early")
-    explains = after("gap")
     threshold = 0.1
 
     def look(self, seen: Observations) -> Finding | str:
@@ -263,13 +256,12 @@ class FewRows(Check):
     estimate; or fewer than 10 training samples in the median class.
     """
 
-    code, cause, severity = "few_rows", "fit", 2
+    code, cause = "few_rows", "fit"
     title = "Too few training samples"
     question = "Would more samples help?"
     why = "What is missing is in samples that are not there; no setting of the network replaces them."
     do = "Collect or augment samples; a small, regularised network loses least with few."
     cures = ("regularise", "smaller", "stop_early")
-    explains = (*after("few_rows"), "recall_spread")
     threshold = 0.04
     samples_per_class = 10
     fits_well = 0.97
@@ -310,13 +302,12 @@ class Baseline(Check):
     Threshold: significantly better, and by 0.05 of accuracy (or R²) at best estimate.
     """
 
-    code, cause, severity = "baseline", "fit", 2
+    code, cause = "baseline", "fit"
     title = "A simple model does better"
     question = "Is the network at least as good as a simple model?"
     why = "The data give more than the network takes from them: it is the network or its training, not the data."
     do = "Tune learning rate, epochs and size, in this order (regularisation helps little); or use the simple model."
     cures = ("learning_rate", "longer", "larger")
-    explains = ("calibration",)
     threshold = 0.05
 
     def look(self, seen: Observations) -> Finding | str:
@@ -346,13 +337,12 @@ class Underfit(Check):
     curves of 0.9) has a threshold to blame.
     """
 
-    code, cause, severity = "underfit", "capacity", 3
+    code, cause = "underfit", "capacity"
     title = "Does not fit even its training samples (underfitting)"
     question = "Does the model fit its training samples?"
     why = "A simple model is better on samples that it has not seen than this one on samples that it was trained on."
     do = "Take a larger network, train longer or at another learning rate, regularise less."
     cures = ("larger", "learning_rate", "longer")
-    explains = (*after("underfit"), "dead_units")
     threshold = 0.05
 
     def look(self, seen: Observations) -> Finding | str:
@@ -384,7 +374,7 @@ class LearningCurve(Check):
     Threshold: all samples give significantly more than half of them, by 0.02 at best estimate.
     """
 
-    code, cause, severity = "learning_curve", "fit", 2
+    code, cause = "learning_curve", "fit"
     title = "More samples would help"
     question = "Does the model itself get better with more samples?"
     why = "What is missing is in samples that are not there."

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.metrics import roc_curve
 
 from skcnn._statistics import Estimate, bootstrap, paired_difference
-from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable, after
+from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
 
 __all__ = ["CHECKS", "calibration_error"]
@@ -37,7 +37,7 @@ class Calibration(Check):
     0.03 to 0.17 (Guo et al. 2017, table 1, https://arxiv.org/abs/1706.04599).
     """
 
-    code, cause, severity = "calibration", "probabilities", 1
+    code, cause = "calibration", "probabilities"
     title = "Probabilities are not to be believed"
     question = "Do predicted probabilities come true as often as they say?"
     why = "Costs, thresholds and rankings across classes that are computed from them are wrong."
@@ -84,13 +84,12 @@ class Threshold(Check):
     owes nothing to its choice. Threshold: significantly more balanced accuracy, by 0.05.
     """
 
-    code, cause, severity = "threshold", "probabilities", 2
+    code, cause = "threshold", "probabilities"
     title = "The threshold is in the wrong place"
     question = "Is the decision threshold about where it should be?"
     why = "The network ranks the samples better than its decisions show."
     do = "priors=[0.5, 0.5] or TunedThresholdClassifierCV move the threshold without retraining; weights also do."
     cures = ("balance",)
-    explains = (*after("threshold"), "metric_unfit", "gap")
     threshold = 0.05
 
     def look(self, seen: Observations) -> Finding | str:

@@ -5,7 +5,7 @@ from scipy.stats import chi2_contingency, ks_2samp, rankdata
 from sklearn.utils.extmath import randomized_svd
 
 from skcnn._statistics import ALPHA, Estimate, auc
-from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable, after
+from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._components import unread_features
 from skcnn.diagnosis._observations import Observations, Side
 
@@ -19,13 +19,12 @@ class LabelShift(Check):
     For a regression: Kolmogorov and Smirnov's test at that level, and a distance of 0.2.
     """
 
-    code, cause, severity = "label_shift", "shift", 3
+    code, cause = "label_shift", "shift"
     title = "Class shares differ between training and test samples"
     question = "Do training and test samples have the same class shares?"
     why = "The model expects the shares that it was trained on; its threshold is wrong for others."
     do = "Split with stratify=y; or, if the population has changed, pass its shares as priors=..., without refitting."
     cures = ("priors",)
-    explains = ("covariate_shift", "class_shares", "threshold", "gap", "majority_baseline", *after("dummy"))
     threshold = 0.1
     distance = 0.2
 
@@ -75,7 +74,7 @@ class CovariateShift(Check):
     (benchmarks/diagnosis.py).
     """
 
-    code, cause, severity = "covariate_shift", "shift", 3
+    code, cause = "covariate_shift", "shift"
     title = "Test samples come from elsewhere"
     question = "Can test samples be told from training samples?"
     why = "The model is asked about samples that it was not trained for; a score on them says little of it."
@@ -84,7 +83,6 @@ class CovariateShift(Check):
         "on samples like those to predict for, or augment towards them."
     )
     cures = ("regularise",)
-    explains = ("constant_inputs", "class_shares", "gap", "saturated", *after("underfit"))
     threshold = 0.65
     beyond = 0.1
     n_permutations = 199
@@ -166,7 +164,7 @@ class PredictionDrift(Check):
     Threshold: 0.15 in total variation beyond what the errors on training samples explain.
     """
 
-    code, cause, severity = "prediction_drift", "shift", 1
+    code, cause = "prediction_drift", "shift"
     title = "Predicts other class shares than there are"
     question = "Are classes predicted about as often as they occur?"
     why = "The model favours some classes: a threshold, weights or shift."

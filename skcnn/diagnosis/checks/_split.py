@@ -5,7 +5,7 @@ from scipy.stats import binomtest
 from sklearn.neighbors import NearestNeighbors
 
 from skcnn._statistics import ALPHA, Estimate, difference, proportion
-from skcnn.diagnosis._check import Check, Evidence, Finding, NotApplicable, after
+from skcnn.diagnosis._check import Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
 
 __all__ = ["CHECKS"]
@@ -21,12 +21,11 @@ class Duplicates(Check):
     their number; below 1% they cannot move a score by more than that.
     """
 
-    code, cause, severity = "duplicates", "split", 3
+    code, cause = "duplicates", "split"
     title = "The same samples in training and test set"
     question = "Are test samples among the training samples?"
     why = TOO_GOOD
     do = "Remove duplicates before the split, or split by groups of equal samples (GroupShuffleSplit)."
-    explains = ("near_duplicates",)
     threshold = 0.01
     least_samples = 3
 
@@ -65,7 +64,7 @@ class NearDuplicates(Check):
     than among the training samples; or 10%, if the training samples are as full of copies.
     """
 
-    code, cause, severity = "near_duplicates", "split", 3
+    code, cause = "near_duplicates", "split"
     title = "Nearly the same samples in training and test set"
     question = "Do test samples lie on top of training samples?"
     why = TOO_GOOD
@@ -121,12 +120,11 @@ class ConflictingLabels(Check):
     errors on average in ten test sets that are widely used).
     """
 
-    code, cause, severity = "conflicting_labels", "labels", 2
+    code, cause = "conflicting_labels", "labels"
     title = "Equal samples with different labels"
     question = "Do equal samples have equal labels?"
     why = "No model can be right on both: training pulls in two directions, and the best score possible is below 1."
     do = "Look at these samples; correct the labels, remove the samples, or add the columns that tell them apart."
-    explains = ("suspicious_labels", "duplicates", "calibration")
     threshold = 0.005
     least_samples = 3
 
@@ -155,12 +153,11 @@ def _beside(seen: Observations, name: str) -> tuple[np.ndarray, np.ndarray]:
 class Groups(Check):
     """Groups with samples on both sides of the split. Threshold: 1% of the test samples, as for duplicates."""
 
-    code, cause, severity = "groups", "split", 3
+    code, cause = "groups", "split"
     title = "Groups that stand on both sides of the split"
     question = "Did the split keep groups together?"
     why = "Samples of one group (patient, film, device) are alike: " + TOO_GOOD[0].lower() + TOO_GOOD[1:]
     do = "Split by groups: GroupShuffleSplit, StratifiedGroupKFold; and fit(..., groups=...) for the inner split."
-    explains = ("near_duplicates", "duplicates")
     threshold = 0.01
 
     def look(self, seen: Observations) -> Finding | str:
@@ -178,12 +175,11 @@ class Groups(Check):
 class Times(Check):
     """Training samples that are later than test samples. Threshold: 1% of the training samples."""
 
-    code, cause, severity = "times", "split", 3
+    code, cause = "times", "split"
     title = "Training samples from after the test samples"
     question = "Did the split respect the order of time?"
     why = "The model was trained on what it will not know when it is used: the test score is too good."
     do = "Split by time: the test samples last, TimeSeriesSplit within a search."
-    explains = ("near_duplicates",)
     threshold = 0.01
 
     def look(self, seen: Observations) -> Finding | str:
@@ -200,12 +196,11 @@ class Times(Check):
 class MissingClasses(Check):
     """Classes of the test samples that no training sample has. No threshold: each is always wrong."""
 
-    code, cause, severity = "missing_classes", "split", 3
+    code, cause = "missing_classes", "split"
     title = "Classes that training never saw"
     question = "Does every class of the test samples have training samples?"
     why = "A classifier can only predict classes that it was trained on: these test samples are all wrong."
     do = "Split with stratify=y, or collect samples of these classes; or leave them out of the test set and say so."
-    explains = ("label_shift", "covariate_shift", "class_shares", "few_rows", "threshold", "gap", *after("dummy"))
 
     def look(self, seen: Observations) -> Finding | str:
         """Compare the labels."""
@@ -225,7 +220,7 @@ class SmallTest(Check):
     or a class of the test samples has fewer than 5 of them, too few for its recall to have one digit.
     """
 
-    code, cause, severity = "small_test", "split", 1
+    code, cause = "small_test", "split"
     title = "A test set too small to tell"
     question = "Are there enough test samples?"
     why = "With so few samples the score is mostly chance, and so is any comparison by it."

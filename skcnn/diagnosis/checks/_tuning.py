@@ -34,7 +34,7 @@ class Edge(Check):
     settings, lies above 0. Zero is no edge for a parameter that cannot be negative.
     """
 
-    code, cause, severity = "edge", "search", 2
+    code, cause = "edge", "search"
     title = "The best value is at the edge of the grid"
     question = "Was the grid wide enough?"
     why = "The best value is probably outside."
@@ -87,7 +87,7 @@ class Noise(Check):
     Threshold: the 95% interval (Nadeau and Bengio) of the best candidate minus the median of all others reaches 0.
     """
 
-    code, cause, severity = "noise", "search", 1
+    code, cause = "noise", "search"
     title = "The search could not tell its candidates apart"
     question = "Do candidates differ by more than their noise?"
     why = "The choice was chance; the best score of many is too good, too."
