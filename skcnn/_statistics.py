@@ -1,15 +1,16 @@
 """Estimates with their intervals, as displays, the diagnosis and the command line use them.
 
-One diagnosis looks at some fifty intervals. Each has the level 99.9%, so that all of them hold together in 95% of the
-diagnoses (Bonferroni): a check that fires when the whole interval lies beyond its threshold needs no correction of its
-own. Intervals that are shown rather than tested have the usual 95%.
+A check of the diagnosis that fires when the whole interval lies beyond its threshold uses the level 99.9%: one
+diagnosis looks at some fifty intervals, so that, were each exact, all of them would hold together in 95% of the
+diagnoses (Bonferroni). How often each really covers the truth, benchmarks/intervals.py measures. Effects of causes have
+the level 99%, and intervals that are shown rather than tested the usual 95%.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
+from scipy.special import expit, logit, ndtri, stdtrit
 from scipy.stats import rankdata
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "balanced_accuracy",
     "bootstrap",
     "difference",
+    "explained_variance",
     "mean_difference",
     "paired_difference",
     "proportion",
@@ -133,9 +135,10 @@ def paired_difference(a: np.ndarray, b: np.ndarray) -> Estimate:
 def weighted_mean(values: np.ndarray, weight: np.ndarray, level: float = STRICT) -> Estimate:
     """Return the weighted mean of independent values with a t interval.
 
-    Its variance is ``sum((w * (x - mean))**2)``, as for a linear statistic, for weights that add up to 1. Half a value
-    is added one unit above and one unit below the mean, as Agresti and Min (2005, https://doi.org/10.1002/sim.1781) do
-    for binary values, so that values that are all equal keep an interval.
+    Samples of one weight, such as those of a class in a balanced accuracy, make a stratum; the variances of its mean
+    add up, with degrees of freedom after Satterthwaite (1946, https://doi.org/10.2307/3002019). To each stratum half a
+    value is added one unit above and one unit below its mean, as Agresti and Min (2005,
+    https://doi.org/10.1002/sim.1781) do for binary values, so that values that are all equal keep an interval.
 
     Parameters
     ----------
@@ -145,11 +148,13 @@ def weighted_mean(values: np.ndarray, weight: np.ndarray, level: float = STRICT)
         Share of intervals that cover the true mean.
     """
     weight = weight / weight.sum()
-    mean = float(weight @ values)
-    effective = 1 / float(np.square(weight).sum())
-    variance = float(np.square(weight * (values - mean)).sum()) * effective / max(effective - 1, 1e-9)
-    half = stdtrit(max(effective - 1, 1), (1 + level) / 2) * np.sqrt(variance + 1 / (effective + 2) ** 2)
-    return Estimate.around(mean, half, len(values))
+    _, stratum, n = np.unique(weight.round(12), return_inverse=True, return_counts=True)
+    means = np.bincount(stratum, values) / n
+    squares = np.bincount(stratum, np.square(values - means[stratum])) + 1
+    variances = np.square(np.bincount(stratum, weight)) * squares / np.square(n + 1)
+    freedom = np.square(variances.sum()) / np.sum(np.square(variances) / n)
+    half = stdtrit(max(1.0, freedom), (1 + level) / 2) * np.sqrt(variances.sum())
+    return Estimate.around(weight @ values, half, len(values))
 
 
 def mean_difference(a: np.ndarray, b: np.ndarray, level: float = STRICT) -> Estimate:
@@ -158,15 +163,29 @@ def mean_difference(a: np.ndarray, b: np.ndarray, level: float = STRICT) -> Esti
     return difference(ours, theirs)
 
 
-def balanced_accuracy(codes: np.ndarray, predicted: np.ndarray) -> Estimate:
-    """Return the mean recall over the classes that occur, its interval from those of the recalls."""
-    value, low, high = np.transpose([proportion(predicted[codes == k] == k)[:3] for k in np.unique(codes)])
-    below, above = (np.sqrt(np.square(side).sum()) / len(value) for side in (value - low, high - value))
-    return Estimate(float(value.mean()), float(value.mean() - below), float(value.mean() + above), len(codes))
+def balanced_accuracy(codes: np.ndarray, predicted: np.ndarray, level: float = STRICT) -> Estimate:
+    """Return the mean recall over the classes that occur.
+
+    With Wilson's interval of a share of as many samples as have the same variance: that of the recalls after a sample
+    is added to each side (Agresti and Coull 1998, https://doi.org/10.2307/2685469), or of equal recalls if larger.
+    """
+    _, place, n = np.unique(codes, return_inverse=True, return_counts=True)
+    hits = np.bincount(place, predicted == codes)
+    value, shrunk = float((hits / n).mean()), (hits + 1) / (n + 2)
+    pooled = np.clip(value, 0.5 / len(codes), 1 - 0.5 / len(codes))
+    variance = max(np.sum(shrunk * (1 - shrunk) / n), pooled * (1 - pooled) * np.sum(1 / n)) / len(n) ** 2
+    effective = pooled * (1 - pooled) / variance
+    low, high = wilson_interval(value * effective, effective, level)
+    return Estimate(value, float(low), float(high), len(codes))
 
 
 def auc(positive: np.ndarray, score: np.ndarray) -> Estimate:
-    """Return the area under the ROC curve with DeLong's interval (https://doi.org/10.2307/2531595)."""
+    """Return the area under the ROC curve with an interval on the scale of its logit.
+
+    DeLong's variance (https://doi.org/10.2307/2531595) on the logit (Pepe 2003, section 5.2) with quantiles of t, whose
+    degrees of freedom are those of the smaller class: on the scale of the area itself DeLong's interval at 99.9% misses
+    up to 19% of the true areas with 5 positives, this one 0.4% (benchmarks/intervals.py).
+    """
     positive = np.asarray(positive, dtype=bool)
     m, n = int(positive.sum()), int((~positive).sum())
     ranks = rankdata(score)
@@ -174,10 +193,32 @@ def auc(positive: np.ndarray, score: np.ndarray) -> Estimate:
     of_negative = 1 - (ranks[~positive] - rankdata(score[~positive])) / m
     value = float(of_positive.mean())
     # The variance of a separable sample is 0; half a pair on the wrong side keeps an interval.
-    floor = 0.25 / (m * n)
+    half_pair = 0.5 / (m * n)
     variance = of_positive.var(ddof=1) / m + of_negative.var(ddof=1) / n if min(m, n) > 1 else 0.25
-    half = _z(STRICT) * np.sqrt(max(variance, floor))
-    return Estimate(value, max(0.0, value - half), min(1.0, value + half), m + n)
+    inside = np.clip(value, half_pair, 1 - half_pair)
+    spread = np.sqrt(max(variance, half_pair / 2)) / (inside * (1 - inside))
+    half = stdtrit(max(1, min(m, n) - 1), (1 + STRICT) / 2) * spread
+    return Estimate(value, float(expit(logit(inside) - half)), float(expit(logit(inside) + half)), m + n)
+
+
+def explained_variance(errors: np.ndarray, from_mean: np.ndarray, level: float = STRICT) -> Estimate:
+    """Return ``1 - errors.sum() / from_mean.sum()``, which is R², with an interval by the delta method.
+
+    Quantiles are those of t with a tenth of the samples as degrees of freedom: squares of heavy tails have hardly a
+    variance, and no interval that was tried keeps its level for them. At 99.9% this one misses at most 0.2% under
+    normal and 5.2% under lognormal errors (benchmarks/intervals.py).
+
+    Parameters
+    ----------
+    errors, from_mean : ndarray of shape (n,)
+        Squared errors, and squared distances from the mean that one would predict without looking at X.
+    level : float
+        Share of intervals that cover the true value.
+    """
+    n, total = len(errors), max(float(from_mean.sum()), float(np.finfo(np.float64).tiny))
+    value = 1 - float(errors.sum()) / total
+    spread = np.std(errors - (1 - value) * from_mean, ddof=1) / (total / n) / np.sqrt(n) if n > 1 else np.inf
+    return Estimate.around(value, stdtrit(max(4, n // 10), (1 + level) / 2) * spread, n)
 
 
 def bootstrap(

@@ -11,7 +11,14 @@ from sklearn.utils.multiclass import type_of_target
 from skcnn._fit.batches import sample_digests
 from skcnn._sklearn.checks import is_frame, naming
 from skcnn._sklearn.internals import safe_indexing
-from skcnn._statistics import Estimate, balanced_accuracy, bootstrap, difference, proportion, weighted_mean
+from skcnn._statistics import (
+    Estimate,
+    balanced_accuracy,
+    difference,
+    explained_variance,
+    proportion,
+    weighted_mean,
+)
 from skcnn.diagnosis._arguments import check_data, check_labels, check_predicts, seed_of
 from skcnn.diagnosis._check import NotApplicable
 from skcnn.diagnosis._components import Components, KerasModel, keras_target, take_apart
@@ -259,11 +266,10 @@ class Observations:
             If fewer than five other samples are left to compare with, or fewer than five are concerned.
         """
         strata = self.test.codes if self.has_classes else np.zeros(len(concerned), dtype=int)
-        counts = np.stack(
-            [np.bincount(strata[rows] + 1, minlength=strata.max() + 2) for rows in (~concerned, concerned)]
-        )
-        comparable = (counts > 0).all(axis=0)[strata + 1]
-        these, others = np.logical_and(concerned, comparable), np.logical_and(~concerned, comparable)
+        n_strata = int(strata.max()) + 2
+        counts = np.stack([np.bincount(strata[rows] + 1, minlength=n_strata) for rows in (~concerned, concerned)])
+        comparable = np.isin(strata + 1, np.flatnonzero(counts.min(axis=0)))
+        these, others = concerned & comparable, ~concerned & comparable
         if these.sum() < 5 or others.sum() < 5:
             raise NotApplicable(f"{these.sum()} test samples are concerned, {others.sum()} are comparable with them")
         like = (counts[1] / np.maximum(counts[0], 1))[strata + 1][others]
@@ -467,11 +473,9 @@ class Observations:
         return 1 / (len(counts) * counts[place])
 
     def r2(self, y: np.ndarray, predicted: np.ndarray) -> Estimate:
-        """R² against the mean of the training targets, with a bootstrap interval."""
+        """R² against the mean of the training targets."""
         from_mean = ((y - np.mean(self.train.y, axis=0)) ** 2).reshape(len(y), -1).mean(axis=1)
-        errors = ((y - predicted) ** 2).reshape(len(y), -1).mean(axis=1)
-        floor = np.finfo(np.float64).tiny  # a resample may hold one target only, the mean itself
-        return bootstrap(lambda rows: 1 - errors[rows].sum() / max(from_mean[rows].sum(), floor), len(y), self.rng(1))
+        return explained_variance(((y - predicted) ** 2).reshape(len(y), -1).mean(axis=1), from_mean)
 
     # Samples as they arrive at the network ---------------------------------------------------------------------------
 
