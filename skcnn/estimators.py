@@ -153,7 +153,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         weighting and resampling. "train": those of the training samples, which undoes the effect of `class_weight`,
         `sampler` and `balanced_batches`. Array: known shares in the population to predict for, in the order of
         `classes_`; for multilabel targets the share of each label. The logits are corrected by Bayes' rule (Saerens et
-        al. 2002).
+        al. 2002), which presumes that weights and samplers had their whole effect on them. On a network that learns its
+        training samples by heart they have less, so that "train" overshoots: the rare class is predicted too seldom.
 
     Attributes
     ----------
