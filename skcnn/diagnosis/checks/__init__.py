@@ -2,6 +2,7 @@
 
 from skcnn.diagnosis._check import Check
 from skcnn.diagnosis.checks import (
+    _batches,
     _capacity,
     _imbalance,
     _inputs,
@@ -16,5 +17,5 @@ from skcnn.diagnosis.checks import (
 __all__ = ["CHECKS"]
 
 # In the order in which a sample travels: what goes wrong early explains what shows late.
-MODULES = (_inputs, _split, _labels, _shift, _imbalance, _learning, _capacity, _probabilities, _tuning)
+MODULES = (_batches, _inputs, _split, _labels, _shift, _imbalance, _learning, _capacity, _probabilities, _tuning)
 CHECKS: list[type[Check]] = [check for module in MODULES for check in module.CHECKS]
