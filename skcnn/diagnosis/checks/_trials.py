@@ -8,10 +8,10 @@ import numpy as np
 from sklearn.base import clone
 
 from skcnn._statistics import Estimate
-from skcnn.diagnosis._check import Finding, NotApplicable
+from skcnn.diagnosis._check import Chart, Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
 
-__all__ = ["SimpleModel", "Trial", "by_lead", "rate_name", "tried"]
+__all__ = ["SimpleModel", "Trial", "by_lead", "history_chart", "rate_name", "tried"]
 
 LEAST_LEAD = 0.02
 UNKNOWN = "What it costs would take another fit of the estimator. Does the score rise without it?"
@@ -130,3 +130,13 @@ def rate_name(params: Mapping[str, Any]) -> str:
     """Return the name of the parameter that holds the learning rate, or nothing."""
     names = ("learning_rate_init", "learning_rate")
     return next((name for name in names if isinstance(params.get(name), float | int)), "")
+
+
+def history_chart(seen: Observations) -> Chart | None:
+    """Return the curves of the training history."""
+    history = seen.components.history
+    series = {name: values for name, values in history.items() if name in ("loss", "val_loss")}
+    if not series:
+        return None
+    epochs = list(range(1, len(next(iter(series.values()))) + 1))
+    return Chart("lines", "Loss by epoch", epochs, series, "epoch", "loss")
