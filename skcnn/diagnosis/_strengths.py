@@ -9,7 +9,16 @@ import numpy as np
 from skcnn.diagnosis._components import Components, is_number
 from skcnn.networks import resolve_network
 
-__all__ = ["REGULARISERS", "defaults_of", "differing", "excessive", "far_from_default", "inverted_weights", "width_of"]
+__all__ = [
+    "REGULARISERS",
+    "defaults_of",
+    "differing",
+    "excessive",
+    "far_from_default",
+    "inverted_weights",
+    "rate_name",
+    "width_of",
+]
 
 # Values at or beyond which few would set a parameter on purpose: at most the first, at least the second.
 RANGES: dict[str, tuple[float, float]] = {
@@ -205,3 +214,9 @@ def width_of(params: Mapping[str, Any]) -> tuple[str, Any] | None:
     if isinstance(params.get("network"), str):
         return "network__filters", resolve_network(params["network"]).filters
     return None
+
+
+def rate_name(params: Mapping[str, Any]) -> str:
+    """Return the name of the parameter that holds the learning rate, or nothing."""
+    names = ("learning_rate_init", "learning_rate")
+    return next((name for name in names if isinstance(params.get(name), float | int)), "")

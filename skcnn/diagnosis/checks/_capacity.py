@@ -8,9 +8,9 @@ from skcnn._statistics import difference, proportion
 from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._components import is_number, layers_of, values_of
 from skcnn.diagnosis._observations import Observations
-from skcnn.diagnosis._strengths import differing, width_of
+from skcnn.diagnosis._strengths import differing, rate_name, width_of
 from skcnn.diagnosis.checks._strengths import Gap
-from skcnn.diagnosis.checks._trials import rate_name, tried
+from skcnn.diagnosis.checks._trials import tried
 from skcnn.diagnosis.checks._yardsticks import Underfit, behind_on_training
 from skcnn.networks._summary import receptive_field
 
@@ -70,8 +70,8 @@ class DeadUnits(Check):
     """Units that output 0 for every training sample.
 
     Threshold: half of the channels of some layer with ReLU. A dead unit gets no gradient and stays dead (Lu et al.
-    2020, https://arxiv.org/abs/1903.06733). The effect is what the test score gains at the default learning rate, or a tenth of
-    the present one, with batch normalisation where the network can have it.
+    2020, https://arxiv.org/abs/1903.06733). The effect is what the test score gains at the default
+    learning rate or a tenth of the present one, or with batch normalisation where the network can have it.
     """
 
     code, cause = "dead_units", "capacity"
@@ -79,7 +79,7 @@ class DeadUnits(Check):
     question = "Do all units do something?"
     why = "They are lost to the network, which is smaller than it seems; the learning rate has killed them."
     do = "Lower the learning rate, normalise (normalization='batch'), scale the inputs."
-    cures = ("learning_rate",)
+    cures = ("slower",)
     threshold = 0.5
     rows = 256
     KINDS = ("relu", "relu6")

@@ -6,9 +6,9 @@ from scipy.stats import spearmanr, theilslopes
 from skcnn.diagnosis._check import Check, Evidence, Finding
 from skcnn.diagnosis._components import is_number
 from skcnn.diagnosis._observations import Observations
-from skcnn.diagnosis._strengths import defaults_of
+from skcnn.diagnosis._strengths import defaults_of, rate_name
 from skcnn.diagnosis.checks._strengths import Overdone
-from skcnn.diagnosis.checks._trials import history_chart, rate_name, tried
+from skcnn.diagnosis.checks._trials import history_chart, tried
 
 __all__ = ["CHECKS"]
 
@@ -89,7 +89,7 @@ class LossNeverFell(Check):
     question = "Did the training loss fall?"
     why = "The network has not learned even its training samples: nothing else about it can be judged."
     do = "Try learning rates ten times lower and higher; check the scale of the inputs, the labels and the loss."
-    cures = ("learning_rate",)
+    cures = ("rates",)
     threshold = 0.9
 
     def look(self, seen: Observations) -> Finding | str:

@@ -11,7 +11,7 @@ from skcnn._statistics import Estimate
 from skcnn.diagnosis._check import Chart, Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
 
-__all__ = ["SimpleModel", "Trial", "by_lead", "history_chart", "rate_name", "tried"]
+__all__ = ["SimpleModel", "Trial", "by_lead", "history_chart", "tried"]
 
 LEAST_LEAD = 0.02
 UNKNOWN = "What it costs would take another fit of the estimator. Does the score rise without it?"
@@ -124,12 +124,6 @@ def tried(seen: Observations, *candidates: Mapping[str, Any], least: float = Fin
 
 def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else repr(value)
-
-
-def rate_name(params: Mapping[str, Any]) -> str:
-    """Return the name of the parameter that holds the learning rate, or nothing."""
-    names = ("learning_rate_init", "learning_rate")
-    return next((name for name in names if isinstance(params.get(name), float | int)), "")
 
 
 def history_chart(seen: Observations) -> Chart | None:

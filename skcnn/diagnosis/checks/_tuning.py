@@ -86,13 +86,13 @@ class Edge(Check):
 
     @staticmethod
     def _counts(search: Any, name: str, values: list[Any]) -> bool:
-        """Whether a parameter takes whole numbers alone: all of its values are, and its present or default one is."""
-        estimator, _, last = getattr(search, "estimator", None), *name.rpartition("__")[1:]
-        owner = estimator.get_params().get(name.rpartition("__")[0], estimator) if estimator is not None else None
+        """Whether a parameter takes whole numbers alone: its values are whole, and its default is no fraction."""
+        owner_name, _, last = name.rpartition("__")
+        estimator = search.estimator
+        owner = estimator.get_params().get(owner_name) if owner_name else estimator
         parameter = inspect.signature(type(owner)).parameters.get(last)
-        return all(isinstance(value, Integral) for value in values) and not isinstance(
-            getattr(parameter, "default", None), float
-        )
+        whole = all(isinstance(value, Integral) for value in values)
+        return whole and not isinstance(getattr(parameter, "default", None), float)
 
 
 def beyond(best: Any, beside: Any, whole: bool) -> Any:

@@ -9,8 +9,8 @@ from skcnn._statistics import Estimate, auc, difference, paired_difference, weig
 from skcnn.diagnosis._check import Chart, Check, Finding, NotApplicable
 from skcnn.diagnosis._components import is_number
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
-from skcnn.diagnosis._strengths import REGULARISERS, differing, width_of
-from skcnn.diagnosis.checks._trials import by_lead, history_chart, rate_name, tried
+from skcnn.diagnosis._strengths import REGULARISERS, differing, rate_name, width_of
+from skcnn.diagnosis.checks._trials import by_lead, history_chart, tried
 
 __all__ = ["CHECKS", "LearningCurve", "Underfit", "behind_on_training", "wider"]
 
