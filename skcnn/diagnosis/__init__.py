@@ -10,7 +10,7 @@ from skcnn.diagnosis._report import Diagnosis
 from skcnn.diagnosis._suggestions import Suggestion
 from skcnn.diagnosis.checks import CHECKS
 from skcnn.diagnosis.checks._capacity import Memorises
-from skcnn.diagnosis.checks._learning import LearningCurve
+from skcnn.diagnosis.checks._yardsticks import LearningCurve
 
 __all__ = [
     "CHECKS",

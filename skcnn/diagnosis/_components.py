@@ -15,6 +15,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from skcnn._engine.keras_internals import function_options
 from skcnn._sklearn.steps import is_pipeline, is_search, unwrap
+from skcnn.diagnosis._keras_refit import settings_of
 
 __all__ = [
     "SQUASHING",
@@ -50,6 +51,11 @@ class KerasModel:
             labels = np.arange(n_outputs)  # some class has no sample
         self.classes_ = labels
         self.history_ = getattr(model, "history", None)
+        self._settings, self.usual = settings_of(model, len(y))
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Settings of the training that are known: epochs, batch_size, learning_rate, dropout, l2."""
+        return dict(self._settings)
 
     @property
     def loss_name(self) -> str:

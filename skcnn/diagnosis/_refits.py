@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from skcnn._sklearn.internals import safe_indexing
-from skcnn.diagnosis._components import Components
+from skcnn.diagnosis._components import Components, KerasModel
+from skcnn.diagnosis._keras_refit import trained_again
 
 __all__ = ["Refits"]
 
@@ -48,14 +49,16 @@ class Refits:
         return self._fitted[key]
 
     def _fit(self, components: Components, params: dict[str, Any], X: Any, y: Any) -> Any:
-        unfitted = components.unfitted
-        if self.left < 1 or unfitted is None or not self._known(components, params):
+        if self.left < 1 or not self._known(components, params):
             return None
         self.left -= 1
         start = time.perf_counter()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of a fit with odd parameters; its score says what it is worth
+                if isinstance(components.final, KerasModel):
+                    return trained_again(components.final, params, X, y)
+                unfitted = components.unfitted
                 unfitted.set_params(**{components.prefix + name: value for name, value in params.items()})
                 return unfitted.fit(X, y)
         except Exception:  # parameters that do not fit together, or a fit that diverges

@@ -2,6 +2,7 @@
 
 from skcnn.diagnosis._check import Check
 from skcnn.diagnosis.checks import (
+    _batches,
     _capacity,
     _imbalance,
     _inputs,
@@ -11,10 +12,23 @@ from skcnn.diagnosis.checks import (
     _shift,
     _split,
     _tuning,
+    _yardsticks,
 )
 
 __all__ = ["CHECKS"]
 
 # In the order in which a sample travels: what goes wrong early explains what shows late.
-MODULES = (_inputs, _split, _labels, _shift, _imbalance, _learning, _capacity, _probabilities, _tuning)
+MODULES = (
+    _batches,
+    _inputs,
+    _split,
+    _labels,
+    _shift,
+    _learning,
+    _capacity,
+    _imbalance,
+    _probabilities,
+    _yardsticks,
+    _tuning,
+)
 CHECKS: list[type[Check]] = [check for module in MODULES for check in module.CHECKS]

@@ -5,6 +5,8 @@ import numpy as np
 from skcnn._statistics import Estimate, difference, proportion
 from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
+from skcnn.diagnosis.checks._decisions import moved_decisions
+from skcnn.diagnosis.checks._trials import tried
 
 __all__ = ["CHECKS"]
 
@@ -13,6 +15,9 @@ ABOUT_CURES = (
     "two leave the network as it is; weights and samplers hardly do more, and do not make a network rank better "
     "(benchmarks/RESULTS.md). For better ranking: more samples of the rare class."
 )
+
+
+SYMPTOM = "It is a symptom: what causes it is among the causes, or not known."
 
 
 def _recall_chart(seen: Observations) -> Chart:
@@ -35,7 +40,8 @@ class ClassShares(Check):
     """A rare class that the model misses.
 
     Rarity alone is no fault, so that it is a finding only if the recall of the rarest class is lower than that on the
-    other samples, significantly and by more than 0.1.
+    other samples, significantly and by more than 0.1. The effect is what the score gains where decisions are moved: see
+    "threshold".
 
     Threshold: 5 times as many samples in the largest class as in the rarest. The repository KEEL counts data as
     imbalanced from 1.5 times on, as highly imbalanced from 9 times on (https://sci2s.ugr.es/keel/imbalanced.php).
@@ -74,12 +80,25 @@ class ClassShares(Check):
             Evidence.of("recall on all other test samples, minus that", behind),
         ]
         text += f" Its recall is {recall.value:.2f}, that of the others {rest.value:.2f}."
-        cures = ("regularise",) if balancing(seen) else self.cures
-        return self.finding(text, evidence, chart=_recall_chart(seen), cures=cures, rare=label)
+        try:
+            moved = moved_decisions(seen)
+        except NotApplicable as reason:
+            how = f"Moved decisions were not tried: {reason}."
+            return self.finding(text, evidence, chart=_recall_chart(seen), measured=how, rare=label)
+        return self.finding(
+            text,
+            evidence,
+            effect=moved.effect,
+            measured=moved.measured,
+            mended=moved.mended,
+            cures=("regularise",) if balancing(seen) else self.cures,
+            chart=_recall_chart(seen),
+            rare=label,
+        )
 
 
 class MajorityCollapse(Check):
-    """Predictions of one class alone.
+    """Predictions of one class alone: a symptom, and therefore a note.
 
     Threshold: 99.5% of the test samples are predicted to be of one class, and at least 2% and three samples are of
     others.
@@ -90,7 +109,6 @@ class MajorityCollapse(Check):
     question = "Does the model predict more than one class?"
     why = "Such a model has learned nothing but the largest class, or its threshold is beyond all of its outputs."
     do = "Look at what explains it. If the ranking is good, move the threshold; if not, check scale, rate and labels."
-    cures = ("balance", "learning_rate")
     threshold = 0.995
     least_others = 0.02
 
@@ -104,11 +122,11 @@ class MajorityCollapse(Check):
         if share.value < self.threshold or others.value < self.least_others or (side.codes != most).sum() < 3:
             return text
         evidence = {"share predicted to be of one class": share, "share of samples that are of other classes": others}
-        return self.finding(f"{text[:-1]}, but {1 - others.value:.1%} are of it.", evidence)
+        return self.finding(f"{text[:-1]}, but {1 - others.value:.1%} are of it.", evidence, measured=SYMPTOM)
 
 
 class RecallSpread(Check):
-    """A class that is recognised far worse than the rest.
+    """A class that is recognised far worse than the rest: a symptom, and therefore a note.
 
     Threshold: its recall is significantly lower than that on all other samples, by more than 0.2.
     """
@@ -118,7 +136,6 @@ class RecallSpread(Check):
     question = "Are all classes recognised about as well?"
     why = "A mean over samples hides a class on which the model fails."
     do = "Look at the samples of this class and what they are taken for: labels, too few samples, or a class like it."
-    cures = ("balance",)
     threshold = 0.2
 
     def look(self, seen: Observations) -> Finding | str:
@@ -135,15 +152,15 @@ class RecallSpread(Check):
         if behind.low < self.threshold:
             return text
         evidence = {f"recall of class {label}": recalls[worst], "recall on all other test samples, minus that": behind}
-        return self.finding(text, evidence, chart=_recall_chart(seen))
+        return self.finding(text, evidence, chart=_recall_chart(seen), measured=SYMPTOM)
 
 
 class MajorityBaseline(Check):
-    """An accuracy that looks good and is not better than naming the largest class.
+    """An accuracy that looks good and is not better than naming the largest class: a note, on how to read it.
 
-    Threshold: the largest class has 70% of the test samples, and the accuracy is not significantly above its share.
-    (Below 70% such an accuracy does not look good.) A model that names the largest class less often than it occurs has
-    chosen to.
+    Threshold: the largest class has 70% of the test samples, and the whole 99.9% interval of the accuracy lies less
+    than 0.02 above that. (Below 70% such an accuracy does not look good.) A model that names the largest class less
+    often than it occurs has chosen to.
     """
 
     code, cause = "majority_baseline", "imbalance"
@@ -151,8 +168,8 @@ class MajorityBaseline(Check):
     question = "Is the accuracy better than that of always naming the largest class?"
     why = "The accuracy seems high only because one class is large."
     do = "Judge by balanced accuracy, average precision or recall; " + ABOUT_CURES[0].lower() + ABOUT_CURES[1:]
-    cures = ("balance",)
     threshold = 0.7
+    margin = 0.02
 
     def look(self, seen: Observations) -> Finding | str:
         """Compare the accuracy with the share of the largest class."""
@@ -160,17 +177,17 @@ class MajorityBaseline(Check):
         shares = seen.shares(seen.test.codes)
         if shares.max() < self.threshold:
             return f"The largest class has {shares.max():.0%} of the test samples."
-        accuracy = seen.test.score
+        accuracy = proportion(seen.test.right)
         names_it = seen.shares(seen.test.predicted)[shares.argmax()]
         text = f"Accuracy is {accuracy.value:.3f}, naming the largest class has {shares.max():.3f}."
-        if accuracy.low > shares.max() or names_it < shares.max():
+        if accuracy.high > shares.max() + self.margin or names_it < shares.max():
             return text
         evidence = {
             "accuracy": accuracy,
             "share of the largest class": proportion(seen.test.codes == shares.argmax()),
             "balanced accuracy": seen.test.balanced,
         }
-        return self.finding(text, evidence)
+        return self.finding(text, evidence, measured="It says how to read the accuracy.")
 
 
 class MetricUnfit(Check):
@@ -192,9 +209,10 @@ class MetricUnfit(Check):
             raise NotApplicable("the score of the search is a function of its own")
         share = proportion(seen.train.codes == seen.counts(seen.train.codes).argmax())
         text = f"The search chose by {metric}; the largest class has {share.value:.0%} of the samples."
+        how = "What another score would have chosen, only another search can tell."
         if metric != "accuracy" or share.value < self.threshold:
             return text
-        return self.finding(text, {"share of the largest class": share})
+        return self.finding(text, {"share of the largest class": share}, measured=how)
 
 
 def balancing(seen: Observations) -> list[str]:
@@ -205,7 +223,10 @@ def balancing(seen: Observations) -> list[str]:
 
 
 class BalancedTwice(Check):
-    """Two cures for imbalance at once, each of which is enough. No threshold."""
+    """Two cures for imbalance at once, each of which is enough.
+
+    No threshold. The effect is what the test score gains without class weights, by another fit.
+    """
 
     code, cause = "balanced_twice", "imbalance"
     title = "Classes are balanced twice"
@@ -221,7 +242,9 @@ class BalancedTwice(Check):
         if len(found) < 2:
             return f"{found[0]} alone balances." if found else "Nothing balances the classes."
         what = f"{' and '.join(found)} both balance the classes."
-        return self.finding(what, {"cures at work": len(found)}, balancing=found)
+        weighted = seen.components.params.get("class_weight") is not None
+        trial = tried(seen, {"class_weight": None} if weighted else {}, lead=False)
+        return self.finding(what, {"cures at work": len(found)}, balancing=found, **trial.facts)
 
 
 CHECKS = [BalancedTwice, ClassShares, MajorityCollapse, MajorityBaseline, RecallSpread, MetricUnfit]

@@ -1,11 +1,11 @@
 """Checks of probabilities: whether they mean what they say, and whether the threshold is where it should be."""
 
 import numpy as np
-from sklearn.metrics import roc_curve
 
-from skcnn._statistics import Estimate, bootstrap, paired_difference
-from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
+from skcnn._statistics import bootstrap
+from skcnn.diagnosis._check import Chart, Check, Evidence, Finding
 from skcnn.diagnosis._observations import Observations
+from skcnn.diagnosis.checks._decisions import moved_decisions
 
 __all__ = ["CHECKS", "calibration_error"]
 
@@ -42,7 +42,7 @@ class Calibration(Check):
     question = "Do predicted probabilities come true as often as they say?"
     why = "Costs, thresholds and rankings across classes that are computed from them are wrong."
     do = "CalibratedClassifierCV around the estimator; early stopping or regularisation if it is too sure of itself."
-    cures = ("stop_early", "regularise", "calibrate")
+    cures = ("stop_early", "regularise")
     threshold = 0.1
     n_bins = 10
     n_draws = 100
@@ -74,55 +74,37 @@ class Calibration(Check):
         too = "too sure" if confidence.mean() > rate else "not sure enough"
         series = {"accuracy": accuracy.tolist(), "perfect": mean_confidence.tolist()}
         chart = Chart("lines", "Reliability", mean_confidence.round(4).tolist(), series, "mean probability", "accuracy")
-        return self.finding(f"{text} The model is {too} of itself.", evidence, chart=chart)
+        how = "It says how far to trust probabilities; decisions, and the score, do not change by it."
+        return self.finding(f"{text} The model is {too} of itself.", evidence, chart=chart, measured=how)
 
 
 class Threshold(Check):
-    """A decision threshold far from where both classes are recognised best.
+    """Decisions that a fixed change of threshold or class weights would make better.
 
-    The threshold is chosen on one half of the test samples and judged on the other, and the other way round, so that it
-    owes nothing to its choice. Threshold: significantly more balanced accuracy, by 0.05.
+    For two classes the threshold is chosen on one half of the test samples and judged on the other, and the other way
+    round, so that it owes nothing to its choice. For more classes probabilities are divided by the class shares of the
+    training samples, where a class is rare, or scaled so that they have these shares on the training samples; nothing
+    is chosen there.
+
+    Threshold: the ranking is significantly better than chance; the effect is what the test score gains.
     """
 
     code, cause = "threshold", "probabilities"
     title = "The threshold is in the wrong place"
     question = "Is the decision threshold about where it should be?"
-    why = "The network ranks the samples better than its decisions show."
+    why = "The model ranks the samples better than its decisions show."
     do = "priors=[0.5, 0.5] or TunedThresholdClassifierCV move the threshold without retraining; weights also do."
     cures = ("balance",)
-    threshold = 0.05
 
     def look(self, seen: Observations) -> Finding | str:
-        """Cross-fit the threshold."""
+        """Move the decisions."""
         seen.need("test", "classes")
-        if seen.kind != "binary":
-            raise NotApplicable("there is one threshold for two classes only")
-        if hasattr(seen.estimator, "decision_function"):
-            score = seen.test.ask("decision_function").astype(np.float64)
-        else:
-            seen.need("probabilities")
-            score = seen.test.proba[:, 1]
-        known = seen.test.codes >= 0
-        y, score, right = seen.test.codes[known], score[known], seen.test.right[known]
-        counts = np.bincount(y, minlength=2)
-        if counts.min() < 10:
-            raise NotApplicable(f"one class has {counts.min()} test samples; at least 10 are needed")
-        side = np.zeros(len(y), dtype=int)
-        for code in (0, 1):
-            rows = seen.rng(9).permutation(np.flatnonzero(y == code))
-            side[rows[::2]] = 1
-        moved = np.empty(len(y), dtype=int)
-        for half in (0, 1):
-            fpr, tpr, thresholds = roc_curve(y[side != half], score[side != half])
-            moved[side == half] = score[side == half] >= thresholds[np.argmax(tpr - fpr)]
-        gains = [paired_difference((moved == y)[y == code], right[y == code]) for code in (0, 1)]
-        value, low, high = np.transpose([gain[:3] for gain in gains])
-        middle, half = (low + high).mean() / 2, np.hypot(*(high - low)) / 4
-        gain = Estimate(float(value.mean()), float(middle - half), float(middle + half), len(y))
-        text = f"Another threshold would change balanced accuracy by {gain.value:+.3f}."
-        if gain.low < self.threshold:
+        moved = moved_decisions(seen)
+        text = f"Another threshold would change {seen.score_name} by {moved.effect.value:+.3f}."
+        if moved.effect.low <= 0 or moved.effect.value < Finding.LEAST:
             return text
-        return self.finding(text, {"gain in balanced accuracy": gain})
+        gain = {f"gain in {seen.score_name}": moved.effect}
+        return self.finding(text, gain, effect=moved.effect, measured=moved.measured, mended=moved.mended)
 
 
 CHECKS = [Threshold, Calibration]

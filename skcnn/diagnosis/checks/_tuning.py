@@ -1,5 +1,7 @@
 """Checks of a search: whether the grid was wide enough, and whether its differences mean anything."""
 
+import inspect
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -28,10 +30,11 @@ def _need_search(seen: Observations) -> Any:
 
 
 class Edge(Check):
-    """A best value at the edge of the grid, where scores still rise.
+    """A best value at the edge of the grid, where scores still rise: a note, since what lies beyond was not tried.
 
-    Threshold: the 95% interval (Nadeau and Bengio) of the edge minus the value next to it, averaged over all other
-    settings, lies above 0. Zero is no edge for a parameter that cannot be negative.
+    Threshold: the edge is better than the value next to it, averaged over all other settings, by more than one standard
+    error (Nadeau and Bengio; the rule of one standard error is that of Breiman et al. 1984, section 3.4.3). Zero is no
+    edge for a parameter that cannot be negative, nor is the smallest whole number for one that counts.
     """
 
     code, cause = "edge", "search"
@@ -39,7 +42,7 @@ class Edge(Check):
     question = "Was the grid wide enough?"
     why = "The best value is probably outside."
     do = "Search on beyond the edge."
-    cures = ("beyond",)
+    ONE_ERROR = 0.68
 
     def look(self, seen: Observations) -> Finding | str:
         """Compare the edge with its neighbour, for each parameter."""
@@ -64,21 +67,49 @@ class Edge(Check):
         scores = fold_scores(search)
         means = {value: scores[of == value].mean(axis=0) for value in values}
         beside = values[1] if best == values[0] else values[-2]
-        rise = resampled_difference(means[best] - means[beside], 1 / (search.n_splits_ - 1))
-        if rise.low <= 0:
+        rise = resampled_difference(means[best] - means[beside], 1 / (search.n_splits_ - 1), self.ONE_ERROR)
+        further = beyond(best, beside, self._counts(search, name, values))
+        if rise.value <= 0 or rise.low <= 0 or further is None:
             return None
-        further = best * best / beside if beside and best > 0 else best + (best - beside)
-        further = round(further) if all(isinstance(value, int) for value in values) else float(f"{further:.3g}")
         series = {"mean score": [float(means[value].mean()) for value in values]}
         end = "lowest" if best == values[0] else "highest"
+        how = f"What {name}={further} would bring, only a search beyond the edge can tell."
         return self.finding(
             f"{name}={best} is the {end} value of the grid; the next has a score lower by {rise.value:.3g}.",
             {"edge minus the value beside it": rise},
+            measured=how,
             chart=Chart("lines", f"Score over {name}", values, series, name, "score"),
             parameter=name,
             best=best,
             further=further,
         )
+
+    @staticmethod
+    def _counts(search: Any, name: str, values: list[Any]) -> bool:
+        """Whether a parameter takes whole numbers alone: its values are whole, and its default is no fraction."""
+        owner_name, _, last = name.rpartition("__")
+        estimator = search.estimator
+        owner = estimator.get_params().get(owner_name) if owner_name else estimator
+        parameter = inspect.signature(type(owner)).parameters.get(last)
+        whole = all(isinstance(value, Integral) for value in values)
+        return whole and not isinstance(getattr(parameter, "default", None), float)
+
+
+def beyond(best: Any, beside: Any, whole: bool) -> Any:
+    """Return the next value beyond the edge, by the ratio or else the distance of the last two; None if there is none.
+
+    Parameters
+    ----------
+    best, beside : number
+        Value at the edge, and the one next to it.
+    whole : bool
+        Whether only whole numbers count.
+    """
+    further = best * best / beside if beside > 0 and best > 0 else best + (best - beside)
+    further = round(further) if whole else float(f"{further:.3g}")
+    if (further - best) * (best - beside) <= 0 or (whole and further < 1):
+        return None
+    return int(further) if isinstance(best, Integral) and further == int(further) else further
 
 
 class Noise(Check):
@@ -105,7 +136,8 @@ class Noise(Check):
         text = f"The best candidate is {ahead.value:.3g} ahead of the median of {len(others)} others."
         if ahead.low > 0 or np.isnan(ahead.value):
             return text
-        return self.finding(text, {"best minus median of the others (95% interval)": ahead})
+        how = "It says how far to trust the choice; another one may score the same."
+        return self.finding(text, {"best minus median of the others (95% interval)": ahead}, measured=how)
 
 
 CHECKS = [Edge, Noise]

@@ -1,0 +1,101 @@
+"""A plain Keras model trained again from scratch, with its own settings or with others."""
+
+import copy
+import random
+import sys
+from typing import Any
+
+import numpy as np
+
+__all__ = ["settings_of", "trained_again"]
+
+RATES = {"adam": 1e-3, "adamw": 1e-3, "sgd": 1e-2, "rmsprop": 1e-3, "nadam": 1e-3, "lion": 1e-3}  # Keras' defaults
+
+
+def _dropouts(model: Any) -> list[Any]:
+    return [layer for layer in model.layers if "Dropout" in type(layer).__name__]
+
+
+def _penalties(model: Any) -> list[float]:
+    regularizers = (getattr(layer, "kernel_regularizer", None) for layer in model.layers)
+    return [float(one.l2) for one in regularizers if getattr(one, "l2", None) is not None]
+
+
+def settings_of(model: Any, n_samples: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings of the last training that are known, under skcnn's names, and the usual value of each.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Trained; `fit` leaves the number of epochs and of batches in ``model.history.params``.
+    n_samples : int
+        Training samples, which give the size of a batch.
+    """
+    params = getattr(getattr(model, "history", None), "params", None) or {}
+    optimizer = getattr(model, "optimizer", None)
+    found: dict[str, Any] = {}
+    usual: dict[str, Any] = {}
+    if optimizer is None or not params.get("epochs") or not params.get("steps"):
+        return found, usual
+    found = {"epochs": int(params["epochs"]), "batch_size": max(1, round(n_samples / int(params["steps"])))}
+    usual = {"epochs": found["epochs"], "batch_size": 32}
+    try:
+        found["learning_rate"] = float(np.asarray(optimizer.learning_rate))
+        usual["learning_rate"] = RATES.get(type(optimizer).__name__.lower(), 1e-3)
+    except (AttributeError, TypeError, ValueError):  # a schedule
+        pass
+    rates, penalties = [float(layer.rate) for layer in _dropouts(model)], _penalties(model)
+    for name, values in (("dropout", rates), ("l2", penalties)):
+        if values:
+            found[name], usual[name] = max(values), 0.0
+    return found, usual
+
+
+def _copied(model: Any, settings: dict[str, Any]) -> Any:
+    """Return a copy of a model with fresh weights, other dropout rates and other penalties."""
+    keras = sys.modules["keras"]
+
+    def layer_like(layer: Any) -> Any:
+        config = layer.get_config()
+        if "dropout" in settings and "Dropout" in type(layer).__name__:
+            config["rate"] = settings["dropout"]
+        if "l2" in settings and config.get("kernel_regularizer") is not None:
+            config["kernel_regularizer"] = keras.regularizers.L2(settings["l2"])
+        return type(layer).from_config(config)
+
+    state = random.getstate()  # which Keras draws the seeds of its initializers from
+    random.seed(0)
+    try:
+        return keras.models.clone_model(model, clone_function=layer_like)
+    finally:
+        random.setstate(state)
+
+
+def trained_again(view: Any, settings: dict[str, Any], X: Any, y: np.ndarray) -> Any:
+    """Return a view like `view` of a copy of its model that is trained from scratch; None if that tells nothing.
+
+    A model with layers that do not learn has weights from elsewhere, which a copy would lack.
+
+    Parameters
+    ----------
+    view : KerasModel
+        Of a trained model, which stays as it is.
+    settings : dict
+        Values by the names of `settings_of`; the others stay as they were.
+    X, y : ndarray
+        Training samples, and their targets as numbers.
+    """
+    model = view.model
+    if not view.get_params() or any(layer.weights and not layer.trainable for layer in model.layers):
+        return None
+    settings = {**view.get_params(), **settings}
+    changed = {name: value for name, value in settings.items() if value != view.get_params()[name]}
+    copied = _copied(model, changed)
+    copied.compile_from_config(model.get_compile_config())
+    if "learning_rate" in settings:
+        copied.optimizer.learning_rate = settings["learning_rate"]
+    targets = np.eye(int(model.output_shape[-1]))[y] if view.target == "one-hot" else y
+    copied.fit(np.asarray(X), targets, epochs=settings["epochs"], batch_size=settings["batch_size"], verbose=0)
+    again = copy.copy(view)
+    again.model, again.history_, again._settings = copied, copied.history, settings
+    return again

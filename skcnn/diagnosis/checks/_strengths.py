@@ -1,0 +1,141 @@
+"""Checks of strengths: parameters far beyond their useful range, and too little of what keeps from overfitting."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from skcnn._statistics import difference
+from skcnn.diagnosis._check import Check, Finding
+from skcnn.diagnosis._components import is_number
+from skcnn.diagnosis._observations import Observations
+from skcnn.diagnosis._strengths import differing, excessive, far_from_default
+from skcnn.diagnosis.checks._trials import history_chart, tried
+from skcnn.diagnosis.checks._yardsticks import behind_on_training
+
+__all__ = ["CHECKS", "Gap", "Overdone", "regularised"]
+
+
+class Overdone(Check):
+    """A parameter far beyond its useful range.
+
+    Few would set it so on purpose: a dropout of 0.8 or more, l2 of 0.1, l1 of 0.01, label smoothing of 0.5,
+    augmentation three times as strong as usual, C of 0.001, learning rates of a network of at most 1e-5 or at least
+    0.1, batches of at most 4, an average over more steps than there were, leaves of a twentieth of all samples, weights
+    that favour the largest class. Where the model is bad on its training samples, or a simple model leads on the test
+    samples, any number that is a hundred times its default or a hundredth of it counts, too.
+
+    Threshold: none on the value alone. The estimator is fitted again with that one parameter at its default, at most
+    three of them one after the other, then with all; the effect is what the test score gains.
+    """
+
+    code, cause = "overdone", "fit"
+    title = "A strength far beyond its useful range"
+    question = "Are all parameters within their useful range?"
+    why = "It leaves the model no room to learn what the data hold."
+    do = "Set it to its default, and search around that."
+    cures = ("back",)
+    MOST = 3
+
+    def look(self, seen: Observations) -> Finding | str:
+        """Put each parameter back to its default."""
+        usual = excessive(seen)
+        if not usual and self._is_bad(seen):
+            usual = far_from_default(seen)
+        if not usual:
+            return "No parameter is far beyond its useful range."
+        params = seen.components.params
+        named = ", ".join(f"{name}={params[name]!r} (default {value!r})" for name, value in usual.items())
+        names = list(usual)
+        if {"tol", "n_iter_no_change"} <= set(names):  # they work together
+            singles: list[Mapping[str, Any]] = [{name: usual[name] for name in ("tol", "n_iter_no_change")}]
+            singles += [{name: usual[name]} for name in names if name not in singles[0]]
+        else:
+            singles = [{name: usual[name]} for name in names]
+        trial = tried(seen, *singles[: self.MOST], *([usual] if len(singles) > 1 else []))
+        if trial.refitted and not trial.raised:
+            return f"{named}: far beyond what is usual, but without it the test score is no better."
+        if trial.raised and trial.params:
+            named = ", ".join(f"{name}={params[name]!r} (default {usual[name]!r})" for name in trial.params)
+        return self.finding(f"Far beyond its useful range: {named}.", chart=history_chart(seen), **trial.facts)
+
+    @staticmethod
+    def _is_bad(seen: Observations) -> bool:
+        if behind_on_training(seen).low > 0.02:
+            return True
+        return seen.has_test and seen.lead.low > 0 and seen.lead.value >= 0.02
+
+
+def regularised(seen: Observations) -> list[dict[str, Any]]:
+    """Return parameters that keep the estimator from overfitting: what is usual, and only what it has.
+
+    None for a forest, whose trees fit their training samples by intent.
+    """
+    params = seen.components.params
+    if "dropout" in params and is_number(params.get("l2", 0.0)):
+        more: dict[str, Any] = {"dropout": max(0.3, float(params["dropout"]))}
+        if "l2" in params:
+            more["l2"] = max(1e-3, float(params["l2"]))
+        if params.get("augmentation", "") is None and len(seen.sample_shape) > 1:
+            more["augmentation"] = natural_augmentation(seen)
+        smaller = {name: value for name, value in differing(seen.components).items() if name == "network"}
+        return [more, smaller]
+    if "hidden_layer_sizes" in params and is_number(params["alpha"]):
+        return [{"early_stopping": True}, {"alpha": max(1.0, 100 * float(params["alpha"]))}]
+    if is_number(params.get("C")):
+        gamma = {"gamma": "scale"} if is_number(params.get("gamma")) else {}
+        return [gamma, {"C": float(params["C"]) / 100, **gamma}]
+    if is_number(params.get("n_neighbors")):
+        return [{"n_neighbors": max(5, 4 * int(params["n_neighbors"]))}] if params["n_neighbors"] < 5 else []
+    if "max_leaf_nodes" in params and "max_iter" in params:  # boosting by histograms
+        return [{"min_samples_leaf": 50, "max_leaf_nodes": 8}]
+    if "splitter" in params:
+        return [{"min_samples_leaf": 10}]
+    if is_number(params.get("alpha")) and seen.kind == "regression":
+        return [{"alpha": 100 * float(params["alpha"])}]
+    return []
+
+
+def natural_augmentation(seen: Observations) -> list[str]:
+    """Return what keeps the class of most samples, by their kind; columns of a table have no order."""
+    names = {2: ["time_shift", "scaling", "jitter"], 3: ["translation", "rotation", "zoom"]}
+    return names.get(len(seen.sample_shape), ["scaling", "noise"])
+
+
+class Gap(Check):
+    """A test score below the training score, which regularisation raises.
+
+    A training score above the test score is no fault by itself: every forest has it, and large networks that learn
+    their training samples by heart generalise (Belkin et al. 2019, https://doi.org/10.1073/pnas.1903070116).
+
+    Threshold: the test score is significantly more than 0.05 below; and the estimator, fitted again with usual
+    regularisation (dropout, l2 and augmentation of a network; early stopping; a smaller C; larger leaves), has a test
+    score that is significantly higher, by 0.02.
+    """
+
+    code, cause = "gap", "fit"
+    title = "Learned its training samples by heart (overfitting)"
+    question = "Does the score on the training samples hold on the test samples?"
+    why = "What was learned holds for the training samples and not for new ones."
+    do = "Regularise (l2, dropout, weight_decay), stop early, augment, take a smaller network or more samples."
+    cures = ("regularise", "stop_early")
+    threshold = 0.05
+    least_gain = 0.02
+
+    def look(self, seen: Observations) -> Finding | str:
+        """Compare training and test score, then regularise."""
+        seen.need("test")
+        train, test, name = seen.train.score, seen.test.score, seen.score_name
+        gap = difference(train, test)
+        text = f"Training {name} is {train.value:.3f}, test {name} {test.value:.3f}."
+        if gap.low < self.threshold:
+            return text
+        candidates = regularised(seen)
+        if not any(candidates):
+            return f"{text} Such estimators fit their training samples by intent."
+        trial = tried(seen, *candidates, least=self.least_gain, lead=False)
+        if trial.refitted and not trial.raised:
+            return f"{text} With more regularisation the test score is no better."
+        evidence = {f"training {name}": train, f"test {name}": test, "difference": gap}
+        return self.finding(text, evidence, chart=history_chart(seen), **trial.facts)
+
+
+CHECKS = [Overdone, Gap]
