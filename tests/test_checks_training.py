@@ -271,7 +271,7 @@ def test_gap_is_a_cause_only_where_regularisation_helps():
     X, y = X[:150], y[:150]
     loose = LogisticRegression(C=1e4, max_iter=2000).fit(X, y)
     answer = cause("gap", loose, X, y, X_test, y_test, refits=2)
-    assert answer.facts["params"] == {"C": 100.0}
+    assert answer.facts["params"] == {"C": 1.0}
     silent("gap", RandomForestClassifier(50, random_state=0).fit(X, y), X, y, X_test, y_test, refits=2)
     note("gap", loose, X, y, X_test, y_test)
 
@@ -301,7 +301,7 @@ def test_few_rows():
 def test_symptoms_and_what_a_simple_model_has(data):
     X, X_test, y, y_test = data
     bad, good = Given(nonsense), LogisticRegression().fit(X, y)
-    X_more, y_more = np.vstack([X_test] * 4), np.tile(y_test, 4)
+    X_more, y_more = np.vstack([X_test] * 10), np.tile(y_test, 10)
     note("dummy", bad, X, y, X_more, y_more)
     network = Given(nonsense, {"loss": SETTLED})
     note("baseline", bad, X, y, X_test, y_test)

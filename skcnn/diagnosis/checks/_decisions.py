@@ -53,7 +53,13 @@ def moved_decisions(seen: Observations) -> Moved:
     NotApplicable
         If nothing can be moved, there are too few test samples of a class, or the ranking is no better than chance.
     """
-    return _threshold(seen) if seen.kind == "binary" else _class_weights(seen)
+    if seen.kind != "binary":
+        return _class_weights(seen)
+    chosen = _threshold(seen)
+    if not (seen.skewed and seen.has_probabilities):
+        return chosen
+    # Half of the rare class says little of where the threshold belongs; but not all probabilities mean what they say.
+    return max(chosen, _class_weights(seen), key=lambda moved: moved.effect.value)
 
 
 def _score(seen: Observations) -> np.ndarray:
@@ -90,13 +96,14 @@ def _threshold(seen: Observations) -> Moved:
         half[seen.rng(9).permutation(np.flatnonzero(y == code))[::2]] = 1
     at = [_best(score[half != one], y[half != one], seen.test.weight[half != one]) for one in (0, 1)]
     right = ((score > np.take(at, half)).astype(int) == y).astype(np.float64)
-    gains = [weighted_mean(right - seen.test.quality, seen.test.weight, level) for level in (EFFECT_LEVEL, STRICT)]
+    gained, weight = right - seen.test.quality, seen.test.weight
+    effect, strict = (weighted_mean(gained, weight, level) for level in (EFFECT_LEVEL, STRICT))
     middle = float(np.mean(at))
     how = "A threshold that was chosen on one half of the test samples and judged on the other, both ways."
     if seen.has_probabilities:
         how = f"{how} It is a probability of about {expit(middle):.2g} for class {seen.classes[1]}."
     moved = MovedEstimator(seen, np.array([0.0, -middle]), middle)
-    return Moved(*gains, how, seen.changed(predicts=moved))
+    return Moved(effect, strict, how, seen.changed(predicts=moved))
 
 
 def _class_weights(seen: Observations) -> Moved:

@@ -86,7 +86,7 @@ class Threshold(Check):
     training samples, where a class is rare, or scaled so that they have these shares on the training samples; nothing
     is chosen there.
 
-    Threshold: the ranking is significantly better than chance, and the test score gains 0.02, significantly so at 99.9%.
+    Threshold: the ranking is significantly better than chance, and the test score gains 0.02, at 99.9%.
     """
 
     code, cause = "threshold", "probabilities"

@@ -118,7 +118,8 @@ class FewRows(Check):
         reference = seen.reference
         whole, half = reference.quality(reference.oof), reference.quality(reference.half_oof)
         doubled = weighted_mean(whole - half, seen.train.weight[seen.train.chosen], EFFECT_LEVEL)
-        gain = Estimate(*(self.NEXT * value for value in doubled[:3]), doubled.n)
+        value, low, high = (self.NEXT * one for one in doubled[:3])
+        gain = Estimate(value, low, high, doubled.n)
         text = (
             f"Out of fold, {reference.name} gains {doubled.value:+.3f} {seen.score_name} by twice as many samples; "
             f"beyond all {len(whole)} that would be {gain.value:+.3f} more."
