@@ -18,7 +18,8 @@ def _dropouts(model: Any) -> list[Any]:
 
 def _penalties(model: Any) -> list[float]:
     regularizers = (getattr(layer, "kernel_regularizer", None) for layer in model.layers)
-    return [float(one.l2) for one in regularizers if getattr(one, "l2", None) is not None]
+    strengths = (getattr(one, "l2", None) for one in regularizers)
+    return [float(strength) for strength in strengths if strength is not None]
 
 
 def settings_of(model: Any, n_samples: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -94,7 +95,9 @@ def trained_again(view: Any, settings: dict[str, Any], X: Any, y: np.ndarray) ->
     copied.compile_from_config(model.get_compile_config())
     if "learning_rate" in settings:
         copied.optimizer.learning_rate = settings["learning_rate"]
-    targets = np.eye(int(model.output_shape[-1]))[y] if view.target == "one-hot" else y
+    n_outputs = int(model.output_shape[-1])
+    is_class = view.target in ("classes", "one-hot") and n_outputs > 1
+    targets = np.eye(n_outputs)[y] if is_class and "sparse" not in view.loss_name else y
     copied.fit(np.asarray(X), targets, epochs=settings["epochs"], batch_size=settings["batch_size"], verbose=0)
     again = copy.copy(view)
     again.model, again.history_, again._settings = copied, copied.history, settings

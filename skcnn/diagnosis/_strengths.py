@@ -131,7 +131,7 @@ def _batch(params: Mapping[str, Any], seen: Any) -> dict[str, Any]:
 def _time(params: Mapping[str, Any], seen: Any) -> dict[str, Any]:
     """Averages and warm-ups over more steps than there were."""
     n_epochs, size = len(seen.components.history.get("loss", [])), params.get("batch_size")
-    found = {}
+    found: dict[str, Any] = {}
     if n_epochs and is_number(size) and _beyond(params.get("ema_momentum"), -1, 0.5):
         steps = n_epochs * -(-len(seen.train.y) // size)
         if 1 / max(1 - params["ema_momentum"], 1e-12) > steps / 2:
@@ -143,7 +143,8 @@ def _time(params: Mapping[str, Any], seen: Any) -> dict[str, Any]:
 
 def _leaves(params: Mapping[str, Any], seen: Any) -> dict[str, Any]:
     """Leaves and neighbourhoods that hold a large share of all samples; tiny subsamples."""
-    n, found = len(seen.train.y), {}
+    n = len(seen.train.y)
+    found: dict[str, Any] = {}
     for name, share in (("min_samples_leaf", 0.05), ("min_samples_split", 0.1), ("n_neighbors", 0.1)):
         value = params.get(name)
         if is_number(value) and (value >= share if isinstance(value, float) else value >= max(20, share * n)):

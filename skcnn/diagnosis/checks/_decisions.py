@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, logit
 
-from skcnn._statistics import Estimate, auc, weighted_mean
+from skcnn._statistics import STRICT, Estimate, auc, weighted_mean
 from skcnn.diagnosis._check import NotApplicable
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
 
@@ -37,9 +37,10 @@ class MovedEstimator:
 
 @dataclass(frozen=True)
 class Moved:
-    """What moved decisions gain, how that was measured, and the observations with them."""
+    """What moved decisions gain, at 99% and at 99.9%, how that was measured, and the observations with them."""
 
     effect: Estimate
+    strict: Estimate
     measured: str
     mended: Observations
 
@@ -52,7 +53,13 @@ def moved_decisions(seen: Observations) -> Moved:
     NotApplicable
         If nothing can be moved, there are too few test samples of a class, or the ranking is no better than chance.
     """
-    return _threshold(seen) if seen.kind == "binary" else _class_weights(seen)
+    if seen.kind != "binary":
+        return _class_weights(seen)
+    chosen = _threshold(seen)
+    if not (seen.skewed and seen.has_probabilities):
+        return chosen
+    # Half of the rare class says little of where the threshold belongs; but not all probabilities mean what they say.
+    return max(chosen, _class_weights(seen), key=lambda moved: moved.effect.value)
 
 
 def _score(seen: Observations) -> np.ndarray:
@@ -89,13 +96,14 @@ def _threshold(seen: Observations) -> Moved:
         half[seen.rng(9).permutation(np.flatnonzero(y == code))[::2]] = 1
     at = [_best(score[half != one], y[half != one], seen.test.weight[half != one]) for one in (0, 1)]
     right = ((score > np.take(at, half)).astype(int) == y).astype(np.float64)
-    effect = weighted_mean(right - seen.test.quality, seen.test.weight, EFFECT_LEVEL)
+    gained, weight = right - seen.test.quality, seen.test.weight
+    effect, strict = (weighted_mean(gained, weight, level) for level in (EFFECT_LEVEL, STRICT))
     middle = float(np.mean(at))
     how = "A threshold that was chosen on one half of the test samples and judged on the other, both ways."
     if seen.has_probabilities:
         how = f"{how} It is a probability of about {expit(middle):.2g} for class {seen.classes[1]}."
     moved = MovedEstimator(seen, np.array([0.0, -middle]), middle)
-    return Moved(effect, how, seen.changed(predicts=moved))
+    return Moved(effect, strict, how, seen.changed(predicts=moved))
 
 
 def _class_weights(seen: Observations) -> Moved:
@@ -109,4 +117,5 @@ def _class_weights(seen: Observations) -> Moved:
         how = "Probabilities weighted so that they have the class shares of the training samples on these."
         log_weights = np.log(shares / np.maximum(seen.train.proba.mean(axis=0), 1e-6))
     mended = seen.changed(predicts=MovedEstimator(seen, log_weights))
-    return Moved(seen.gain(mended), how, mended)
+    gained = mended.test.quality - seen.test.quality
+    return Moved(seen.gain(mended), weighted_mean(gained, seen.test.weight), how, mended)

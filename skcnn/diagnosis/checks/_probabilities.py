@@ -86,7 +86,7 @@ class Threshold(Check):
     training samples, where a class is rare, or scaled so that they have these shares on the training samples; nothing
     is chosen there.
 
-    Threshold: the ranking is significantly better than chance; the effect is what the test score gains.
+    Threshold: the ranking is significantly better than chance, and the test score gains 0.02, at 99.9%.
     """
 
     code, cause = "threshold", "probabilities"
@@ -95,13 +95,14 @@ class Threshold(Check):
     why = "The model ranks the samples better than its decisions show."
     do = "priors=[0.5, 0.5] or TunedThresholdClassifierCV move the threshold without retraining; weights also do."
     cures = ("balance",)
+    least_gain = 0.02
 
     def look(self, seen: Observations) -> Finding | str:
         """Move the decisions."""
         seen.need("test", "classes")
         moved = moved_decisions(seen)
         text = f"Another threshold would change {seen.score_name} by {moved.effect.value:+.3f}."
-        if moved.effect.low <= 0 or moved.effect.value < Finding.LEAST:
+        if moved.strict.low <= 0 or moved.effect.value < self.least_gain:
             return text
         gain = {f"gain in {seen.score_name}": moved.effect}
         return self.finding(text, gain, effect=moved.effect, measured=moved.measured, mended=moved.mended)

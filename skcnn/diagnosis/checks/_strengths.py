@@ -82,7 +82,7 @@ def regularised(seen: Observations) -> list[dict[str, Any]]:
         return [{"early_stopping": True}, {"alpha": max(1.0, 100 * float(params["alpha"]))}]
     if is_number(params.get("C")):
         gamma = {"gamma": "scale"} if is_number(params.get("gamma")) else {}
-        return [gamma, {"C": float(params["C"]) / 100, **gamma}]
+        return [gamma, {"C": min(1.0, float(params["C"]) / 100), **gamma}]
     if is_number(params.get("n_neighbors")):
         return [{"n_neighbors": max(5, 4 * int(params["n_neighbors"]))}] if params["n_neighbors"] < 5 else []
     if "max_leaf_nodes" in params and "max_iter" in params:  # boosting by histograms
