@@ -234,7 +234,7 @@ class Observations:
             Predicts instead, while parameters, steps and history stay those of the estimator.
         """
         other = copy.copy(self)
-        for name in ("digests", "reference_test", "lead", "moved", "misfit", "held_back"):
+        for name in ("digests", "reference_test", "lead", "moved", "misfit", "held_back", "strata"):
             other.__dict__.pop(name, None)
         if estimator is not None:
             other.components = take_apart(estimator, self.train.y)
@@ -275,7 +275,7 @@ class Observations:
         counts = np.stack(
             [np.bincount(strata[rows] + 1, minlength=strata.max() + 2) for rows in (~concerned, concerned)]
         )
-        comparable = (counts > 0).all(axis=0)[strata + 1]
+        comparable = np.asarray((counts > 0).all(axis=0))[strata + 1]
         these, others = np.logical_and(concerned, comparable), np.logical_and(~concerned, comparable)
         if these.sum() < 5 or others.sum() < 5:
             raise NotApplicable(f"{these.sum()} test samples are concerned, {others.sum()} are comparable with them")
@@ -326,11 +326,11 @@ class Observations:
         self.need("test")
         fold = np.full(len(self.train.y), -1)
         fold[self.train.chosen] = self.reference.folds
-        rows = np.asarray(fold == 0)
-        other = self.refitted(~rows)
+        rows = np.flatnonzero(np.equal(fold, 0))
+        other = self.refitted(np.flatnonzero(np.not_equal(fold, 0)))
         if other is None:
             return None
-        third = Side(other, safe_indexing(self.train.X, np.flatnonzero(rows)), self.train.y[rows], self.train.salt)
+        third = Side(other, safe_indexing(self.train.X, rows), self.train.y[rows], self.train.salt)
         groups = self.beside.get("groups_train")
         return self._loss(
             (third.targets, third.quality, None if groups is None else groups[rows]),
@@ -380,13 +380,20 @@ class Observations:
         if {"groups_train", "groups_test"} <= set(self.beside):
             sides = zip((self.beside["groups_train"], self.beside["groups_test"]), self.sides.values(), strict=True)
             groups = np.concatenate([values[side.chosen] for values, side in sides])
-        strata = None
-        if self.kind != "multilabel":
-            strata = np.concatenate([side.targets[side.chosen] for side in self.sides.values()])
-        if self.kind == "regression" and strata is not None:
-            first = strata.reshape(len(strata), -1).mean(axis=1)
-            strata = np.searchsorted(np.quantile(first, [0.2, 0.4, 0.6, 0.8]), first)
+        strata = np.concatenate(self.strata)
         return neighbours_of_own_part(self.train.flat, self.test.flat, self.rng(7), groups, strata, self.n_jobs)
+
+    @cached_property
+    def strata(self) -> tuple[np.ndarray, np.ndarray]:
+        """Class of each sample of `chosen`, or fifth of the targets of a regression: for training, for test samples."""
+        train, test = (side.targets[side.chosen] for side in (self.train, self.test))
+        if self.kind == "multilabel":
+            return np.zeros(len(train), dtype=int), np.zeros(len(test), dtype=int)
+        if self.kind == "regression":
+            train, test = (targets.reshape(len(targets), -1).mean(axis=1) for targets in (train, test))
+            edges = np.quantile(np.concatenate([train, test]), [0.2, 0.4, 0.6, 0.8])
+            train, test = (np.searchsorted(edges, targets) for targets in (train, test))
+        return train, test
 
     @cached_property
     def misfit(self) -> Estimate:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtri
+from scipy.stats import chi2_contingency
 
 from skcnn._statistics import ALPHA
 from skcnn.diagnosis._check import Check, Evidence, Finding, NotApplicable
@@ -73,7 +74,8 @@ class TestScale(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Compare columns, and put the test samples on the scale of the training samples."""
         seen.need("test")
-        train, test = (numbers(side.X)[side.chosen][: self.most_samples] for side in (seen.train, seen.test))
+        train, test = numbers(seen.train.X)[self._like_test(seen)], numbers(seen.test.X)[seen.test.chosen]
+        train, test = train[: self.most_samples], test[: self.most_samples]
         if min(len(train), len(test)) < self.least_samples:
             raise NotApplicable(f"fewer than {self.least_samples} samples on one side")
         shape = train.shape[1:]
@@ -99,6 +101,26 @@ class TestScale(Check):
         ]
         measured = f"The score after the test samples were matched to the training samples by {how}, less that before."
         return self.finding(text, evidence, effect=effect, measured=measured, mended=mended)
+
+    @staticmethod
+    def _like_test(seen: Observations) -> np.ndarray:
+        """Return training samples to compare with: where class shares differ, as many of each class as in the test."""
+        ours, theirs = seen.strata
+        names = np.unique(np.concatenate([ours, theirs]))
+        counts = np.stack([(side[:, None] == names).sum(axis=0) for side in (ours, theirs)])
+        both = counts.all(axis=0)
+        if both.sum() < 2 or chi2_contingency(counts[:, both]).pvalue > ALPHA:
+            return seen.train.chosen
+        wanted = counts[1, both] / counts[1, both].sum()
+        size = int((counts[0, both] / wanted).min())  # as many as there are without drawing any twice
+        if size < TestScale.least_samples:
+            return seen.train.chosen
+        rng = seen.rng(4)
+        rows = [
+            rng.permutation(np.flatnonzero(ours == name))[: round(size * share)]
+            for name, share in zip(names[both], wanted, strict=True)
+        ]
+        return seen.train.chosen[rng.permutation(np.concatenate(rows))]
 
     def _discrete(self, train: np.ndarray, test: np.ndarray) -> np.ndarray:
         """Whether columns have few values, all known: answers and counts have no scale that could be wrong."""
