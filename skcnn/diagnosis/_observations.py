@@ -1,6 +1,7 @@
 """What checks look at: estimator, data and predictions; each computed once, when first asked for."""
 
 import copy
+import warnings
 from functools import cached_property
 from typing import Any
 
@@ -130,11 +131,18 @@ class Side:
 
     @cached_property
     def flat(self) -> np.ndarray:
-        """The samples of `chosen` as they arrive at the final step, flattened."""
+        """The samples of `chosen` as they arrive at the final step, flattened.
+
+        What is not finite becomes the median of its column over the training samples, or 0 where there is none.
+        """
         flat = self.inputs[self.chosen].reshape(len(self.chosen), -1).astype(np.float64)
-        if not np.isfinite(flat).all():
-            raise NotApplicable("inputs are not finite")
-        return flat
+        if np.isfinite(flat).all():
+            return flat
+        known = flat if self is self.seen.train else self.seen.train.flat
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of columns without a finite value
+            medians = np.nanmedian(np.where(np.isfinite(known), known, np.nan), axis=0)
+        return np.where(np.isfinite(flat), flat, np.nan_to_num(medians))
 
     def of(self, seen: "Observations", X: Any, y: np.ndarray, same_estimator: bool) -> "Side":
         """Return the side with other samples or targets, of other observations; what does not change is kept."""
@@ -212,6 +220,7 @@ class Observations:
     def changed(
         self,
         *,
+        X_train: Any = None,
         X_test: Any = None,
         y_test: np.ndarray | None = None,
         keep: np.ndarray | None = None,
@@ -222,8 +231,8 @@ class Observations:
 
         Parameters
         ----------
-        X_test, y_test : array-like, default=None
-            Other test samples, or other targets of them.
+        X_train, X_test, y_test : array-like, default=None
+            Other training samples, other test samples, or other targets of them.
         keep : ndarray of bool or int, default=None
             Test samples to keep.
         estimator : fitted estimator, default=None
@@ -232,7 +241,7 @@ class Observations:
             Predicts instead, while parameters, steps and history stay those of the estimator.
         """
         other = copy.copy(self)
-        for name in ("digests", "reference_test", "lead", "moved", "misfit"):
+        for name in ("digests", "reference_test", "lead", "moved", "misfit", "held_back", "strata"):
             other.__dict__.pop(name, None)
         if estimator is not None:
             other.components = take_apart(estimator, self.train.y)
@@ -240,7 +249,11 @@ class Observations:
         if predicts is not None:
             other.estimator = predicts
         same = predicts is None
-        other.train = self.train.of(other, self.train.X, self.train.y, same)
+        X = self.train.X if X_train is None else X_train
+        if X is not self.train.X:
+            for name in ("reference", "sample_shape"):
+                other.__dict__.pop(name, None)
+        other.train = self.train.of(other, X, self.train.y, same)
         if self.test is not None:
             X, y = self.test.X if X_test is None else X_test, self.test.y if y_test is None else y_test
             if keep is not None:
@@ -281,7 +294,14 @@ class Observations:
         share = float(concerned.mean())
         return Estimate(share * apart.value, share * apart.low, share * apart.high, int(concerned.sum()))
 
-    def refitted(self, rows: np.ndarray | None = None, **params: Any) -> "Observations | None":
+    def refitted(
+        self,
+        rows: np.ndarray | None = None,
+        *,
+        X: tuple[Any, Any] | None = None,
+        before: Any = None,
+        **params: Any,
+    ) -> "Observations | None":
         """Return the observations of the estimator fitted again with other parameters of its final step.
 
         None if it may not be fitted again, cannot be, does not have one of the parameters, or its fit failed.
@@ -290,11 +310,55 @@ class Observations:
         ----------
         rows : ndarray of int or bool, default=None
             Training samples to fit on; by default all.
+        X : tuple of array-like, default=None
+            Other training and test samples (None without a test set), to fit on and to predict.
+        before : transformer, default=None
+            Put before the final step.
         **params : object
             By names of the final step's parameters, nested ones with double underscores.
         """
-        fitted = self.refits.fit(self.components, params, self.train.X, self.train.y, rows)
-        return None if fitted is None else self.changed(estimator=fitted)
+        X_train, X_test = (None, None) if X is None else X
+        samples = self.train.X if X is None else X_train
+        fitted = self.refits.fit(self.components, params, samples, self.train.y, rows, before)
+        return None if fitted is None else self.changed(estimator=fitted, X_train=X_train, X_test=X_test)
+
+    @cached_property
+    def held_back(self) -> Estimate | None:
+        """What the estimator, fitted on two thirds of the training samples, loses from the last third to the test set.
+
+        Groups, and blocks of samples that follow each other, are not torn apart. Samples of the last third weigh as
+        often as their class occurs in the test samples. None if the estimator may not be fitted again.
+        """
+        self.need("test")
+        fold = np.full(len(self.train.y), -1)
+        fold[self.train.chosen] = self.reference.folds
+        rows = np.flatnonzero(np.equal(fold, 0))
+        other = self.refitted(np.flatnonzero(np.not_equal(fold, 0)))
+        if other is None:
+            return None
+        third = Side(other, safe_indexing(self.train.X, rows), self.train.y[rows], self.train.salt)
+        groups = self.beside.get("groups_train")
+        return self._loss(
+            (third.targets, third.quality, None if groups is None else groups[rows]),
+            (self.test.targets, self.test.quality, self.beside.get("groups_test")),
+        )
+
+    def _loss(self, ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> Estimate:
+        """Return the score of known samples minus that of test samples, each as targets, quality and groups.
+
+        Known samples weigh as often as their class occurs in the test samples; groups count as one value each.
+        """
+        (targets, quality, groups), (test_targets, test_quality, test_groups) = ours, theirs
+        known, weight = np.ones(len(test_targets), dtype=bool), np.ones(len(targets))
+        if self.has_classes:
+            counts = np.stack([self.counts(targets), self.counts(test_targets)])
+            known = np.isin(test_targets, np.flatnonzero(counts[0]))
+            weight = (counts[1] / np.maximum(counts[0], 1))[targets]
+        test_groups = None if test_groups is None else test_groups[known]
+        return difference(
+            _mean_over_groups(quality, weight, groups),
+            _mean_over_groups(test_quality[known], np.ones(known.sum()), test_groups),
+        )
 
     def without_refits(self) -> "Observations":
         """Return the same observations of an estimator that is not fitted again."""
@@ -314,14 +378,28 @@ class Observations:
     def moved(self) -> float:
         """How far test samples stand from training samples, in standard deviations of a permutation test.
 
-        On clean data it was at most 1.6 in some hundred trials, under shifts 4 to 80.
+        On clean data it was at most 1.6 in some hundred trials, under shifts 4 to 80. The permutations keep the class
+        shares of both parts (fifths of the targets of a regression), so that other shares alone move nothing.
         """
         self.need("test")
         groups = None
         if {"groups_train", "groups_test"} <= set(self.beside):
             sides = zip((self.beside["groups_train"], self.beside["groups_test"]), self.sides.values(), strict=True)
             groups = np.concatenate([values[side.chosen] for values, side in sides])
-        return neighbours_of_own_part(self.train.flat, self.test.flat, self.rng(7), groups, self.n_jobs)
+        strata = np.concatenate(self.strata)
+        return neighbours_of_own_part(self.train.flat, self.test.flat, self.rng(7), groups, strata, self.n_jobs)
+
+    @cached_property
+    def strata(self) -> tuple[np.ndarray, np.ndarray]:
+        """Class of each sample of `chosen`, or fifth of the targets of a regression: for training, for test samples."""
+        train, test = (side.targets[side.chosen] for side in (self.train, self.test))
+        if self.kind == "multilabel":
+            return np.zeros(len(train), dtype=int), np.zeros(len(test), dtype=int)
+        if self.kind == "regression":
+            train, test = (targets.reshape(len(targets), -1).mean(axis=1) for targets in (train, test))
+            edges = np.quantile(np.concatenate([train, test]), [0.2, 0.4, 0.6, 0.8])
+            train, test = (np.searchsorted(edges, targets) for targets in (train, test))
+        return train, test
 
     @cached_property
     def misfit(self) -> Estimate:
@@ -332,16 +410,10 @@ class Observations:
         """
         self.need("test")
         reference, rows = self.reference, self.test.chosen
-        targets = self.test.targets[rows]
-        known, weight = np.ones(len(rows), dtype=bool), np.ones(len(reference.y))
-        if self.has_classes:
-            counts = np.stack([self.counts(reference.y), self.counts(targets)])
-            known = np.isin(targets, np.flatnonzero(counts[0]))
-            weight = (counts[1] / np.maximum(counts[0], 1))[reference.y]
-        quality = self.quality(targets, self.reference_test)[known]
-        return difference(
-            weighted_mean(reference.quality(reference.oof), weight, EFFECT_LEVEL),
-            weighted_mean(quality, np.ones(len(quality)), EFFECT_LEVEL),
+        targets, test_groups = self.test.targets[rows], self.beside.get("groups_test")
+        return self._loss(
+            (reference.y, reference.quality(reference.oof), reference.groups),
+            (targets, self.quality(targets, self.reference_test), None if test_groups is None else test_groups[rows]),
         )
 
     # What kind of problem it is ------------------------------------------------------------------------------------
@@ -511,6 +583,15 @@ class Observations:
         if unfitted is None:
             raise NotApplicable("a plain Keras model cannot be refitted")
         return unfitted
+
+
+def _mean_over_groups(values: np.ndarray, weight: np.ndarray, groups: np.ndarray | None) -> Estimate:
+    """Return the weighted mean; with groups, its interval is that of the means of groups, which are independent."""
+    if groups is not None:
+        place = np.unique(groups, return_inverse=True)[1]
+        sums = np.bincount(place, weight)
+        values, weight = np.bincount(place, weight * values) / np.where(sums > 0, sums, 1), sums
+    return weighted_mean(values, weight, EFFECT_LEVEL)
 
 
 def _labels(y: Any, one_hot: bool) -> np.ndarray:

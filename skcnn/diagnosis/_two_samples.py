@@ -15,6 +15,7 @@ def neighbours_of_own_part(
     test: np.ndarray,
     rng: np.random.Generator,
     groups: np.ndarray | None = None,
+    strata: np.ndarray | None = None,
     n_jobs: int | None = None,
 ) -> float:
     """Return by how many standard deviations more neighbours stand in a sample's own part than under permutations.
@@ -31,17 +32,22 @@ def neighbours_of_own_part(
         Of the permutations.
     groups : ndarray of shape (n_train + n_test,), default=None
         Group of each training and then each test sample; groups are permuted as a whole.
+    strata : ndarray of shape (n_train + n_test,), default=None
+        Class of each sample; parts are permuted within classes, groups within the most frequent class of each.
     n_jobs : int, default=None
         For distances.
     """
     X = np.clip(StandardScaler().fit(train).transform(np.concatenate([train, test])), -1e6, 1e6)
     part = np.repeat([False, True], [len(train), len(test)])
+    strata = np.zeros(len(X), dtype=int) if strata is None else np.unique(strata, return_inverse=True)[1]
     if groups is None:
-        parts = np.stack([part, *(rng.permutation(part) for _ in range(N_PERMUTATIONS))])
+        parts = np.stack([part, *(_permuted(part, strata, rng) for _ in range(N_PERMUTATIONS))])
     else:
         _, first, place = np.unique(groups, return_index=True, return_inverse=True)
-        of_group = part[first]
-        parts = np.stack([part, *(rng.permutation(of_group)[place] for _ in range(N_PERMUTATIONS))])
+        counts = np.zeros((len(first), strata.max() + 1))
+        np.add.at(counts, (place, strata), 1)
+        of_group, usual = part[first], counts.argmax(axis=1)
+        parts = np.stack([part, *(_permuted(of_group, usual, rng)[place] for _ in range(N_PERMUTATIONS))])
     n_neighbors = min(N_NEIGHBORS, len(X) - 1)
     largest = -np.inf
     for metric in ("euclidean", "cosine"):
@@ -50,3 +56,11 @@ def neighbours_of_own_part(
         shares = np.array([(one[index] == one[:, None]).mean() for one in parts])
         largest = max(largest, (shares[0] - shares[1:].mean()) / max(shares[1:].std(), 1e-9))
     return float(largest)
+
+
+def _permuted(part: np.ndarray, strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Permute which part samples belong to, within strata."""
+    order = np.argsort(strata, kind="stable")
+    out = np.empty_like(part)
+    out[order] = part[np.lexsort((rng.random(len(part)), strata))]
+    return out
