@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skcnn import CNNClassifier
 from skcnn.diagnosis import CHECKS
@@ -80,7 +80,9 @@ def clean_cases():
     yield "rare", *make_classification(900, 10, n_informative=6, weights=[0.92], random_state=0)
 
 
-@pytest.mark.parametrize(("name", "X", "y"), clean_cases(), ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("name", "X", "y"), list(clean_cases()), ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_clean_data_have_no_cause(name, X, y):
     X, X_test, y, y_test = train_test_split(X, y, random_state=1)
     fitted = RandomForestClassifier(30, random_state=0).fit(X, y)
@@ -246,19 +248,13 @@ def test_channels_in_another_order_in_a_part_of_the_images(rng):
     y = rng.integers(0, 2, 600)
     X = rng.normal(size=(600, 6, 6, 3)) * 0.3 + np.array([2.0, 1.0, 0.0])
     X[:, 2:4, 2:4, 2] += y[:, None, None]
-    flat, mixed = X.reshape(600, -1), X.copy()
+    mixed = X.copy()
     mixed[::3] = mixed[::3, ..., ::-1]
-    fitted = LogisticRegression().fit(flat[:300], y[:300])
-
-    class Flat:
-        classes_ = fitted.classes_
-
-        def predict(self, X):
-            return fitted.predict(X.reshape(len(X), -1))
-
-    found = cause("layout", Flat(), X[:300], y[:300], mixed[300:], y[300:])
+    flat = FunctionTransformer(lambda X: X.reshape(len(X), -1))
+    fitted = make_pipeline(flat, LogisticRegression()).fit(X[:300], y[:300])
+    found = cause("layout", fitted, X[:300], y[:300], mixed[300:], y[300:])
     assert "in 33% of the samples" in found.what
-    no_cause("layout", Flat(), X[:300], y[:300], X[300:], y[300:])
+    no_cause("layout", fitted, X[:300], y[:300], X[300:], y[300:])
 
 
 def test_channels_first(rng):

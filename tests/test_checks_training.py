@@ -267,11 +267,11 @@ def test_settings_of_a_plain_keras_model(digits):
 
 
 def test_gap_is_a_cause_only_where_regularisation_helps():
-    X, X_test, y, y_test = problem(n=3000, class_sep=0.8, n_features=60, n_clusters_per_class=2)
-    X, y = X[:150], y[:150]
-    loose = LogisticRegression(C=1e4, max_iter=2000).fit(X, y)
+    X, X_test, y, y_test = problem(n=4000, class_sep=0.5, n_clusters_per_class=2)
+    X, y = X[:800], y[:800]
+    loose = KNeighborsClassifier(n_neighbors=1).fit(X, y)
     answer = cause("gap", loose, X, y, X_test, y_test, refits=2)
-    assert answer.facts["params"] == {"C": 1.0}
+    assert answer.facts["params"] == {"n_neighbors": 5}
     silent("gap", RandomForestClassifier(50, random_state=0).fit(X, y), X, y, X_test, y_test, refits=2)
     note("gap", loose, X, y, X_test, y_test)
 

@@ -27,7 +27,7 @@ def finding(code="overdone", cures=("back",), **facts):
     return Finding(code, "title", "cause", "what", "why", "do", cures=cures, facts=facts)
 
 
-def grid_for(model, X, y, *findings, prefix="", **beside):
+def grid_for(model, X, y, *findings, **beside):
     seen = Observations(model.fit(X, y), X, y, fast=True, **beside)
     suggestion = suggest(seen, list(findings), 12)
     assert suggestion.n_candidates <= 12
@@ -95,13 +95,15 @@ def test_the_value_that_raised_the_score_is_the_first_candidate(images):
 
 def test_groups_and_times_get_a_splitter(images):
     X, y = images[0].reshape(300, -1), images[1]
-    suggestion = grid_for(LogisticRegression(max_iter=50), X, y, finding("groups", ()))
+    suggestion = grid_for(LogisticRegression(C=0.01, max_iter=300), X, y, finding("groups", ()))
     assert isinstance(suggestion.cv, GroupKFold)
     assert "cv=GroupKFold" in str(suggestion)
     assert "groups=..." in str(suggestion)
-    assert isinstance(grid_for(LogisticRegression(max_iter=50), X, y, finding("times", ())).cv, TimeSeriesSplit)
-    assert grid_for(LogisticRegression(max_iter=50), X, y).cv is None
-    assert str(grid_for(LogisticRegression(max_iter=50), X, y)) == "Nothing to search: no finding."
+    assert isinstance(
+        grid_for(LogisticRegression(C=0.01, max_iter=300), X, y, finding("times", ())).cv, TimeSeriesSplit
+    )
+    assert grid_for(LogisticRegression(C=0.01, max_iter=300), X, y).cv is None
+    assert str(grid_for(LogisticRegression(C=0.01, max_iter=300), X, y)) == "Nothing to search: no finding."
 
 
 def test_overfitting_on_few_samples_has_a_cure(images):
