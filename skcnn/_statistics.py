@@ -20,6 +20,7 @@ __all__ = [
     "balanced_accuracy",
     "bootstrap",
     "difference",
+    "grouped_mean",
     "mean_difference",
     "paired_difference",
     "proportion",
@@ -150,6 +151,19 @@ def weighted_mean(values: np.ndarray, weight: np.ndarray, level: float = STRICT)
     variance = float(np.square(weight * (values - mean)).sum()) * effective / max(effective - 1, 1e-9)
     half = stdtrit(max(effective - 1, 1), (1 + level) / 2) * np.sqrt(variance + 1 / (effective + 2) ** 2)
     return Estimate.around(mean, half, len(values))
+
+
+def grouped_mean(
+    values: np.ndarray, weight: np.ndarray, groups: np.ndarray | None, level: float = STRICT
+) -> Estimate:
+    """Return the weighted mean with a t interval over groups, whose values depend on each other; None: no groups."""
+    if groups is None:
+        return weighted_mean(values, weight, level)
+    _, place = np.unique(groups, return_inverse=True)
+    total = np.bincount(place, weight)
+    used = total > 0
+    means = np.bincount(place, weight * values)[used] / total[used]
+    return weighted_mean(means, total[used], level)
 
 
 def mean_difference(a: np.ndarray, b: np.ndarray, level: float = STRICT) -> Estimate:

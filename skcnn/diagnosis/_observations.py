@@ -11,7 +11,15 @@ from sklearn.utils.multiclass import type_of_target
 from skcnn._fit.batches import sample_digests
 from skcnn._sklearn.checks import is_frame, naming
 from skcnn._sklearn.internals import safe_indexing
-from skcnn._statistics import Estimate, balanced_accuracy, bootstrap, difference, proportion, weighted_mean
+from skcnn._statistics import (
+    Estimate,
+    balanced_accuracy,
+    bootstrap,
+    difference,
+    grouped_mean,
+    proportion,
+    weighted_mean,
+)
 from skcnn.diagnosis._arguments import check_data, check_labels, check_predicts, seed_of
 from skcnn.diagnosis._check import NotApplicable
 from skcnn.diagnosis._components import Components, KerasModel, keras_target, take_apart
@@ -322,7 +330,7 @@ class Observations:
         """Score of the simple model out of fold on training samples minus its score on test samples.
 
         Training samples weigh as often as their class occurs in the test samples, so that other class shares are no
-        misfit. What is left is samples from elsewhere, or labels that do not fit.
+        misfit. What is left is samples from elsewhere, or labels that do not fit. Samples of one group count as one.
         """
         self.need("test")
         reference, rows = self.reference, self.test.chosen
@@ -332,10 +340,13 @@ class Observations:
             counts = np.stack([self.counts(reference.y), self.counts(targets)])
             known = np.isin(targets, np.flatnonzero(counts[0]))
             weight = (counts[1] / np.maximum(counts[0], 1))[reference.y]
+        if not known.any():
+            raise NotApplicable("no test sample is of a class that has training samples")
         quality = self.quality(targets, self.reference_test)[known]
+        groups = [self.beside.get(name) for name in ("groups_train", "groups_test")]
         return difference(
-            weighted_mean(reference.quality(reference.oof), weight, EFFECT_LEVEL),
-            weighted_mean(quality, np.ones(len(quality)), EFFECT_LEVEL),
+            grouped_mean(reference.quality(reference.oof), weight, _of(groups[0], self.train.chosen), EFFECT_LEVEL),
+            grouped_mean(quality, np.ones(len(quality)), _of(groups[1], rows[known]), EFFECT_LEVEL),
         )
 
     # What kind of problem it is ------------------------------------------------------------------------------------
@@ -507,6 +518,10 @@ class Observations:
         if unfitted is None:
             raise NotApplicable("a plain Keras model cannot be refitted")
         return unfitted
+
+
+def _of(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    return None if values is None else values[rows]
 
 
 def _labels(y: Any, one_hot: bool) -> np.ndarray:
