@@ -338,7 +338,7 @@ class Observations:
         known, weight = np.ones(len(rows), dtype=bool), np.ones(len(reference.y))
         if self.has_classes:
             counts = np.stack([self.counts(reference.y), self.counts(targets)])
-            known = np.isin(targets, np.flatnonzero(counts[0]))
+            known = np.asarray(np.isin(targets, np.flatnonzero(counts[0])))
             weight = (counts[1] / np.maximum(counts[0], 1))[reference.y]
         if not known.any():
             raise NotApplicable("no test sample is of a class that has training samples")

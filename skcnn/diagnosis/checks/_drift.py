@@ -137,7 +137,7 @@ def drift(seen: Observations) -> dict[str, Any]:
 
 
 class ConceptDrift(Check):
-    """Test samples like those of training, under another rule: for a class, in a region of the features, from a time on.
+    """Test samples like those of training, under another rule: for a class, in a region, from a time on.
 
     The simple model is significantly worse by 0.05 on the test samples than out of fold, though these are like training
     samples, and the disagreement has an order that labels wrong at random do not have: test samples are predicted

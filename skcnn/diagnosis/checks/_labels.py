@@ -1,4 +1,4 @@
-"""Checks of training labels: whether they can be learned, whether they are wrong, whether they contradict each other."""
+"""Checks of training labels: whether they can be learned, are wrong, or contradict each other."""
 
 import numpy as np
 

@@ -138,7 +138,7 @@ class LeakColumn(Check):
         near = np.flatnonzero(lone >= lone[best] - 0.02)
         ranks = np.stack([rankdata(X[:, j]) for j in near])
         ranks -= ranks.mean(axis=1, keepdims=True)
-        own = ranks[list(near).index(best)]
+        own = ranks[int(np.flatnonzero(near == best)[0])]
         correlation = np.abs(ranks @ own) / np.maximum(np.sqrt((ranks**2).sum(axis=1) * (own @ own)), 1e-300)
         left_out = np.zeros(X.shape[1], dtype=bool)
         left_out[near[correlation > 0.99]] = True

@@ -27,7 +27,7 @@ def overlapping_windows(X: np.ndarray, share: float = 0.2) -> np.ndarray:
     ndarray of shape (n_pairs, 2)
         Numbers of windows.
     """
-    n, steps, _ = X.shape
+    steps = X.shape[1]
     length = max(8, round(share * steps))
     # One channel tells: that which varies most from step to step.
     varied = np.abs(np.diff(X, axis=1)).mean(axis=(0, 1)) / np.maximum(X.std(axis=(0, 1)), 1e-300)

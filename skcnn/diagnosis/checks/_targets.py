@@ -40,7 +40,8 @@ class MissingClasses(Check):
         share = float(seen.test.weight[missing].sum())
         known = proportion(others.test.right, EFFECT_LEVEL)
         scale = others.test.quality @ others.test.weight / max(known.value, 1e-9)  # accuracy, or balanced accuracy
-        effect = Estimate(*(share * scale * value for value in known[:3]), known.n)
+        value, low, high = (share * scale * one for one in (known.value, known.low, known.high))
+        effect = Estimate(value, low, high, known.n)
         measured = "The score without these samples, of which each is wrong."
         return self.finding(what, evidence, effect=effect, measured=measured, mended=others)
 

@@ -122,8 +122,8 @@ class LabelEncoding(Check):
     @staticmethod
     def _named(seen: Observations, place: np.ndarray, whole: np.ndarray, labels: np.ndarray | None) -> str:
         if labels is None:
-            moved = [j for j in range(place.shape[1]) if not np.array_equal(place[:, j], whole[:, j])]
-            return f"Columns {', '.join(map(str, moved[:10]))} of y_test stand for others."
+            columns = [j for j in range(place.shape[1]) if not np.array_equal(place[:, j], whole[:, j])]
+            return f"Columns {', '.join(map(str, columns[:10]))} of y_test stand for others."
         pairs = {(labels[a], seen.classes[b]) for a, b in zip(place, whole, strict=True)}
         moved = [f"{a} for {b}" for a, b in sorted(pairs, key=str) if a != b]
         return f"In the test set, {', '.join(moved[:10])}."
