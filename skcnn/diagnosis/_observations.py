@@ -270,7 +270,7 @@ class Observations:
         counts = np.stack(
             [np.bincount(strata[rows] + 1, minlength=strata.max() + 2) for rows in (~concerned, concerned)]
         )
-        comparable = (counts > 0).all(axis=0)[strata + 1]
+        comparable = np.asarray((counts > 0).all(axis=0))[strata + 1]
         these, others = np.logical_and(concerned, comparable), np.logical_and(~concerned, comparable)
         if these.sum() < 5 or others.sum() < 5:
             raise NotApplicable(f"{these.sum()} test samples are concerned, {others.sum()} are comparable with them")
@@ -338,7 +338,7 @@ class Observations:
         known, weight = np.ones(len(rows), dtype=bool), np.ones(len(reference.y))
         if self.has_classes:
             counts = np.stack([self.counts(reference.y), self.counts(targets)])
-            known = np.asarray(np.isin(targets, np.flatnonzero(counts[0])))
+            known = np.isin(targets, np.flatnonzero(counts[0]))
             weight = (counts[1] / np.maximum(counts[0], 1))[reference.y]
         if not known.any():
             raise NotApplicable("no test sample is of a class that has training samples")

@@ -11,7 +11,7 @@ from skcnn._fit.batches import sample_digests
 from skcnn._statistics import ALPHA, Estimate, difference, proportion
 from skcnn.diagnosis._check import Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
-from skcnn.diagnosis.checks._effects import by_folds, random_rows, without_rows
+from skcnn.diagnosis.checks._effects import by_folds, like_the_estimator, random_rows, without_rows
 from skcnn.diagnosis.checks._overlaps import overlapping_windows
 from skcnn.diagnosis.checks._split import TOO_GOOD
 
@@ -57,8 +57,9 @@ def without_copies(seen: Observations, test: np.ndarray, train: np.ndarray) -> t
         if (~test).mean() >= COMPARABLE:
             return seen.without(test), "The score on the other test samples, class by class."
         keep = ~train[seen.train.chosen]
-        effect = without_rows(seen, keep, random_rows(seen, keep, 23))
-        return effect, "A simple model without the copies in training against one without as many other samples."
+        with_them = random_rows(seen, keep, 23, first=~keep)
+        effect = without_rows(seen, keep, with_them, like_the_estimator(seen))
+        return effect, "A simple model without the copies in training against one with them, on as many samples."
     except NotApplicable as reason:
         return None, f"Not measured: {reason}."
 

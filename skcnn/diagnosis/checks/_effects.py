@@ -5,14 +5,16 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from skcnn._statistics import Estimate, grouped_mean, weighted_mean
+from skcnn._statistics import Estimate, bootstrap, grouped_mean, weighted_mean
 from skcnn.diagnosis._check import NotApplicable
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
 
-__all__ = ["by_folds", "like_the_estimator", "random_rows", "simple_quality", "without_rows"]
+__all__ = ["by_folds", "like_the_estimator", "r2_gain", "random_rows", "simple_quality", "without_rows"]
 
 
-def simple_quality(seen: Observations, rows: Any = slice(None), columns: Any = slice(None)) -> np.ndarray:
+def simple_quality(
+    seen: Observations, rows: Any = slice(None), columns: Any = slice(None), model: Any = None
+) -> np.ndarray:
     """Return how good the predictions of the simple model are for the test samples `test.chosen`.
 
     Parameters
@@ -21,14 +23,16 @@ def simple_quality(seen: Observations, rows: Any = slice(None), columns: Any = s
         Training and test samples.
     rows, columns : slice, ndarray of bool or ndarray of int
         Training samples, of `train.chosen`, and features to fit on.
+    model : estimator, default=None
+        Unfitted; by default the best simple model.
     """
     reference = seen.reference
-    fitted = clone(reference.model).fit(reference.X[rows][:, columns], reference.y[rows])
+    fitted = clone(reference.model if model is None else model).fit(reference.X[rows][:, columns], reference.y[rows])
     predicted = reference.labels(reference.predict(fitted, seen.test.flat[:, columns]))
     return seen.quality(seen.test.targets[seen.test.chosen], predicted)
 
 
-def without_rows(seen: Observations, keep: np.ndarray, against: Any = slice(None)) -> Estimate:
+def without_rows(seen: Observations, keep: np.ndarray, against: Any = slice(None), model: Any = None) -> Estimate:
     """Return the test score of the simple model fitted on the training samples to keep, minus that on others.
 
     Parameters
@@ -39,22 +43,27 @@ def without_rows(seen: Observations, keep: np.ndarray, against: Any = slice(None
         Of the training samples `train.chosen`.
     against : slice, ndarray of bool or ndarray of int
         What the other model is fitted on; by default all.
+    model : estimator, default=None
+        Unfitted; by default the best simple model.
     """
     y = seen.reference.y[keep]
     if len(y) < 30 or (seen.has_classes and len(np.unique(y)) < 2):
         raise NotApplicable(f"{len(y)} training samples are left, too few to compare with")
-    gain = simple_quality(seen, keep) - simple_quality(seen, against)
+    gain = simple_quality(seen, keep, model=model) - simple_quality(seen, against, model=model)
     return weighted_mean(gain, seen.test.weight[seen.test.chosen], EFFECT_LEVEL)
 
 
-def random_rows(seen: Observations, like: np.ndarray, salt: int) -> np.ndarray:
-    """Return as many training samples of each class as `like` has, drawn from all."""
+def random_rows(seen: Observations, like: np.ndarray, salt: int, first: np.ndarray | None = None) -> np.ndarray:
+    """Return as many training samples of each class as `like` has, drawn from all, or from those of `first` at first."""
     rng = seen.rng(salt)
     strata = seen.reference.y if seen.has_classes else np.zeros(len(like), dtype=int)
     drawn = np.zeros(len(like), dtype=bool)
     for stratum in np.unique(strata):
         rows = np.flatnonzero(strata == stratum)
-        drawn[rng.choice(rows, int(like[rows].sum()), replace=False)] = True
+        rows = rng.permutation(rows)
+        if first is not None:
+            rows = rows[np.argsort(~first[rows], kind="stable")]
+        drawn[rows[: int(like[rows].sum())]] = True
     return drawn
 
 
@@ -98,3 +107,28 @@ def by_folds(seen: Observations, groups: np.ndarray) -> Estimate:
     model = like_the_estimator(seen)
     quality = [reference.quality(reference.out_of_fold(model, folds=folds)) for folds in (together, apart)]
     return grouped_mean(quality[0] - quality[1], seen.weights(reference.y), place, EFFECT_LEVEL)
+
+
+def r2_gain(seen: Observations, mended: Observations, kept: np.ndarray | None = None) -> Estimate:
+    """Return R² of mended test samples minus that of the present ones, with a bootstrap interval.
+
+    R² is a ratio of sums: with heavy tails its bootstrap is steadier than the mean of what each sample adds to it.
+
+    Parameters
+    ----------
+    seen, mended : Observations
+        With the same test samples.
+    kept : ndarray of bool, default=None
+        Test samples that count among the mended ones; by default all.
+    """
+    center = np.median(seen.train.targets, axis=0)
+    tiny = np.finfo(np.float64).tiny
+
+    def r2(side: Any, rows: np.ndarray) -> float:
+        errors, spread = (np.square(side.targets[rows] - of).sum() for of in (side.predicted[rows], center))
+        return float(1 - errors / max(spread, tiny))
+
+    def change(rows: np.ndarray) -> float:
+        return r2(mended.test, rows if kept is None else rows[kept[rows]]) - r2(seen.test, rows)
+
+    return bootstrap(change, len(seen.test.y), seen.rng(31))

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from skcnn._statistics import Estimate, bootstrap, proportion
+from skcnn._statistics import Estimate, proportion
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
-from skcnn.diagnosis.checks._effects import without_rows
+from skcnn.diagnosis.checks._effects import r2_gain, without_rows
 
 __all__ = ["CHECKS", "beyond_any_tail"]
 
@@ -162,14 +162,8 @@ class TargetOutliers(Check):
                 effect = without_rows(seen, ~train[seen.train.chosen])
                 return effect, "A simple model without these samples, minus one with them.", None
             mended = refitted or seen
-        center = np.median(seen.train.targets, axis=0)
-
-        def r2(side: Any, rows: np.ndarray) -> float:
-            errors, spread = (np.square(side.targets[rows] - of).sum() for of in (side.predicted[rows], center))
-            return float(1 - errors / max(spread, np.finfo(np.float64).tiny))
-
         kept = ~test
-        gain = bootstrap(lambda rows: r2(mended.test, rows[kept[rows]]) - r2(seen.test, rows), len(test), seen.rng(31))
+        gain = r2_gain(seen, mended, kept)
         measured = "The test score without these samples in training (fitted again) and in the test set."
         return gain, measured, mended.changed(keep=kept) if test.any() else mended
 

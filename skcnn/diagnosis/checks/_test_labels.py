@@ -4,9 +4,10 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import chi2_contingency, ks_2samp, theilslopes
 
-from skcnn._statistics import ALPHA, Estimate, weighted_mean
+from skcnn._statistics import ALPHA, Estimate, proportion, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
+from skcnn.diagnosis.checks._effects import r2_gain
 
 __all__ = ["CHECKS", "misfit", "shuffled"]
 
@@ -129,7 +130,7 @@ class LabelEncoding(Check):
         return f"In the test set, {', '.join(moved[:10])}."
 
 
-def shuffled(seen: Observations, most: float = 0.35, least: float = 0.3) -> bool:
+def shuffled(seen: Observations, most: float = 0.5, least: float = 0.3) -> bool:
     """Whether test labels go with the samples no more than by chance, while training labels do, in equal shares.
 
     Parameters
@@ -179,11 +180,11 @@ class RowOrder(Check):
     Moves by up to 50 rows and the reverse order are tried on one half of the test samples, the best judged on the
     other. Shuffled are labels that go with the samples no more than by chance, though their shares are the same.
 
-    Effect: the estimator's test score with the labels moved back, on the other half. For a shuffle: the simple model
+    Effect: the estimator's test score with the labels moved back. For a shuffle: the simple model
     out of fold on the training samples against the test samples.
 
     Threshold: the simple model's test score is significantly lower by 0.05 than its out-of-fold score; the move brings
-    half of it back, significantly; of a shuffle, significantly no more than 0.35 of the correlation is left.
+    half of it back, significantly; of a shuffle, significantly no more than half of the correlation is left.
     """
 
     code, cause = "row_order", "test labels"
@@ -223,11 +224,9 @@ class RowOrder(Check):
         if gain.low <= 0 or gain.value < self.share_mended * lost.value:
             return None
         mended = seen.changed(y_test=seen.test.y[places[best]])
-        judged = rows[~half]
-        change = mended.test.quality[judged] - seen.test.quality[judged]
-        effect = weighted_mean(change, seen.test.weight[judged], EFFECT_LEVEL)
+        effect = seen.gain(mended)
         what = f"The test labels moved {best} fit: the simple model's test score changes by {gain.value:+.3f}."
-        measured = "The test score with labels moved so; found on one half of the samples, judged on the other."
+        measured = "The test score with labels moved so."
         evidence = {"gain of the simple model on the other half": gain}
         return self.finding(what, evidence, effect=effect, measured=measured, mended=mended)
 
@@ -241,9 +240,10 @@ class TargetUnit(Check):
 
     Effect: the estimator's test score with targets put back, minus that now.
 
-    Threshold: the simple model's test score is significantly lower by 0.05 than its out-of-fold score; the targets put
-    back bring half of it back, significantly; their slope is beyond 0.7 to 1.4, or they move by half a deviation; and
-    at least 0.7 of the correlation is there.
+    Threshold: put back, most targets are closer to the predictions than now, significantly, and the median distance is
+    0.7 of that now at most; the slope is beyond 0.7 to 1.4, or the targets move by half a deviation; at least 0.7 of
+    the correlation out of fold is there (a curve needs 0.02 more of it than a line); and targets put back are
+    distributed as those of training at least as well as now, else the inputs may have moved.
     """
 
     code, cause = "target_unit", "test labels"
@@ -253,64 +253,73 @@ class TargetUnit(Check):
     do = "Convert both targets to one unit, before the split; put transformations into TransformedTargetRegressor."
     slopes = (0.7, 1.4)
     offset = 0.5
-    share_mended = 0.5
+    closer = 0.7
     correlation = 0.7
+    least_correlation = 0.3
+    curve = 0.02
     most_pairs = 400
 
     def look(self, seen: Observations) -> Finding | str:
         """Look for a line."""
+        seen.need("test")
         if seen.kind != "regression":
             raise NotApplicable(f"asks for a regression; this is {seen.kind}")
-        lost = misfit(seen)
-        if lost is None:
-            return _fits(seen)
-        rows, y = seen.test.chosen, seen.test.targets
-        half = _halves(seen, len(rows))
-        candidates = {}
+        rows, y, predicted = seen.test.chosen, seen.test.targets, seen.reference_test
+        if len(rows) < 20 or len(seen.reference.y) < 40:
+            raise NotApplicable("there are too few training or test samples to compare the simple model on both")
+        half, candidates = _halves(seen, len(rows)), {}
         for name, curve in (("", np.asarray), ("logarithm", np.exp), ("exponential", np.log)):
             with np.errstate(all="ignore"):
                 values = np.asarray(curve(y), dtype=np.float64)
             if np.isfinite(values).all() and np.ptp(values) > 0:
-                crossed, good = self._crossed(seen, values[rows], half)
-                candidates[name] = (good, values, crossed)
+                crossed = self._crossed(seen, values[rows], half)
+                there = _correlation(seen, predicted, crossed)[0] - self.curve * bool(name)
+                candidates[name] = (there, values, crossed)
         if not candidates:
             return "The test targets are all equal."
         name = max(candidates, key=lambda one: candidates[one][0])
-        _, values, crossed = candidates[name]
-        return self._judged(seen, lost, name, values, crossed)
+        return self._judged(seen, name, *candidates[name])
 
     def _judged(
-        self, seen: Observations, lost: Estimate, name: str, values: np.ndarray, crossed: np.ndarray
+        self, seen: Observations, name: str, there: float, values: np.ndarray, crossed: np.ndarray
     ) -> Finding | str:
         rows, predicted = seen.test.chosen, seen.reference_test
-        before, after = (seen.quality(y, predicted) for y in (seen.test.targets[rows], crossed))
-        gain = _mean_gain(seen, before, after)
-        text = f"The best line changes the simple model's test score by {gain.value:+.3g}."
         trained = _correlation(seen, seen.reference.oof, seen.reference.y)[0]
-        there = _correlation(seen, predicted, crossed)[0] >= self.correlation * trained
-        if gain.low <= 0 or gain.value < self.share_mended * lost.value or not there or trained < 0.3:
-            return text
+        if trained < self.least_correlation or there < self.correlation * trained:
+            return f"No line brings test targets to predictions (correlation {there:.2f}, out of fold {trained:.2f})."
         lines = self._lines(seen, values[rows], predicted)
+        told = self._told(name, lines)
+        text = f"The best line, {told}, is no other unit."
+        now, back = (np.abs(y - predicted).reshape(len(rows), -1) for y in (seen.test.targets[rows], crossed))
+        better = proportion((back < now).ravel())
+        if better.low <= 0.5 or np.median(back) > self.closer * np.median(now):
+            return text
         spread = np.std(seen.train.targets, axis=0)
-        moved = np.abs((crossed - seen.test.targets[rows]).mean(axis=0)) > self.offset * spread
-        slopes = np.atleast_1d([slope for _, slope in lines])
+        moved = np.abs(np.median(crossed - seen.test.targets[rows], axis=0)) > self.offset * spread
+        slopes = np.array([slope for _, slope in lines])
         far = (slopes < self.slopes[0]) | (slopes > self.slopes[1]) | moved
-        if not name and not far.any():
-            return f"{text} It is no other unit (slope {', '.join(f'{slope:.2f}' for slope in slopes)})."
+        apart = [
+            ks_2samp(np.ravel(seen.train.targets), np.ravel(y)).statistic for y in (crossed, seen.test.targets[rows])
+        ]
+        if (not name and not far.any()) or apart[0] > apart[1] + 0.05:
+            return text
         mended = seen.changed(y_test=self._put_back(values, lines))
-        of = {"": "the test targets", "logarithm": "exp(y_test)", "exponential": "log(y_test)"}[name]
-        told = "; ".join(f"{offset:.3g} + {slope:.3g} times {of}" for offset, slope in lines[:3])
         what = f"Test targets in the unit of training are {told}."
         measured = "The test score with targets put back; the line was judged on other samples than it was found on."
-        evidence = {"gain of the simple model on the other half": gain}
-        return self.finding(what, evidence, effect=seen.gain(mended), measured=measured, mended=mended)
+        evidence = {"share of test samples that are closer then": better}
+        return self.finding(what, evidence, effect=r2_gain(seen, mended), measured=measured, mended=mended)
 
-    def _crossed(self, seen: Observations, values: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, float]:
-        """Return values put back by the line of the other half, and how good the simple model is then."""
+    @staticmethod
+    def _told(name: str, lines: list[tuple[float, float]]) -> str:
+        of = {"": "y_test", "logarithm": "exp(y_test)", "exponential": "log(y_test)"}[name]
+        return "; ".join(f"{offset:.3g} + {slope:.3g} * {of}" for offset, slope in lines[:3])
+
+    def _crossed(self, seen: Observations, values: np.ndarray, half: np.ndarray) -> np.ndarray:
+        """Return values put back by the line of the other half."""
         predicted, out = seen.reference_test, values.copy()
         for part in (half, ~half):
             out[~part] = self._put_back(values[~part], self._lines(seen, values[part], predicted[part]))
-        return out, float(np.median(seen.quality(out, predicted)))
+        return out
 
     def _lines(self, seen: Observations, values: np.ndarray, predicted: np.ndarray) -> list[tuple[float, float]]:
         """Return offset and slope from values to the unit of training, for each output."""
@@ -323,9 +332,9 @@ class TargetUnit(Check):
             reference.oof.reshape(len(reference.y), -1).T,
             strict=True,
         ):
-            few, trained = slice(None, self.most_pairs), slice(None, self.most_pairs)
+            few = slice(None, self.most_pairs)  # of pairs there are as many as the square of it
             slope, offset = theilslopes(p[few], a[few])[:2] if np.ptp(a[few]) > 0 else (0.0, 0.0)
-            own_slope, own_offset = theilslopes(oof[trained], y[trained])[:2]
+            own_slope, own_offset = theilslopes(oof[few], y[few])[:2] if np.ptp(y[few]) > 0 else (1.0, 0.0)
             own_slope = own_slope if abs(own_slope) > 1e-9 else 1.0
             lines.append((float((offset - own_offset) / own_slope), float(slope / own_slope)))
         return lines
