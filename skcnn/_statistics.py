@@ -22,6 +22,7 @@ __all__ = [
     "bootstrap",
     "difference",
     "explained_variance",
+    "grouped_mean",
     "mean_difference",
     "paired_difference",
     "proportion",
@@ -135,7 +136,7 @@ def paired_difference(a: np.ndarray, b: np.ndarray) -> Estimate:
 def weighted_mean(values: np.ndarray, weight: np.ndarray, level: float = STRICT) -> Estimate:
     """Return the weighted mean of independent values with a t interval.
 
-    Samples of one weight, such as those of a class in a balanced accuracy, make a stratum; the variances of its mean
+    Samples of one weight, such as those of a class in a balanced accuracy, make a stratum; the variances of their means
     add up, with degrees of freedom after Satterthwaite (1946, https://doi.org/10.2307/3002019). To each stratum half a
     value is added one unit above and one unit below its mean, as Agresti and Min (2005,
     https://doi.org/10.1002/sim.1781) do for binary values, so that values that are all equal keep an interval.
@@ -149,12 +150,27 @@ def weighted_mean(values: np.ndarray, weight: np.ndarray, level: float = STRICT)
     """
     weight = weight / weight.sum()
     _, stratum, n = np.unique(weight.round(12), return_inverse=True, return_counts=True)
+    stratum = np.where(n[stratum] < 5, -1, stratum)  # small strata have no variance of their own: they are one
+    _, stratum, n = np.unique(stratum, return_inverse=True, return_counts=True)
     means = np.bincount(stratum, values) / n
-    squares = np.bincount(stratum, np.square(values - means[stratum])) + 1
-    variances = np.square(np.bincount(stratum, weight)) * squares / np.square(n + 1)
+    squares, unit = (
+        np.bincount(stratum, np.square(weight * x)) for x in (values - means[stratum], np.ones(len(values)))
+    )
+    variances = (squares + unit / n) * np.square(n / (n + 1))
     freedom = np.square(variances.sum()) / np.sum(np.square(variances) / n)
     half = stdtrit(max(1.0, freedom), (1 + level) / 2) * np.sqrt(variances.sum())
     return Estimate.around(weight @ values, half, len(values))
+
+
+def grouped_mean(values: np.ndarray, weight: np.ndarray, groups: np.ndarray | None, level: float = STRICT) -> Estimate:
+    """Return the weighted mean with a t interval over groups, whose values depend on each other; None: no groups."""
+    if groups is None:
+        return weighted_mean(values, weight, level)
+    _, place = np.unique(groups, return_inverse=True)
+    total = np.bincount(place, weight)
+    used = total > 0
+    means = np.bincount(place, weight * values)[used] / total[used]
+    return weighted_mean(means, total[used], level)
 
 
 def mean_difference(a: np.ndarray, b: np.ndarray, level: float = STRICT) -> Estimate:

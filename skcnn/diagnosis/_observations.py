@@ -17,6 +17,7 @@ from skcnn._statistics import (
     balanced_accuracy,
     difference,
     explained_variance,
+    grouped_mean,
     proportion,
     weighted_mean,
 )
@@ -354,10 +355,12 @@ class Observations:
             counts = np.stack([self.counts(targets), self.counts(test_targets)])
             known = np.isin(test_targets, np.flatnonzero(counts[0]))
             weight = (counts[1] / np.maximum(counts[0], 1))[targets]
+        if not known.any():
+            raise NotApplicable("no test sample is of a class that has training samples")
         test_groups = None if test_groups is None else test_groups[known]
         return difference(
-            _mean_over_groups(quality, weight, groups),
-            _mean_over_groups(test_quality[known], np.ones(known.sum()), test_groups),
+            grouped_mean(quality, weight, groups, EFFECT_LEVEL),
+            grouped_mean(test_quality[known], np.ones(known.sum()), test_groups, EFFECT_LEVEL),
         )
 
     def without_refits(self) -> "Observations":
@@ -406,7 +409,7 @@ class Observations:
         """Score of the simple model out of fold on training samples minus its score on test samples.
 
         Training samples weigh as often as their class occurs in the test samples, so that other class shares are no
-        misfit. What is left is samples from elsewhere, or labels that do not fit.
+        misfit. What is left is samples from elsewhere, or labels that do not fit. Samples of one group count as one.
         """
         self.need("test")
         reference, rows = self.reference, self.test.chosen
@@ -583,15 +586,6 @@ class Observations:
         if unfitted is None:
             raise NotApplicable("a plain Keras model cannot be refitted")
         return unfitted
-
-
-def _mean_over_groups(values: np.ndarray, weight: np.ndarray, groups: np.ndarray | None) -> Estimate:
-    """Return the weighted mean; with groups, its interval is that of the means of groups, which are independent."""
-    if groups is not None:
-        place = np.unique(groups, return_inverse=True)[1]
-        sums = np.bincount(place, weight)
-        values, weight = np.bincount(place, weight * values) / np.where(sums > 0, sums, 1), sums
-    return weighted_mean(values, weight, EFFECT_LEVEL)
 
 
 def _labels(y: Any, one_hot: bool) -> np.ndarray:

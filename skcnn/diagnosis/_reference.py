@@ -91,8 +91,17 @@ class Reference:
             "10 nearest neighbours": make_pipeline(StandardScaler(), nearest),
         }
 
-    def out_of_fold(self, model: Any, share: float = 1.0) -> np.ndarray:
+    def out_of_fold(self, model: Any, share: float = 1.0, folds: np.ndarray | None = None) -> np.ndarray:
         """Predict each sample by a model that has not seen it, trained on a share of the other folds.
+
+        Parameters
+        ----------
+        model : estimator
+            Unfitted.
+        share : float
+            Of the samples of the other folds.
+        folds : ndarray of int, default=None
+            Fold of each sample, if not `folds`.
 
         Returns
         -------
@@ -100,8 +109,9 @@ class Reference:
             Probabilities, or predictions of a regression.
         """
         out = np.zeros((len(self.y), self.n_classes) if self.n_classes else self.y.shape)
-        for fold in range(self.FOLDS):
-            test, train = np.flatnonzero(self.folds == fold), np.flatnonzero(self.folds != fold)
+        folds = self.folds if folds is None else folds
+        for fold in np.unique(folds):
+            test, train = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
             if share < 1:
                 train = np.sort(self.rng.permutation(train)[: max(2, round(share * len(train)))])
             out[test] = self.predict(clone(model).fit(self.X[train], self.y[train]), self.X[test])

@@ -1,0 +1,213 @@
+"""Checks of test labels that do not fit and cannot be put right: another rule, or wrong labels."""
+
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from skcnn._statistics import Estimate, difference, weighted_mean
+from skcnn.diagnosis._check import Check, Finding, NotApplicable
+from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
+from skcnn.diagnosis.checks._labels import from_test_samples
+from skcnn.diagnosis.checks._test_labels import DO_NOT_FIT, FAR, misfit, shuffled
+
+__all__ = ["CHECKS"]
+
+MEASURED = "The simple model out of fold on training samples, minus the same on test samples."
+
+
+def _left(seen: Observations) -> tuple[Estimate | None, str]:
+    """Return how little the test labels fit, or None and the reason why that is no matter of labels."""
+    lost = misfit(seen)
+    if lost is None:
+        return None, f"The simple model is as good on the test samples as out of fold ({-seen.misfit.value:+.3f})."
+    text = f"The simple model is {lost.value:.3f} worse on the test samples than out of fold"
+    if seen.moved > FAR:
+        return None, f"{text}, but the test samples come from elsewhere, which may explain it."
+    if seen.kind == "regression" and not _ranks_fall(seen):
+        return None, f"{text}, but orders them as well: a few values far away."
+    out_of_fold = float(seen.reference.quality(seen.reference.oof).mean())
+    if float(seen.test.quality.mean()) > out_of_fold - lost.value / 2:
+        return None, f"{text}, but the estimator is not."
+    if shuffled(seen):
+        return None, f"{text}: the test labels are in another order."
+    return lost, f"{text}, though they are like training samples"
+
+
+def _ranks_fall(seen: Observations) -> bool:
+    """Whether the rank correlation of predictions and targets is significantly lower on the test samples."""
+    sides = (seen.reference.oof, seen.reference.y), (seen.reference_test, seen.test.targets[seen.test.chosen])
+    spearman = []
+    for predicted, targets in sides:
+        pairs = zip(predicted.reshape(len(predicted), -1).T, targets.reshape(len(targets), -1).T, strict=True)
+        spearman.append(np.mean([np.corrcoef(rankdata(p), rankdata(t))[0, 1] for p, t in pairs]))
+    apart = np.arctanh(np.clip(spearman[0], -0.999, 0.999)) - np.arctanh(np.clip(spearman[1], -0.999, 0.999))
+    # Bonett and Wright (2000) for the variance of Fisher's z of a rank correlation.
+    spread = np.sqrt(sum((1 + r**2 / 2) / max(len(t) - 3, 1) for r, (_, t) in zip(spearman, sides, strict=True)))
+    return bool(apart > 2.58 * spread)
+
+
+def _relearned(seen: Observations, least_samples: int = 60) -> Estimate | None:
+    """Return how much better the test samples are predicted by others of them than by the training samples."""
+    rows = seen.test.chosen
+    if len(rows) < least_samples:
+        return None
+    targets = seen.test.targets[rows]
+    gain = seen.quality(targets, from_test_samples(seen)) - seen.quality(targets, seen.reference_test)
+    return weighted_mean(gain, np.ones(len(gain)), EFFECT_LEVEL)
+
+
+def _wrongness(seen: Observations) -> np.ndarray:
+    """Return how bad each prediction of the simple model is for the test samples, class by class around its mean."""
+    targets = seen.test.targets[seen.test.chosen]
+    bad = 1 - seen.quality(targets, seen.reference_test)
+    if not seen.has_classes:
+        return np.asarray(rankdata(bad) / len(bad) - 0.5)
+    mean = np.bincount(targets + 1, bad) / np.maximum(np.bincount(targets + 1), 1)
+    return np.asarray(bad - mean[targets + 1])
+
+
+def change_point(values: np.ndarray, rng: np.random.Generator, n_permutations: int = 999) -> tuple[int, float]:
+    """Return after how many values their mean changes most, and the p-value by permutations (Page 1954).
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+        In order.
+    rng : Generator
+        Of the permutations.
+    n_permutations : int
+        How many.
+    """
+    n = len(values)
+    place = np.arange(1, n)
+    scale = np.sqrt(place * (n - place) / n)
+
+    def largest(one: np.ndarray) -> np.ndarray:
+        return np.abs(np.cumsum(one)[:-1] - place * one.mean()) / scale
+
+    observed = largest(values)
+    edge = max(5, n // 20)  # a few values at an end are no change
+    inner = slice(edge, n - edge)
+    reached = [largest(rng.permutation(values))[inner].max() for _ in range(n_permutations)]
+    p = (1 + np.sum(np.array(reached) >= observed[inner].max())) / (1 + n_permutations)
+    return int(observed[inner].argmax()) + edge + 1, float(p)
+
+
+def _by_class(seen: Observations) -> tuple[str, float] | None:
+    """Return the class whose labels fit least, and its share of all that does not fit, if it is most of it."""
+    if not seen.has_classes or len(seen.classes) < 3:
+        return None
+    y, targets = seen.reference.y, seen.test.targets[seen.test.chosen]
+    trained, tested = seen.reference.quality(seen.reference.oof), seen.quality(targets, seen.reference_test)
+    lost = {}
+    for code in np.unique(targets[targets >= 0]):
+        own, others = trained[y == code], tested[targets == code]
+        if min(len(own), len(others)) < 10:
+            continue
+        fall = difference(*(weighted_mean(one, np.ones(len(one)), EFFECT_LEVEL) for one in (own, others)))
+        lost[code] = (float((targets == code).mean()) * fall.value, fall.low)
+    total = sum(max(0.0, value) for value, _ in lost.values())
+    if not lost or not total:
+        return None
+    code = max(lost, key=lambda one: lost[one][0])
+    share = lost[code][0] / total
+    few = (targets == code).mean()
+    return (str(seen.classes[code]), share) if lost[code][1] > 0 and share > max(0.6, 2 * few) else None
+
+
+def drift(seen: Observations) -> dict[str, Any]:
+    """Return signs that the rule has changed: by name, in words."""
+    signs: dict[str, Any] = {}
+    again = _relearned(seen)
+    if again is not None and again.low > 0 and again.value >= ConceptDrift.least_gain:
+        signs["learned again"] = f"learned from test samples alone, they are predicted better ({again.value:+.3f})"
+    values = _wrongness(seen)
+    if "times_test" in seen.beside:
+        values = values[np.argsort(seen.beside["times_test"][seen.test.chosen], kind="stable")]
+    place, p = change_point(values, seen.rng(43))
+    if p <= ConceptDrift.p_value:
+        start, end = values[:place].mean(), values[place:].mean()
+        half = "until" if start > end else "from"
+        signs["in order"] = f"it is in the samples {half} test sample {seen.test.chosen[place]} (p = {p:.2g})"
+    of_class = _by_class(seen)
+    if of_class is not None:
+        signs["of a class"] = f"{of_class[1]:.0%} of it is in class {of_class[0]}"
+    return signs
+
+
+class ConceptDrift(Check):
+    """Test samples like those of training, under another rule: for a class, in a region, from a time on.
+
+    The simple model is significantly worse by 0.05 on the test samples than out of fold, though these are like training
+    samples, and the disagreement has an order that labels wrong at random do not have: test samples are predicted
+    better by others of them than by the many training samples; or it starts or ends at a place in order or time; or it
+    is in one class.
+
+    Effect: what the simple model loses between training and test samples.
+
+    Threshold: predicted better significantly and by 0.03; p <= 0.002 of a change point; 60% of it in one class, and
+    twice as much as the class has samples.
+    """
+
+    code, cause = "concept_drift", "test labels"
+    title = "The rule has changed between training and test set"
+    question = "Do test labels follow the rule of the training labels?"
+    why = "The model learned a rule that no longer holds for some samples."
+    do = (
+        "Look at the samples in question with someone who knows the labels: if the rule has changed, train on recent "
+        "samples; if labels were recorded wrongly there, correct them. The data alone cannot tell one from the other."
+    )
+    least_gain = 0.03
+    p_value = 0.002
+
+    def look(self, seen: Observations) -> Finding | str:
+        """Look for an order in what does not fit."""
+        lost, text = _left(seen)
+        if lost is None:
+            return text
+        signs = drift(seen)
+        if not signs:
+            return f"{text}, but without an order: not by class, place or features."
+        what = f"{text}: {'; '.join(signs.values())}. The rule has changed, or labels are wrong there."
+        evidence = {"simple model, out of fold minus test": lost}
+        return self.finding(what, evidence, effect=lost, measured=MEASURED, signs=list(signs))
+
+
+class TestLabels(Check):
+    """Test labels of which a part is wrong, without an order that would say which.
+
+    The simple model is significantly worse by 0.05 on the test samples than out of fold on training samples, though
+    these are alike (nearest neighbours stand in their own part by less than 4 standard deviations), no relabelling,
+    move or unit mends it, and it is not in one class, place or region.
+
+    Effect: what the simple model loses between training and test samples.
+    """
+
+    __test__ = False  # no test of pytest
+    code, cause = "test_labels", "test labels"
+    title = "A part of the test labels is wrong"
+    question = "Are the test labels as right as the training labels?"
+    why = DO_NOT_FIT
+    do = (
+        "Look at the test samples named, on which the simple model contradicts the label most; where did their labels "
+        "come from? If they are right, the rule has changed."
+    )
+    shown = 10
+
+    def look(self, seen: Observations) -> Finding | str:
+        """Look at what is left."""
+        lost, text = _left(seen)
+        if lost is None:
+            return text
+        if drift(seen):
+            raise NotApplicable("what does not fit has an order: see concept_drift")
+        targets = seen.test.targets[seen.test.chosen]
+        quality = seen.quality(targets, seen.reference_test)
+        rows = seen.test.chosen[np.argsort(quality, kind="stable")[: self.shown]]
+        what = f"{text}, and without an order. Labels that are contradicted: test samples {', '.join(map(str, rows))}."
+        evidence = {"simple model, out of fold minus test": lost}
+        return self.finding(what, evidence, effect=lost, measured=MEASURED, rows=rows)
+
+
+CHECKS: list[type[Check]] = [ConceptDrift, TestLabels]

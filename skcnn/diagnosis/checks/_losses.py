@@ -1,0 +1,143 @@
+"""Checks of a network's loss, output layer and targets: whether they fit each other."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from skcnn._statistics import Estimate
+from skcnn.diagnosis._check import Check, Evidence, Finding, NotApplicable
+from skcnn.diagnosis._components import SQUASHING, KerasModel, activation
+from skcnn.diagnosis._observations import Observations
+
+__all__ = ["CHECKS"]
+
+RANGES = {"sigmoid": (0, 1), "softmax": (0, 1), "tanh": (-1, 1), "relu": (0, np.inf), "softplus": (0, np.inf)}
+LEAST_OUTSIDE = 0.01  # share of the targets that the last activation cannot return
+
+
+def _within_reach(seen: Observations) -> tuple[Estimate | None, str]:
+    """Return how much better a simple model is on the test samples."""
+    if not seen.has_test:
+        return None, "Not measured: no test samples were given."
+    return seen.lead, "What a simple model gets on the test samples and this one does not: at least so much is lost."
+
+
+class LossMismatch(Check):
+    """Loss, output layer and labels of a Keras model that do not fit each other. No threshold: each is certain."""
+
+    code, cause = "loss_mismatch", "labels"
+    title = "Loss and output do not fit the labels"
+    question = "Do loss, last layer and labels of the Keras model fit each other?"
+    why = "The loss measures something else than it says: so networks 'converge only with binary cross-entropy'."
+    do = (
+        "Two classes: Dense(1), binary_crossentropy, labels 0 and 1. More: Dense(n_classes), with "
+        "sparse_categorical_crossentropy for labels 0 to n_classes - 1, or categorical_crossentropy for one-hot rows. "
+        "Either an activation at the end or from_logits=True, not both, not neither. CNNClassifier does this itself."
+    )
+
+    def look(self, seen: Observations) -> Finding | str:
+        """Compare them."""
+        if not isinstance(seen.components.final, KerasModel):
+            raise NotApplicable("not a plain Keras model; scikit-learn's estimators choose their loss by the labels")
+        model = seen.components.final
+        by_kind = self._of_classes if seen.has_classes else self._of_numbers
+        reasons = [*by_kind(seen, model), *self._of_logits(model)]
+        if not reasons:
+            return f"{model.loss_name or 'The loss'} fits."
+        effect, measured = _within_reach(seen)
+        evidence = {"contradictions": len(reasons)}
+        return self.finding(" ".join(reasons), evidence, effect=effect, measured=measured)
+
+    @staticmethod
+    def _of_numbers(seen: Observations, model: KerasModel) -> Iterator[str]:
+        """Contradictions of a regression, or of labels of which a sample has several."""
+        ending, y = model.ending, np.asarray(seen.train.y)
+        n_outputs, n_targets = int(np.prod(model.model.output_shape[1:])), int(np.prod(y.shape[1:]))
+        if n_outputs != n_targets:
+            yield f"The model has {n_outputs} outputs for {n_targets} target{'s' if n_targets > 1 else ''} per sample."
+        if seen.kind == "multilabel":
+            if ending == "softmax":
+                yield "The model ends in a softmax, whose outputs add up to 1, but a sample may have several labels."
+            return
+        low, high = RANGES.get(ending, (-np.inf, np.inf))
+        outside = (y < low) | (y > high)
+        if ending == "softmax" and n_outputs == 1:
+            yield "The model ends in a softmax over one unit, which is always 1."
+        elif outside.mean() > LEAST_OUTSIDE:
+            yield f"{outside.mean():.0%} of the targets lie outside of what a {ending} can return, {low:g} to {high:g}."
+
+    @staticmethod
+    def _of_classes(seen: Observations, model: KerasModel) -> Iterator[str]:
+        loss, ending = model.loss_name, model.ending
+        n_outputs = int(np.prod(model.model.output_shape[1:]))
+        n_classes = len(seen.classes)
+        categorical = "categorical_crossentropy" in loss
+        if ending == "softmax" and n_outputs == 1:
+            yield "The model ends in a softmax over one unit, which is always 1."
+        if categorical and n_outputs == 1:
+            yield f"{loss} with one output unit is always 0: there is nothing to tell classes apart by."
+        if "sparse" in loss and 1 < n_outputs < n_classes:
+            yield f"{n_outputs} output units for {n_classes} classes."
+        if "sparse" in loss and seen.train.y.dtype.kind in "iu" and seen.train.y.max() >= n_outputs > 1:
+            yield f"The largest label is {seen.train.y.max()}; the {n_outputs} outputs stand for 0 to {n_outputs - 1}."
+        if loss == "categorical_crossentropy" and n_outputs > 1 and not seen.one_hot:
+            yield "categorical_crossentropy expects one-hot rows, but y holds one label per sample."
+        if loss == "binary_crossentropy" and n_outputs == 1 and not set(np.unique(seen.train.y)) <= {0, 1}:
+            yield f"binary_crossentropy expects labels 0 and 1, but y holds {np.unique(seen.train.y)[:5].tolist()}."
+        if loss == "binary_crossentropy" and ending == "softmax" and n_outputs > 2:
+            yield (
+                "binary_crossentropy on a softmax takes each class for a question of its own; Keras' 'accuracy' then "
+                "counts right zeros too, and is near 1 whatever the model does."
+            )
+
+    @staticmethod
+    def _of_logits(model: KerasModel) -> Iterator[str]:
+        """Contradictions between the last activation and from_logits."""
+        loss, ending = model.loss_name, model.ending
+        squashed = ending in SQUASHING
+        if squashed and model.from_logits:
+            yield f"The model ends in a {ending}, and from_logits=True applies it again."
+        if not squashed and "crossentropy" in loss and not model.from_logits:
+            yield f"The model returns logits (it ends in {ending}), but {loss} takes them for probabilities."
+
+
+class SquashedTwice(Check):
+    """A network whose logits are probabilities already: a sigmoid or softmax before the loss that has its own.
+
+    No threshold but rounding: all outputs lie between 0 and 1, on at least 20 samples, and either add up to 1 in each
+    sample, or the network has a sigmoid or softmax among its last three operations. (The logits of a network that has
+    learned little may happen to lie there, too.)
+    """
+
+    code, cause = "squashed_twice", "labels"
+    title = "The network outputs probabilities where logits belong"
+    question = "Are the network's outputs logits?"
+    why = "The loss applies a sigmoid itself: after two, probabilities stay in 0.5 to 0.73, gradients are flat."
+    do = "End the network with Dense(n_outputs) without activation."
+    least_samples = 20
+
+    def look(self, seen: Observations) -> Finding | str:
+        """Look at the range of the outputs."""
+        if seen.kind == "regression":
+            raise NotApplicable("a regression has no logits")
+        final = seen.components.final
+        if not hasattr(final, "to_keras"):
+            raise NotApplicable("the final step does not show its logits")
+        # A few hundred samples show the range of the outputs.
+        rows, model = seen.train.chosen[:500], seen.need_keras_model()
+        if len(rows) < self.least_samples:
+            raise NotApplicable(f"{len(rows)} samples are too few")
+        logits = np.asarray(model(seen.train.inputs[rows].astype("float32")))
+        text = f"The outputs range from {logits.min():.3g} to {logits.max():.3g}."
+        softmax = logits.shape[1] > 1 and np.allclose(logits.sum(axis=1), 1, atol=1e-4)
+        last = getattr(model, "operations", model.layers)[-3:]
+        squashes = any(activation(operation) in SQUASHING for operation in last)
+        if logits.min() < 0 or logits.max() > 1 or not (softmax or squashes):
+            return text
+        ends = {"lowest output": logits.min(), "highest output": logits.max()}
+        effect, measured = _within_reach(seen)
+        evidence = [Evidence(name, float(value), n=len(rows)) for name, value in ends.items()]
+        return self.finding(text, evidence, effect=effect, measured=measured)
+
+
+CHECKS: list[type[Check]] = [LossMismatch, SquashedTwice]
