@@ -108,7 +108,7 @@ class FewRows(Check):
     threshold = 0.03
     ceiling = 0.9
     samples_per_class = 10
-    NEXT = 3.0**-0.75
+    NEXT, HALVED = 3.0**-0.75, 2.0**-0.75
 
     def look(self, seen: Observations) -> Finding | str:
         """Extrapolate the learning curve of the simple model."""
@@ -127,11 +127,28 @@ class FewRows(Check):
         rising = gain.low > 0 and gain.value >= self.threshold and self._within_reach(seen, gain.value)
         if not rising and not self._very_few(seen):
             return text
-        evidence = {"gain by as many samples again, extrapolated": gain}
+        evidence = {f"gain of {reference.name} by as many samples again, extrapolated": gain}
         if not rising:
             return self.finding(text, evidence, measured="Too few samples per class to tell what more would bring.")
         how = f"The learning curve of {reference.name} on the training samples, extrapolated to twice as many."
+        own = self._own_gain(seen)
+        if own is not None:
+            gain, how = own, "Fitted again on half of the samples, and extrapolated to twice as many."
+        if gain.value < self.threshold:
+            return f"{text} The model itself would gain {gain.value:+.3f}."
         return self.finding(text, evidence, effect=gain, measured=how)
+
+    def _own_gain(self, seen: Observations) -> Estimate | None:
+        """Return what the model itself would gain by as many samples again, from a fit on half of them."""
+        codes = seen.train.codes if seen.has_classes else np.zeros(len(seen.train.y), dtype=int)
+        order = seen.rng(5).permutation(len(codes))
+        order = order[np.argsort(codes[order], kind="stable")]
+        fewer = seen.refitted(rows=np.sort(order[::2]))  # half of each class
+        if fewer is None:
+            return None
+        gain = fewer.gain(seen)
+        value, low, high = (self.HALVED * one for one in gain[:3])
+        return Estimate(value, low, high, gain.n)
 
     def _within_reach(self, seen: Observations, gain: float) -> bool:
         """Whether the model is as far from the best score as the curve says, because it has learned from too few."""
@@ -188,8 +205,9 @@ class Dummy(Check):
 class Baseline(Check):
     """A simple model that does better, where no cause before has explained it.
 
-    Threshold: significantly better (99%) on the test samples, by 0.02. The effect is that lead: what is within reach at
-    least. Of an estimator that is no network it is a note, since its owner has chosen its kind on purpose.
+    Threshold: significantly better (99%) on the test samples, by 0.02: a note. Of a network that is significantly more
+    than 0.05 behind it is a cause, whose effect is that lead: what is within reach at least. The owner of any other
+    estimator has chosen its kind on purpose.
     """
 
     code, cause = "baseline", "fit"
@@ -199,6 +217,7 @@ class Baseline(Check):
     do = "Tune epochs, scaling, learning rate and size, in this order; or use the simple model."
     cures = ("longer", "scale", "rates", "larger")
     threshold = 0.02
+    far_behind = 0.05
 
     def look(self, seen: Observations) -> Finding | str:
         """Compare on the same test samples."""
@@ -208,7 +227,7 @@ class Baseline(Check):
         if lead.low <= 0 or lead.value < self.threshold:
             return text
         evidence = {"lead of the simple model": lead}
-        if not seen.components.is_network:
+        if not seen.components.is_network or lead.low <= self.far_behind:
             return self.finding(text, evidence, measured="Another kind of estimator is no setting of this one.")
         return self.finding(text, evidence, **by_lead(seen).facts)
 
