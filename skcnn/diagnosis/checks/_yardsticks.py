@@ -218,6 +218,7 @@ class Baseline(Check):
     cures = ("longer", "scale", "rates", "larger")
     threshold = 0.02
     far_behind = 0.05
+    UNKNOWN = "That much is within reach at least; whether by a setting of this model or by another kind is not known."
 
     def look(self, seen: Observations) -> Finding | str:
         """Compare on the same test samples."""
@@ -228,7 +229,7 @@ class Baseline(Check):
             return text
         evidence = {"lead of the simple model": lead}
         if not seen.components.is_network or lead.low <= self.far_behind:
-            return self.finding(text, evidence, measured="Another kind of estimator is no setting of this one.")
+            return self.finding(text, evidence, measured=self.UNKNOWN)
         return self.finding(text, evidence, **by_lead(seen).facts)
 
 
