@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from common import printed_by
-from imblearn.over_sampling import SMOTE
 from imblearn.pipeline import Pipeline
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, make_multilabel_classification
 from sklearn.ensemble import RandomForestClassifier
@@ -25,9 +24,6 @@ import skcnn
 from skcnn import CNNClassifier, CNNRegressor, diagnose
 from skcnn.diagnosis import Check, NotApplicable
 from skcnn.diagnosis._components import take_apart
-from skcnn.diagnosis._observations import Observations
-from skcnn.diagnosis._suggestions import CURES, regularise, scale
-from skcnn.diagnosis.checks._inputs import InputScale
 from skcnn.networks import Plain
 from skcnn.preprocessing import NDTransformer
 
@@ -169,7 +165,7 @@ def test_a_search_without_a_table_of_results_is_looked_into(cancer):
 
 
 class Breaks(Check):
-    code, title, question, cause, severity = "breaks", "It breaks", "Does it break?", "my own", 3
+    code, title, question, cause = "breaks", "It breaks", "Does it break?", "my own"
 
     def look(self, seen):
         raise KeyError("nothing there")
@@ -242,17 +238,17 @@ def test_string_labels_one_class_and_missing_values_end_in_the_right_state(cance
     X, X_test, y, y_test = cancer
     names = np.array(["benign", "malignant"])
     model = scaled_logistic().fit(X, names[y])
-    assert diagnose(model, X, names[y], X_test, names[y_test], fast=True, random_state=None).findings == []
+    assert diagnose(model, X, names[y], X_test, names[y_test], fast=True, random_state=None).causes == []
     only = y_test == 1
     found = diagnose(model, X, names[y], X_test[only], names[y_test[only]], fast=True)
-    assert [finding.code for finding in found.causes] == ["label_shift"]
+    assert "label_shift" in [finding.code for finding in found.findings]  # all of it is predicted right already
+    assert found.causes == []
     assert failures(found) == {}
     holes = X_test.copy()
     holes[0, 0] = np.nan
     found = diagnose(model, X, names[y], holes, names[y_test], fast=True)
     assert [finding.code for finding in found.causes] == ["non_finite"]
     assert failures(found) == {}
-    assert "not finite" in next(one.text for one in found.outcomes if one.check.code == "gap")
 
 
 def test_nothing_is_changed_and_nothing_heavy_imported(cancer):
@@ -282,27 +278,30 @@ def test_fast_is_fast_on_digits(digits):
 # Result -----------------------------------------------------------------------------------------------------------
 
 
-def test_findings_are_ranked_and_consequences_follow_their_cause(rare, diagnosis):
+def test_causes_are_ranked_and_consequences_follow_their_cause(rare, diagnosis):
     assert diagnosis.causes[0].code == "class_shares"
-    causes = {finding.code for finding in diagnosis.causes}
-    for finding in diagnosis.findings[len(causes) :]:
-        assert finding.explained_by in causes
-    severities = [finding.severity for finding in diagnosis.causes]
-    assert severities == sorted(severities, reverse=True)
+    codes = {finding.code for finding in diagnosis.causes}
+    for finding in diagnosis.findings[len(diagnosis.causes) + len(diagnosis.notes) :]:
+        assert finding.explained_by in codes
+    costs = [abs(finding.effect.value) for finding in diagnosis.causes]
+    assert costs == sorted(costs, reverse=True)
     pipe, X, y, X_test, y_test = rare
     scaled = diagnose(pipe, X, y, 50 * X_test, y_test, fast=True)
-    assert scaled.causes[0].code == "test_scale"
-    assert {finding.code for finding in scaled.consequences("test_scale")} & {"gap", "covariate_shift", "baseline"}
+    assert "test_scale" in [finding.code for finding in scaled.causes]
+    assert scaled.consequences("test_scale")
 
 
 def test_text_frame_and_repr_agree(diagnosis):
     text, frame = str(diagnosis), diagnosis.to_frame()
-    assert "1. A rare class is missed (class_shares, imbalance, severity medium)" in text
+    assert "1. A rare class is missed (class_shares, imbalance, severity high)" in text
+    assert re.search(r"effect on the test score: \+0\.\d+ \[\+0\.\d+, \+0\.\d+\]", text)
     assert re.search(r"recall of class eight: 0\.\d+ \[0\.?\d*, 0\.\d+\], n = \d+", text)
+    assert "have now been looked at" in text
     assert frame["code"].iloc[0] == "class_shares"
+    assert frame["kind"].iloc[0] == "cause"
     assert (frame["state"] == "finding").sum() == len(diagnosis.findings)
     assert "'class_shares'" in repr(diagnosis)
-    assert re.search(r"44 checks: \d+ findings, \d+ passed", diagnosis.counts)
+    assert re.search(r"\d+ checks: \d+ findings, \d+ passed", diagnosis.counts)
 
 
 class Page(HTMLParser):
@@ -349,10 +348,10 @@ def test_page_is_whole_escaped_and_needs_nothing_from_outside(rare, tmp_path):
 
 def test_plot_draws_each_chart(diagnosis):
     figure = diagnosis.plot()
-    charts = [finding.chart for finding in diagnosis.findings if finding.chart]
+    charts = [diagnosis.budget, *(finding.chart for finding in diagnosis.findings if finding.chart)]
     assert [axes.get_title() for axes in figure.axes] == list(dict.fromkeys(chart.title for chart in charts))
     bars = [bar.get_height() for bar in figure.axes[0].containers[0]]
-    assert bars == pytest.approx(charts[0].series["recall on the test samples"])
+    assert bars == pytest.approx(diagnosis.budget.series["balanced accuracy"])
 
 
 # The next grid ----------------------------------------------------------------------------------------------------
@@ -385,51 +384,7 @@ def test_suggestion_adds_a_scaler_and_keeps_names_right(cancer):
     assert search.fit(1000 * X, y).score(1000 * X_test, y_test) > 0.9
 
 
-def test_a_sampler_moves_into_the_estimator(rare):
-    _, X, y, _, _ = rare
-    cnn = CNNClassifier(Plain((2,)), input_shape=(8, 8, 1), epochs=2, early_stopping=True, random_state=0)
-    flat = X.reshape(len(X), -1)
-    pipe = Pipeline([("balance", SMOTE(k_neighbors=2, random_state=0)), ("cnn", cnn)]).fit(flat, y)
-    suggestion = diagnose(pipe, flat, y, fast=True).suggest()
-    assert suggestion.param_grid["balance"] == ["passthrough"]
-    assert isinstance(suggestion.param_grid["cnn__sampler"][0], SMOTE)
-    GridSearchCV(suggestion.estimator, suggestion.param_grid, cv=2, error_score="raise").fit(flat, y)
-
-
-def test_columns_of_a_table_are_not_taken_for_steps_of_a_series(rng):
-    X, y = rng.normal(size=(40, 16)), np.arange(40) % 2
-    X[y == 1, :4] += 2
-    cases = {
-        "table": (CNNClassifier(epochs=1, random_state=0), X),
-        "series": (make_pipeline(StandardScaler(), CNNClassifier(input_shape=(16, 1), epochs=1, random_state=0)), X),
-        "images": (CNNClassifier(epochs=1, random_state=0), X.reshape(-1, 4, 4, 1)),
-    }
-    found = {}
-    for name, (model, rows) in cases.items():
-        seen = Observations(model.fit(rows, y), rows, y, fast=True)
-        params = CNNClassifier().get_params()
-        found[name] = regularise(params, {}, seen)["augmentation"][1], scale(params, {}, seen)
-    assert found == {
-        "table": (["scaling", "noise"], {}),
-        "series": (["time_shift", "scaling", "jitter"], {"standardize": ["channel"]}),
-        "images": (["translation", "rotation", "zoom"], {"standardize": ["channel"]}),
-    }
-    uneven = X * np.geomspace(0.01, 10, 16)
-    finding = InputScale().look(Observations(cases["table"][0].fit(uneven, y), uneven, y, fast=True))
-    assert "scales of its columns differ" in finding.what
-
-
-def test_whole_numbers_stay_whole_only_where_no_fraction_is_meant():
-    """Rounded, a rate of 1 would become 0."""
-    assert CURES["learning_rate"]({"learning_rate": 1}, {}, None) == {"learning_rate": [1, 0.1, 10]}
-    assert CURES["slower"]({"learning_rate": 1}, {}, None) == {"learning_rate": [0.1, 0.01, 0.001]}
-    assert CURES["regularise"]({"C": 1}, {}, None) == {"C": [1, 0.1, 0.01]}
-    (epochs,) = CURES["longer"]({"epochs": 12_345}, {}, None).values()
-    assert epochs == [12_345, 61_725]
-    assert all(type(n) is int for n in epochs)
-
-
-def test_nothing_is_suggested_without_findings(cancer):
+def test_nothing_is_suggested_without_causes(cancer):
     X, X_test, y, y_test = cancer
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
     suggestion = diagnose(model, X, y, X_test, y_test, fast=True).suggest()
