@@ -195,6 +195,8 @@ def far_from_default(seen: Any) -> dict[str, Any]:
         value = params[name]
         if name in NO_STRENGTHS or name in RANGES or not is_number(value):
             continue
+        if name == "max_iter" and seen.components.is_network:  # how long to train is asked of the loss
+            continue
         whole = isinstance(default, int)
         if is_number(default) and default > 0 < value:
             factor = 10 if whole and value < default else 20 if name == "learning_rate" else FACTOR

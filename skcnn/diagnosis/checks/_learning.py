@@ -29,7 +29,8 @@ def other_rates(seen: Observations, lower: bool = False) -> list[dict[str, float
         return []
     present = float(params[name])
     if is_number(usual) and (usual < present / 2 or (not lower and usual > 2 * present)):
-        return [{name: float(usual)}]
+        between = float(f"{(usual * present) ** 0.5:.1g}")
+        return [{name: float(usual)}, {name: between}] if usual < present else [{name: float(usual)}]
     return [{name: present * factor} for factor in ((0.1,) if lower else (0.1, 10.0))]
 
 
