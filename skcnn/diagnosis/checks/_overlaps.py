@@ -38,10 +38,10 @@ def overlapping_windows(X: np.ndarray, share: float = 0.2) -> np.ndarray:
     spread = np.sqrt(np.maximum((blocks**2).mean(axis=2) - blocks.mean(axis=2) ** 2, 0))
     values = np.einsum("npl,lk->npk", blocks, weights)
     rough = np.abs(np.diff(blocks, n=2, axis=2)).mean(axis=2)
-    scale = signal.std()
-    # Flat blocks, and straight or piecewise constant ones, are alike by nature.
+    scale = np.median(signal.std(axis=1))
+    # Flat and straight blocks, and those of few values, are alike by nature.
     telling = (spread > 0.05 * scale) & (rough > 1e-3 * scale)
-    telling &= (np.diff(blocks, axis=2) != 0).mean(axis=2) > 0.8
+    telling &= (np.diff(np.sort(blocks, axis=2), axis=2) > 0).mean(axis=2) > 0.7
     with np.errstate(divide="ignore", invalid="ignore"):
         keys = np.nan_to_num(values / spread[:, :, None], posinf=0, neginf=0)
     return _matches(np.round(keys, DIGITS), telling)
