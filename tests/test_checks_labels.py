@@ -169,7 +169,8 @@ def test_overlapping_windows(rng):
         assert {(i, i + 1) for i in range(24)} <= pairs
         assert max(b - a for a, b in pairs) <= 3
     assert not len(overlapping_windows(rng.normal(size=(200, 64, 1))))
-    assert not len(overlapping_windows(np.tile(np.eye(2), (30, 32))[:, :, None]))  # steps, alike by nature
+    assert not len(overlapping_windows(np.tile(np.eye(2), (30, 32))[:, :, None]))  # few values, alike by nature
+    assert not len(overlapping_windows(np.sin(np.pi / 8 * (np.arange(64) + rng.integers(0, 16, (60, 1))))[:, :, None]))
 
 
 # Groups and times -------------------------------------------------------------------------------------------------

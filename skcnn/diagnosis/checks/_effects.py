@@ -3,9 +3,10 @@
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri
 from sklearn.base import clone
 
-from skcnn._statistics import Estimate, bootstrap, grouped_mean, weighted_mean
+from skcnn._statistics import STRICT, Estimate, bootstrap, grouped_mean, weighted_mean
 from skcnn.diagnosis._check import NotApplicable
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
 
@@ -135,4 +136,6 @@ def r2_gain(seen: Observations, mended: Observations, kept: np.ndarray | None = 
         rows = left[drawn]
         return r2(mended.test, rows) - r2(seen.test, np.r_[rows, others])
 
-    return bootstrap(change, len(left), seen.rng(31))
+    strict = bootstrap(change, len(left), seen.rng(31))
+    half = (strict.high - strict.value) * ndtri((1 + EFFECT_LEVEL) / 2) / ndtri((1 + STRICT) / 2)
+    return Estimate.around(strict.value, half, strict.n)

@@ -28,7 +28,7 @@ class NoSignal(Check):
     do not: the labels of these are wrong. If not, nothing can be learned: a note.
 
     Threshold: out of fold, the best simple model is significantly no more than 0.2 better than guessing, of balanced
-    accuracy or area under the ROC curve, or 0.3 of correlation; where it may be better, there are too few samples to tell.
+    accuracy or area under the ROC curve, or 0.3 of correlation; where it may be better, there are too few samples.
     """
 
     code, cause = "no_signal", "labels"
