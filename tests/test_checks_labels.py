@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits, load_iris, load_wine, make_classificat
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import train_test_split
-from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.neighbors import KNeighborsClassifier
 
 from skcnn import CNNClassifier
 from skcnn._statistics import grouped_mean, weighted_mean
@@ -169,7 +169,8 @@ def test_overlapping_windows(rng):
         assert {(i, i + 1) for i in range(24)} <= pairs
         assert max(b - a for a, b in pairs) <= 3
     assert not len(overlapping_windows(rng.normal(size=(200, 64, 1))))
-    assert not len(overlapping_windows(np.tile(np.eye(2), (30, 32))[:, :, None]))  # steps, alike by nature
+    assert not len(overlapping_windows(np.tile(np.eye(2), (30, 32))[:, :, None]))  # few values, alike by nature
+    assert not len(overlapping_windows(np.sin(np.pi / 8 * (np.arange(64) + rng.integers(0, 16, (60, 1))))[:, :, None]))
 
 
 # Groups and times -------------------------------------------------------------------------------------------------
@@ -191,7 +192,7 @@ def test_groups(rng):
 
 def test_times(rng):
     time = np.arange(600)
-    y = (np.cumsum(rng.normal(size=600)) > 0).astype(int)
+    y = time // 40 % 2
     X = np.c_[time, rng.normal(size=(600, 3))]
     rows, others = train_test_split(time, test_size=0.3, random_state=0)
     model = RandomForestClassifier(30, random_state=0).fit(X[rows], y[rows])
@@ -210,8 +211,8 @@ def test_small_test_is_a_note(data):
 # Leaks ------------------------------------------------------------------------------------------------------------
 
 
-def test_leak_column(hard, rng):
-    X, X_test, y, y_test = hard
+def test_leak_column(rng):
+    X, X_test, y, y_test = problem(class_sep=0.7)
     leaky, leaky_test = (np.c_[a, b + 0.05 * rng.normal(size=len(b))] for a, b in ((X, y), (X_test, y_test)))
     model = RandomForestClassifier(50, random_state=0).fit(leaky, y)
     found = cause("leak_column", model, leaky, y, leaky_test, y_test)
@@ -239,7 +240,7 @@ def test_lone_scores_by_hand():
 def test_selection_before_split_is_a_question(rng):
     X, y = rng.normal(size=(120, 20000)), np.arange(120) % 2
     apart = np.abs(X[y == 1].mean(axis=0) - X[y == 0].mean(axis=0))
-    X, X_test, y, y_test = split(X[:, np.argsort(apart)[-60:]], y)
+    X, X_test, y, y_test = split(X[:, np.argsort(apart)[-40:]], y)
     note("selection_before_split", LogisticRegression().fit(X, y), X, y, X_test, y_test)
 
 
@@ -273,7 +274,7 @@ def test_suspicious_labels(data, rng):
     found = cause("suspicious_labels", nearest().fit(X, noisy), X, noisy, X_test, y_test, refits=1)
     assert np.isin(found.facts["rows"], wrong).mean() > 0.9
     gain = nearest().fit(X, y).score(X_test, y_test) - nearest().fit(X, noisy).score(X_test, y_test)
-    assert found.effect.value == pytest.approx(gain, abs=0.06)
+    assert 0.1 < found.effect.value <= gain  # not every wrong label is found
     note("suspicious_labels", LogisticRegression().fit(X, noisy), X, noisy)
     silent("suspicious_labels", LogisticRegression().fit(X, y), X, y, X_test, y_test)
 
@@ -320,14 +321,13 @@ def test_missing_classes(four):
 
 
 def test_one_hot_target(rng):
-    X, y = make_classification(400, 10, n_informative=4, n_classes=4, n_clusters_per_class=1, random_state=0)
-    X, X_test, y, y_test = split(X, y)
-    hot, hot_test = np.eye(4, dtype=int)[y], np.eye(4, dtype=int)[y_test]
-    model = KNeighborsClassifier(30).fit(X, hot)
+    X, X_test, y, y_test = split(*load_digits(return_X_y=True))
+    hot, hot_test = np.eye(10, dtype=int)[y], np.eye(10, dtype=int)[y_test]
+    model = RandomForestClassifier(20, max_depth=6, random_state=0).fit(X, hot)
     found = cause("one_hot_target", model, X, hot, X_test, hot_test)
     now = (model.predict(X_test) == hot_test).mean()
     assert found.effect.value == pytest.approx((found.mended.test.predicted == hot_test).mean() - now)
-    free = (rng.random((len(X), 4)) < 0.4).astype(int)
+    free = (rng.random((len(X), 10)) < 0.4).astype(int)
     silent("one_hot_target", KNeighborsClassifier().fit(X, free), X, free)
 
 
@@ -335,7 +335,7 @@ def test_target_outliers(numbers):
     X, X_test, y, y_test = numbers
     spoilt = y.copy()
     spoilt[:3] *= 1e5
-    found = cause("target_outliers", KNeighborsRegressor().fit(X, spoilt), X, spoilt, X_test, y_test, refits=1)
+    found = cause("target_outliers", Ridge().fit(X, spoilt), X, spoilt, X_test, y_test, refits=1)
     assert "3 training" in found.what
     spoilt = y_test.copy()
     spoilt[:2] *= 1e5

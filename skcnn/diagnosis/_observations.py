@@ -426,7 +426,9 @@ class Observations:
         """One of "binary", "multiclass", "multilabel", "regression"."""
         final, target = self.components.final, type_of_target(self.train.y)
         if isinstance(final, KerasModel):
-            target = {"regression": "continuous", "multilabel": "multilabel-indicator"}.get(final.target, "multiclass")
+            if final.target in ("regression", "multilabel"):
+                return final.target
+            target = "multiclass"
         elif is_regressor(final):
             return "regression"
         if target.startswith("continuous") and not is_classifier(final):

@@ -79,7 +79,8 @@ class Duplicates(Check):
     """Test samples that are equal, to the bit, to a training sample.
 
     Where values are discrete (answers, counts, one-hot columns) equal samples are common by nature: then they occur
-    as often within the training part, and stand where samples stand close together anyway (`crowded`).
+    as often within the training part, and stand where samples stand close together anyway (`crowded`), or beside
+    samples that differ in one or two features, or a tenth of them.
 
     Threshold: 1% of the test samples, and three samples. Kapoor and Narayanan (2023,
     https://doi.org/10.1016/j.patter.2023.100804) count duplicates across the split among the leaks (type 1.4) whatever
@@ -127,10 +128,12 @@ class Duplicates(Check):
         copies = again[seen.test.chosen]
         if (~copies).mean() < COMPARABLE:
             return True
-        beyond, _ = NearestNeighbors(n_neighbors=min(3, len(distinct))).fit(distinct).kneighbors(test)
-        # The first of those beyond: the sample itself is at distance 0.
-        first = np.where(beyond[:, 0] > 0, beyond[:, 0], beyond[:, min(1, beyond.shape[1] - 1)])
-        return crowded(first, copies)
+        distance, index = NearestNeighbors(n_neighbors=min(2, len(distinct))).fit(distinct).kneighbors(test)
+        # The first beyond the sample itself, which is at distance 0.
+        rows, beyond = np.arange(len(test)), (distance[:, 0] == 0) * (distance.shape[1] - 1)
+        differ = (distinct[index[rows, beyond]] != test).sum(axis=1)[copies]
+        few = max(2.0, 0.1 * test.shape[1])  # answers, or columns of one-hot, in which neighbours differ
+        return bool(len(differ) and np.median(differ) <= few) or crowded(distance[rows, beyond], copies)
 
 
 class NearDuplicates(Check):

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
+from sklearn.base import clone
 
 from skcnn._statistics import Estimate, difference, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
@@ -202,12 +203,21 @@ class TestLabels(Check):
             return text
         if drift(seen):
             raise NotApplicable("what does not fit has an order: see concept_drift")
-        targets = seen.test.targets[seen.test.chosen]
-        quality = seen.quality(targets, seen.reference_test)
-        rows = seen.test.chosen[np.argsort(quality, kind="stable")[: self.shown]]
+        rows = seen.test.chosen[np.argsort(self._agreement(seen), kind="stable")[: self.shown]]
         what = f"{text}, and without an order. Labels that are contradicted: test samples {', '.join(map(str, rows))}."
         evidence = {"simple model, out of fold minus test": lost}
         return self.finding(what, evidence, effect=lost, measured=MEASURED, rows=rows)
+
+    @staticmethod
+    def _agreement(seen: Observations) -> np.ndarray:
+        """Return how far the simple model agrees with each test label: least where it is confident of another."""
+        reference, targets = seen.reference, seen.test.targets[seen.test.chosen]
+        if not seen.has_classes:
+            return seen.quality(targets, seen.reference_test)
+        fitted = clone(reference.model).fit(reference.X, reference.y)
+        proba = reference.predict(fitted, seen.test.flat)
+        own = np.where(targets >= 0, proba[np.arange(len(proba)), targets], 0)
+        return np.asarray(own - proba.max(axis=1))
 
 
 CHECKS: list[type[Check]] = [ConceptDrift, TestLabels]

@@ -3,9 +3,10 @@
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri
 from sklearn.base import clone
 
-from skcnn._statistics import Estimate, bootstrap, grouped_mean, weighted_mean
+from skcnn._statistics import STRICT, Estimate, bootstrap, grouped_mean, weighted_mean
 from skcnn.diagnosis._check import NotApplicable
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
 
@@ -54,7 +55,7 @@ def without_rows(seen: Observations, keep: np.ndarray, against: Any = slice(None
 
 
 def random_rows(seen: Observations, like: np.ndarray, salt: int, first: np.ndarray | None = None) -> np.ndarray:
-    """Return as many training samples of each class as `like` has, drawn from all, or from those of `first` at first."""
+    """Return as many training samples of each class as `like` has, drawn from all, those of `first` first."""
     rng = seen.rng(salt)
     strata = seen.reference.y if seen.has_classes else np.zeros(len(like), dtype=int)
     drawn = np.zeros(len(like), dtype=bool)
@@ -128,7 +129,13 @@ def r2_gain(seen: Observations, mended: Observations, kept: np.ndarray | None = 
         errors, spread = (np.square(side.targets[rows] - of).sum() for of in (side.predicted[rows], center))
         return float(1 - errors / max(spread, tiny))
 
-    def change(rows: np.ndarray) -> float:
-        return r2(mended.test, rows if kept is None else rows[kept[rows]]) - r2(seen.test, rows)
+    left = np.arange(len(seen.test.y)) if kept is None else np.flatnonzero(kept)
+    others = np.setdiff1d(np.arange(len(seen.test.y)), left)  # they are known: none of the samples drawn by chance
 
-    return bootstrap(change, len(seen.test.y), seen.rng(31))
+    def change(drawn: np.ndarray) -> float:
+        rows = left[drawn]
+        return r2(mended.test, rows) - r2(seen.test, np.r_[rows, others])
+
+    strict = bootstrap(change, len(left), seen.rng(31))
+    half = (strict.high - strict.value) * ndtri((1 + EFFECT_LEVEL) / 2) / ndtri((1 + STRICT) / 2)
+    return Estimate.around(strict.value, half, strict.n)

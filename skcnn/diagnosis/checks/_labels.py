@@ -1,8 +1,9 @@
 """Checks of training labels: whether they can be learned, are wrong, or contradict each other."""
 
 import numpy as np
+from scipy.special import ndtri
 
-from skcnn._statistics import Estimate, auc, balanced_accuracy, proportion, weighted_mean
+from skcnn._statistics import ALPHA, Estimate, auc, balanced_accuracy, proportion, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
 from skcnn.diagnosis._reference import Reference
@@ -22,12 +23,12 @@ def from_test_samples(seen: Observations) -> np.ndarray:
 class NoSignal(Check):
     """Labels of which the inputs say nothing: shuffled, joined by the wrong key, sorted apart from their samples.
 
-    Effect: a simple model out of fold within the test samples, minus the estimator there. If it is above 0, the test
-    samples hold what the training samples do not: their labels are wrong. If not, nothing can be learned: a note.
+    Effect: a simple model out of fold within the test samples, minus the estimator there, or minus the same model
+    fitted on the training samples if that is better. If it is above 0, the test samples hold what the training samples
+    do not: the labels of these are wrong. If not, nothing can be learned: a note.
 
-    Threshold: out of fold, the best simple model is significantly no more than 0.1 of balanced accuracy better than
-    guessing (0.2 if it is not better at all on the samples there are), or of R² for a regression and for labels;
-    where it may be better, there are too few samples to tell.
+    Threshold: out of fold, the best simple model is significantly no more than 0.2 better than guessing, of balanced
+    accuracy or area under the ROC curve, or 0.3 of correlation; where it may be better, there are too few samples.
     """
 
     code, cause = "no_signal", "labels"
@@ -36,8 +37,8 @@ class NoSignal(Check):
     why = "Whatever is fitted learns by heart: no setting of the network helps."
     do = "Check that samples and labels still belong together: joins, sorting, shuffling one without the other."
     least_samples = 60
-    no_more = 0.1
-    not_better = 0.2
+    no_more = 0.2
+    no_more_correlated = 0.3
 
     def look(self, seen: Observations) -> Finding | str:
         """Ask whether the simple model is better than guessing, on training and within test samples."""
@@ -48,19 +49,14 @@ class NoSignal(Check):
         text = f"Out of fold, {reference.name} has {name} {score.value:.3f}, guessing {by_guessing:.3f}."
         if score.low > by_guessing:
             return text
-        if score.high > by_guessing + (self.not_better if score.value <= by_guessing else self.no_more):
-            if score.value > by_guessing + self.no_more:
-                return text
-            raise NotApplicable(
-                f"{name} may be {score.high:.2f}, guessing is {by_guessing:.2f}: too few samples to tell"
-            )
+        margin = self.no_more if seen.has_classes else self.no_more_correlated
+        if score.high > by_guessing + margin:
+            raise NotApplicable(f"{name} may be {score.high:.2f}, guessing is {by_guessing:.2f}: too few samples")
         evidence = {f"{name} of the simple model": score, "by guessing": by_guessing}
         effect = None
         measured = "Not measured: there are too few test samples to learn from."
         if seen.has_test and len(seen.test.chosen) >= self.least_samples:
-            rows = seen.test.chosen
-            gain = seen.quality(seen.test.targets[rows], from_test_samples(seen)) - seen.test.quality[rows]
-            effect = weighted_mean(gain, seen.test.weight[rows], EFFECT_LEVEL)
+            effect = self._effect(seen)
             measured = "A simple model out of fold within the test samples, minus the estimator there."
         return self.finding(text, evidence, effect=effect, measured=measured)
 
@@ -75,10 +71,19 @@ class NoSignal(Check):
             shares = np.bincount(y, minlength=out.shape[1]) / len(y)
             score = balanced_accuracy(y, (out / np.maximum(shares, 1e-12)).argmax(axis=1))
             return score, 1 / len(np.unique(y)), "balanced accuracy"
-        y = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-        spread = np.maximum(y.var(axis=0), np.finfo(np.float64).tiny)
-        explained = 1 - np.square(y - out.reshape(y.shape)) / spread
-        return weighted_mean(explained.mean(axis=1), np.ones(len(y))), 0.0, "R²"
+        pairs = zip(np.asarray(y, float).reshape(len(y), -1).T, out.reshape(len(y), -1).T, strict=True)
+        r = float(np.mean([np.corrcoef(a, b)[0, 1] if np.ptp(a) and np.ptp(b) else 0.0 for a, b in pairs]))
+        half = ndtri(1 - ALPHA / 2) / np.sqrt(max(len(y) - 3, 1))  # Fisher's z
+        low, high = np.tanh(np.arctanh(np.clip(r, -0.999, 0.999)) + np.array([-half, half]))
+        return Estimate(r, float(low), float(high), len(y)), 0.0, "correlation"
+
+    @staticmethod
+    def _effect(seen: Observations) -> Estimate:
+        rows = seen.test.chosen
+        targets, weight = seen.test.targets[rows], seen.test.weight[rows]
+        now = [seen.test.quality[rows], seen.quality(targets, seen.reference_test)]
+        best = max(now, key=lambda quality: float(weight @ quality))
+        return weighted_mean(seen.quality(targets, from_test_samples(seen)) - best, weight, EFFECT_LEVEL)
 
 
 def confident_errors(codes: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -117,8 +122,8 @@ class SuspiciousLabels(Check):
 
     Threshold: of the most confident fifth 8% contradict, significantly more than 4%, and at least 0.6 times as many as
     of all; the simple model is, out of fold, at least 0.3 of the way from guessing to perfect, and not significantly
-    worse than the estimator on the test samples by 0.02. Test sets in wide use have 3.3% wrong labels on average (Northcutt,
-    Athalye and Mueller 2021, https://arxiv.org/abs/2103.14749).
+    worse than the estimator on the test samples by 0.02. Test sets in wide use have 3.3% wrong labels on average
+    (Northcutt, Athalye and Mueller 2021, https://arxiv.org/abs/2103.14749).
     """
 
     code, cause = "suspicious_labels", "labels"

@@ -1,10 +1,12 @@
 """Checks of test labels that can be put right: classes numbered otherwise, rows in another order, another unit."""
 
+from typing import Any
+
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import chi2_contingency, ks_2samp, theilslopes
 
-from skcnn._statistics import ALPHA, Estimate, proportion, weighted_mean
+from skcnn._statistics import ALPHA, Estimate, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
 from skcnn.diagnosis.checks._effects import r2_gain
@@ -171,7 +173,12 @@ def _same_shares(seen: Observations) -> bool:
     if seen.has_classes:
         counts = np.stack([seen.counts(seen.train.codes), seen.counts(seen.test.codes)])
         return bool(chi2_contingency(counts[:, counts.any(axis=0)]).pvalue > ALPHA)
-    return bool(ks_2samp(np.ravel(seen.train.targets), np.ravel(seen.test.targets)).pvalue > ALPHA)
+    return bool(_apart(seen, seen.test.targets).pvalue > ALPHA)
+
+
+def _apart(seen: Observations, targets: np.ndarray) -> Any:
+    """Return Kolmogorov and Smirnov's test of targets against those of training."""
+    return ks_2samp(np.ravel(seen.train.targets), np.ravel(targets))
 
 
 class RowOrder(Check):
@@ -236,14 +243,15 @@ class TargetUnit(Check):
 
     A robust line (Theil and Sen) from predictions of the simple model to test targets, to their logarithm and to their
     exponential is compared with that on training samples out of fold, so that predictions that shrink to the mean are
-    no change of unit. It is found on one half of the test samples, and judged on the other.
+    no change of unit. It is found on one half of the test samples, and judged on the other; of line and curves, that
+    counts after which targets are distributed most like those of training.
 
     Effect: the estimator's test score with targets put back, minus that now.
 
-    Threshold: put back, most targets are closer to the predictions than now, significantly, and the median distance is
-    0.7 of that now at most; the slope is beyond 0.7 to 1.4, or the targets move by half a deviation; at least 0.7 of
-    the correlation out of fold is there (a curve needs 0.02 more of it than a line); and targets put back are
-    distributed as those of training at least as well as now, else the inputs may have moved.
+    Threshold: the slope is beyond 0.7 to 1.4, or the targets move by half a deviation; at least 0.7 of the correlation
+    out of fold is there; and put back, the targets are distributed more like those of training, by 0.05 in Kolmogorov
+    and Smirnov's distance, from which they now differ significantly (but for another sign, where they need not).
+    Where the inputs have moved instead, they are not.
     """
 
     code, cause = "target_unit", "test labels"
@@ -253,10 +261,9 @@ class TargetUnit(Check):
     do = "Convert both targets to one unit, before the split; put transformations into TransformedTargetRegressor."
     slopes = (0.7, 1.4)
     offset = 0.5
-    closer = 0.7
+    closer = 0.05
     correlation = 0.7
     least_correlation = 0.3
-    curve = 0.02
     most_pairs = 400
 
     def look(self, seen: Observations) -> Finding | str:
@@ -273,12 +280,12 @@ class TargetUnit(Check):
                 values = np.asarray(curve(y), dtype=np.float64)
             if np.isfinite(values).all() and np.ptp(values) > 0:
                 crossed = self._crossed(seen, values[rows], half)
-                there = _correlation(seen, predicted, crossed)[0] - self.curve * bool(name)
-                candidates[name] = (there, values, crossed)
+                there = _correlation(seen, predicted, crossed)[0]
+                candidates[name] = (-_apart(seen, crossed).statistic, there, values, crossed)
         if not candidates:
             return "The test targets are all equal."
         name = max(candidates, key=lambda one: candidates[one][0])
-        return self._judged(seen, name, *candidates[name])
+        return self._judged(seen, name, *candidates[name][1:])
 
     def _judged(
         self, seen: Observations, name: str, there: float, values: np.ndarray, crossed: np.ndarray
@@ -290,23 +297,19 @@ class TargetUnit(Check):
         lines = self._lines(seen, values[rows], predicted)
         told = self._told(name, lines)
         text = f"The best line, {told}, is no other unit."
-        now, back = (np.abs(y - predicted).reshape(len(rows), -1) for y in (seen.test.targets[rows], crossed))
-        better = proportion((back < now).ravel())
-        if better.low <= 0.5 or np.median(back) > self.closer * np.median(now):
-            return text
         spread = np.std(seen.train.targets, axis=0)
         moved = np.abs(np.median(crossed - seen.test.targets[rows], axis=0)) > self.offset * spread
         slopes = np.array([slope for _, slope in lines])
         far = (slopes < self.slopes[0]) | (slopes > self.slopes[1]) | moved
-        apart = [
-            ks_2samp(np.ravel(seen.train.targets), np.ravel(y)).statistic for y in (crossed, seen.test.targets[rows])
-        ]
-        if (not name and not far.any()) or apart[0] > apart[1] + 0.05:
+        now, then = _apart(seen, seen.test.targets[rows]), _apart(seen, crossed)
+        closer = now.pvalue <= ALPHA and then.statistic < now.statistic - self.closer
+        flipped = (slopes < 0).any() and then.pvalue > ALPHA
+        if (not name and not far.any()) or not (closer or flipped):
             return text
         mended = seen.changed(y_test=self._put_back(values, lines))
         what = f"Test targets in the unit of training are {told}."
         measured = "The test score with targets put back; the line was judged on other samples than it was found on."
-        evidence = {"share of test samples that are closer then": better}
+        evidence = {"correlation with predictions then": there, "and out of fold": trained}
         return self.finding(what, evidence, effect=r2_gain(seen, mended), measured=measured, mended=mended)
 
     @staticmethod
