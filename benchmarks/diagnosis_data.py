@@ -1,7 +1,7 @@
 """Data of the benchmark of the diagnosis: images, series, tables and spectra, real ones beside generators.
 
 Real data comes with scikit-learn and, read from their files without importing them, with the packages of the extra
-``bench``; a set whose package is not installed is left out.
+``bench-data``; a set whose package is not installed is left out.
 """
 
 import gzip

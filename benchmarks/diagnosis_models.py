@@ -50,7 +50,7 @@ def epochs_for(n: int, batch_size: int) -> int:
 # Networks -------------------------------------------------------------------------------------------------------------
 
 
-def convolutions(x: Any, momentum: float, filters: tuple[int, ...], bias: float | None, axis: int = -1) -> Any:
+def convolutions(x: Any, momentum: float, filters: tuple[int, ...], bias: Any, axis: int = -1) -> Any:
     """Return blocks of convolution, batch normalisation and ReLU, with pooling between them."""
     n_axes = len(x.shape) - 2
     convolution, pool = (layers.Conv1D, layers.MaxPooling1D) if n_axes == 1 else (layers.Conv2D, layers.MaxPooling2D)
@@ -71,7 +71,7 @@ def custom_network(
     n_outputs: int,
     momentum: float = 0.99,
     filters: tuple[int, ...] = (8, 16),
-    bias: float | None = None,
+    bias: Any = None,
 ) -> Model:
     """Return the kind of network that people write for `CNNClassifier(network=...)`."""
     inputs = Input(input_shape)
@@ -80,7 +80,7 @@ def custom_network(
 
 def cnn(samples: Samples, seed: int, custom: bool, settings: dict[str, Any]) -> Any:
     """Return an unfitted `CNNClassifier` or `CNNRegressor` with a small network."""
-    settings = dict(settings)
+    settings = {name: value for name, value in settings.items() if name not in ("scaled", "normalize")}
     own = {name: settings.pop(name) for name in ("bn_momentum", "filters", "bias") if name in settings}
     own = {("momentum" if name == "bn_momentum" else name): value for name, value in own.items()}
     plain = {"filters": (8, 16), **{name: settings.pop(name) for name in PLAIN if name in settings}}
@@ -97,6 +97,7 @@ def cnn(samples: Samples, seed: int, custom: bool, settings: dict[str, Any]) -> 
     return kind(**{**sound, **settings})
 
 
+OF_NETWORKS = ("standardize", "normalization", "normalize", "bn_momentum")  # of causes that all models have
 PLAIN = ("normalization", "kernel_size", "pooling", "dense_units", "activation")
 
 
@@ -149,8 +150,9 @@ def recorded(history: dict[str, list[float]]) -> callbacks.History:
 
 def estimator(model: str, samples: Samples, seed: int, settings: dict[str, Any]) -> Any:
     """Return an unfitted estimator of scikit-learn or imbalanced-learn, with sound settings."""
-    settings = dict(settings)
+    settings = {name: value for name, value in settings.items() if name not in OF_NETWORKS}
     scaled = settings.pop("scaled", True)
+    grid = settings.pop("grid", None)
     classifies = samples.task != "regression"
     if model == "forest":
         kind = RandomForestClassifier if classifies else RandomForestRegressor
@@ -175,7 +177,7 @@ def estimator(model: str, samples: Samples, seed: int, settings: dict[str, Any])
     if model != "search":
         return whole
     name, values = ("logisticregression__C", [0.01, 0.1, 1.0]) if classifies else ("ridge__alpha", [0.1, 3.0, 100.0])
-    return GridSearchCV(whole, {name: values}, cv=3)
+    return GridSearchCV(whole, {name: grid or values}, cv=3)
 
 
 def fit(model: str, samples: Samples, seed: int, **settings: Any) -> Any:
