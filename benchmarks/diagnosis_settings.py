@@ -137,7 +137,7 @@ setting(
 # Overdone -------------------------------------------------------------------------------------------------------------
 
 OVERDONE: dict[str, tuple[tuple[Any, ...], Callable[[Any], dict[str, Any]], dict[str, Any]]] = {
-    "dropout": ((0.8, 0.95, 0.995), lambda s: {"dropout": s}, {"on": (*OURS, "keras")}),
+    "dropout": ((0.8, 0.95, 0.995), lambda s: {"dropout": s}, {"on": ("cnn", "keras")}),
     "spatial dropout": ((0.5, 0.8, 0.95), lambda s: {"spatial_dropout": s}, {"on": ["cnn"]}),
     "an l2 penalty": ((0.03, 0.1, 0.3, 3.0), lambda s: {"l2": s}, {"on": ["cnn"], "base": unnormalised}),
     "an l1 penalty": ((0.003, 0.01, 0.03, 0.3), lambda s: {"l1": s}, {"on": ["cnn"], "base": unnormalised}),
