@@ -87,6 +87,10 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         Momentum of an exponential moving average of the weights over the training steps, in [0, 1). The averages are
         validated, kept and used for prediction in place of the weights themselves (Polyak and Juditsky 1992). 0 turns
         it off.
+    batch_statistics : {"final", "moving"}, default="final"
+        Mean and variance with which batch normalisation validates and predicts. "final": those of the final weights on
+        the training samples, at most 1,024 of them, without augmentation and dropout (Wu and Johnson 2021). "moving":
+        moving averages over the training steps as in Keras, which are wrong after few steps. Frozen layers keep theirs.
     batch_size : int, default=32
         Number of samples per training step.
     epochs : int, default=30
@@ -431,6 +435,10 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         Momentum of an exponential moving average of the weights over the training steps, in [0, 1). The averages are
         validated, kept and used for prediction in place of the weights themselves (Polyak and Juditsky 1992). 0 turns
         it off.
+    batch_statistics : {"final", "moving"}, default="final"
+        Mean and variance with which batch normalisation validates and predicts. "final": those of the final weights on
+        the training samples, at most 1,024 of them, without augmentation and dropout (Wu and Johnson 2021). "moving":
+        moving averages over the training steps as in Keras, which are wrong after few steps. Frozen layers keep theirs.
     batch_size : int, default=32
         Number of samples per training step.
     epochs : int, default=30

@@ -222,10 +222,10 @@ def test_a_search_traces_each_topology_once(few_digits):
     before = trace_count()
     search.fit(X, y)
     search.predict(X[:17])
-    assert trace_count() - before == 2  # one graph that trains, one that predicts
+    assert trace_count() - before == 3  # graphs that train, take batch statistics, and predict
     smoothed = GridSearchCV(clone(search.estimator).set_params(label_smoothing=0.1), {"label_smoothing": [0.1, 0.2]})
     smoothed.fit(X, y)
-    assert trace_count() - before == 4
+    assert trace_count() - before == 6
 
 
 # Regularisation, weights and early stopping have their effect -----------------------------------------------------

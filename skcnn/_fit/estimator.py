@@ -89,6 +89,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         "warmup_epochs": [PENALTY],
         "clipnorm": [Interval(Real, 0, None, closed="neither"), None],
         "ema_momentum": [RATE],
+        "batch_statistics": [StrOptions({"final", "moving"})],
         "batch_size": [COUNT],
         "epochs": [COUNT],
         "early_stopping": ["boolean", StrOptions({"auto"})],
@@ -128,6 +129,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
     warmup_epochs: float = 0.0
     clipnorm: float | None = None
     ema_momentum: float = 0.0
+    batch_statistics: Literal["final", "moving"] = "final"
     batch_size: int = 32
     epochs: int = 30
     early_stopping: bool | Literal["auto"] = "auto"
@@ -364,6 +366,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
             patience=int(self.n_iter_no_change),
             tol=float(self.tol),
             stop_early=stops_early,
+            settles=self.batch_statistics == "final",
         )
         # No fingerprint knows what callbacks do, and a fit without a seed cannot be repeated.
         found_again = earlier is None and isinstance(self.random_state, Integral)

@@ -18,6 +18,10 @@ from skcnn._fit.targets import Target
 
 __all__ = ["Prepared", "Recipe"]
 
+# Samples from which those of one call of `partial_fit` alone decide the statistics of batch normalisation. Digits in
+# calls of 10: accuracy 0.84 with earlier ones, 0.80 without; in calls of 50: 0.90 and 0.93.
+STREAM_SAMPLES = 64
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -80,7 +84,8 @@ class Recipe:
 
     def for_one_epoch(self) -> "Recipe":
         """Return the recipe of `partial_fit`."""
-        plan = replace(self.plan, epochs=1, stop_early=False)
+        least = STREAM_SAMPLES if self.earlier else 0
+        plan = replace(self.plan, epochs=1, stop_early=False, least_samples=least)
         return replace(self, plan=plan, validation_fraction=0.0, refits=False, keeps_optimizer=True)
 
     def split(self, samples: Samples, held_out: Samples | None) -> tuple[Samples, Samples | None]:

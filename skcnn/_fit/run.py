@@ -130,7 +130,7 @@ class Run:
 
     def _now(self, part: _Part, program: Program, progress: Progress) -> Fitted:
         """Return what an estimator would know if training stopped now."""
-        with program.averaged():
+        with program.predicting():
             weights = program.weights()
         return self.recipe.fitted(part.samples, part.prepared, progress, None).with_weights(weights, progress)
 
