@@ -415,3 +415,36 @@ def test_groups_that_cannot_be_ordered():
     X, y = numbered(4), np.array([0, 1, 0, 1])
     with pytest.raises(ValueError, match="groups holds values that cannot be ordered"):
         classifier().fit(X, y, groups=np.array([1, "x", None, 2], dtype=object))
+
+
+def one_label_each(codes):
+    return codes[:, None] == np.unique(codes)
+
+
+@pytest.mark.parametrize("kind", ["duplicate", "groups of two", "mixed groups"])
+@pytest.mark.parametrize(("n_classes", "per_class", "least", "most"), [(100, 4, 30, 50), (200, 3, 40, 80)])
+def test_classes_of_few_samples_are_spread(rng, kind, n_classes, per_class, least, most):
+    codes = np.repeat(np.arange(n_classes), per_class)
+    X = rng.normal(size=(len(codes), 3))
+    groups = None
+    if kind == "duplicate":
+        X[1] = X[0]
+    elif kind == "groups of two":
+        groups = np.arange(len(codes)) // 2
+    else:
+        groups = rng.permutation(len(codes)) // 2
+    train, validation = inner_split(X, one_label_each(codes), 0.1, groups, 0)
+    assert least <= len(validation) <= most
+    assert set(codes[train]) == set(codes)
+    assert len(set(train) | set(validation)) == len(codes)
+    if groups is not None:
+        assert not set(groups[train]) & set(groups[validation])
+    # Spread: no class gives all that it has to give before others give any.
+    assert np.bincount(codes[validation]).max() <= 2
+
+
+def test_a_split_far_from_what_was_asked_warns(rng):
+    X, codes = rng.normal(size=(100, 3)), np.arange(100) % 2
+    groups = np.where(np.arange(100) < 60, 0, 1)
+    with pytest.warns(InnerSplitWarning, match="has 40 of the 100 samples, and 10 were asked for"):
+        inner_split(X, one_label_each(codes), 0.1, groups, 0)
