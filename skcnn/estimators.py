@@ -482,7 +482,12 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     verbose : int, default=0
         Verbosity: 1 prints a summary of training, 2 also prints each epoch.
     loss : {"auto", "squared_error", "absolute_error", "huber"}, default="auto"
-        "auto" is "squared_error". "huber" is quadratic up to one standard deviation of the targets and linear beyond.
+        "auto" is "squared_error". "huber" is quadratic up to one unit of the targets and linear beyond. For "huber" and
+        "absolute_error" targets are trained in a unit that a few wild ones do not change: 1.4826 times the median
+        absolute deviation from the median, which is the standard deviation where targets are normal.
+    target_scale : {"column", "common"}, default="column"
+        Whether each column of `y` is standardised for training by its own mean and scale, or all by those of all.
+        "common" is for networks whose outputs share weights, as at the positions of a series.
 
     Attributes
     ----------
@@ -518,10 +523,12 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     _parameter_constraints = {
         **BaseCNN._parameter_constraints,
         "loss": [StrOptions({"auto", "squared_error", "absolute_error", "huber"})],
+        "target_scale": [StrOptions({"column", "common"})],
     }
 
     _: KW_ONLY
     loss: Literal["auto", "squared_error", "absolute_error", "huber"] = "auto"
+    target_scale: Literal["column", "common"] = "column"
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -564,7 +571,8 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         return target.decode(outputs)
 
     def _make_target(self, y: np.ndarray, classes: Any) -> RegressionTarget:
-        return RegressionTarget.of(y)
+        robust = self.loss in ("absolute_error", "huber")
+        return RegressionTarget.of(y, robust=robust, common=self.target_scale == "common")
 
     def _loss_name(self, target: RegressionTarget) -> str:
         return "squared_error" if self.loss == "auto" else self.loss

@@ -18,6 +18,7 @@ from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import log_loss, recall_score
 from sklearn.model_selection import GridSearchCV, train_test_split
 
+from skcnn import CNNRegressor
 from skcnn._engine.blueprint import trace_count
 from skcnn.networks import Plain
 
@@ -484,3 +485,31 @@ def test_verbose_prints_how_training_went_or_each_epoch_and_silence_is_the_defau
     assert [line.split()[0] for line in lines] == ["[4/6]", "[5/6]", "[6/6]"]
     values = [f"{name}: {values[-1]:.5g}" for name, values in model.history_.items()]
     assert re.fullmatch(re.escape(f"[6/6] {', '.join(values)}, in ") + r"\d+\.\d+s", lines[-1])
+
+
+# Targets that are hard to scale ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", ["huber", "absolute_error"])
+def test_robust_losses_outlive_wild_targets(rng, loss):
+    X = rng.normal(size=(300, 8))
+    y = X @ rng.normal(size=8)
+    wild = y.copy()
+    wild[:15] += 1000
+    network = Plain(filters=(8,), normalization=None)
+    model = CNNRegressor(network, loss=loss, epochs=60, learning_rate=0.01, random_state=0).fit(X, wild)
+    assert model.score(X[15:], y[15:]) > 0.9
+
+
+def test_outputs_that_share_weights_learn_a_common_scale(rng):
+    def shared(input_shape, n_outputs):
+        inputs = keras.Input(input_shape)
+        return keras.Model(inputs, keras.layers.Flatten()(keras.layers.Dense(1)(inputs)))
+
+    X = rng.normal(size=(200, 5, 3)) * np.array([1, 2, 3, 4, 5])[:, None]
+    y = X @ [1.0, -2.0, 3.0] + 7
+    settings = {"network": shared, "epochs": 100, "learning_rate": 0.02, "schedule": "cosine", "random_state": 0}
+    common = CNNRegressor(**settings, target_scale="common").fit(X, y)
+    assert common.score(X, y) > 0.999
+    assert CNNRegressor(**settings).fit(X, y).score(X, y) < 0.95
+    np.testing.assert_allclose(common.to_keras()(X).numpy(), common.predict(X), rtol=1e-4, atol=1e-4)
