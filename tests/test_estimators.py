@@ -513,3 +513,13 @@ def test_outputs_that_share_weights_learn_a_common_scale(rng):
     assert common.score(X, y) > 0.999
     assert CNNRegressor(**settings).fit(X, y).score(X, y) < 0.95
     np.testing.assert_allclose(common.to_keras()(X).numpy(), common.predict(X), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("scoring", ["roc_auc", lambda estimator, X, y: np.nan], ids=["one class", "callable"])
+@pytest.mark.filterwarnings("ignore:Only one class is present")
+def test_a_score_that_is_nan_is_named(few_digits, scoring):
+    X, y = few_digits
+    y = (y == 8).astype(int)
+    clf = classifier(early_stopping=True, scoring=scoring)
+    with pytest.raises(ValueError, match=r"scoring=.* gave NaN on the 20 validation samples"):
+        clf.fit(X, y, X_val=X[y == 0][:20], y_val=y[y == 0][:20])
