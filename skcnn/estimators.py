@@ -104,6 +104,9 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     validation_fraction : float, default=0.1
         Fraction of the samples to set aside as the inner validation split for early stopping. The split is stratified
         and seeded; samples of one group (see `fit`) and exact duplicates stay on the same side.
+    shuffle_validation : bool, default=True
+        Whether the inner validation split is drawn at random. If False, the last `validation_fraction` of the samples
+        validate, in the order of `X`, as for samples that are ordered in time; batches are shuffled all the same.
     refit_full : bool, default=False
         Whether to refit on all samples for the number of epochs that gave the best validation score. `history_` remains
         that of the training that was validated.
@@ -451,6 +454,9 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     validation_fraction : float, default=0.1
         Fraction of the samples to set aside as the inner validation split for early stopping. The split is stratified
         and seeded; samples of one group (see `fit`) and exact duplicates stay on the same side.
+    shuffle_validation : bool, default=True
+        Whether the inner validation split is drawn at random. If False, the last `validation_fraction` of the samples
+        validate, in the order of `X`, as for samples that are ordered in time; batches are shuffled all the same.
     refit_full : bool, default=False
         Whether to refit on all samples for the number of epochs that gave the best validation score. `history_` remains
         that of the training that was validated.

@@ -97,6 +97,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         "refit_full": ["boolean"],
         "standardize": [StrOptions({"channel", "position"}), None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "shuffle_validation": ["boolean"],
         "n_iter_no_change": [COUNT],
         "tol": [PENALTY],
         "warm_start": ["boolean"],
@@ -135,6 +136,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
     early_stopping: bool | Literal["auto"] = "auto"
     scoring: str | Callable[..., float] = "loss"
     validation_fraction: float = 0.1
+    shuffle_validation: bool = True
     refit_full: bool = False
     n_iter_no_change: int = 10
     tol: float = 1e-4
@@ -376,6 +378,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
             plan=plan,
             balancing=balancing,
             validation_fraction=self.validation_fraction if splits else 0.0,
+            shuffles_validation=bool(self.shuffle_validation),
             scoring=self.scoring,
             refits=self.refit_full and splits,
             earlier=earlier,

@@ -160,9 +160,9 @@ class Run:
                     values["val_score"] = float(scorer(view, held_out.as_given(), held_out.y, **weights))
                 if np.isnan(values["val_score"]):
                     raise ValueError(
-                        f"scoring={scoring!r} gave NaN on the {len(held_out.X)} validation samples; expected a number, by "
-                        "which the best epoch is found. Choose a score that is defined for them, or pass X_val and y_val "
-                        "that have all classes."
+                        f"scoring={scoring!r} gave NaN on the {len(held_out.X)} validation samples; expected a number, "
+                        "by which the best epoch is found. Choose a score that is defined for them, or pass X_val and "
+                        "y_val that have all classes."
                     )
             return values
 

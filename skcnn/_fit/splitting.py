@@ -7,7 +7,7 @@ from scipy.sparse.csgraph import connected_components
 from skcnn._fit.batches import sample_digests
 from skcnn.exceptions import InnerSplitWarning, warn
 
-__all__ = ["inner_split"]
+__all__ = ["inner_split", "last_split"]
 
 
 def inner_split(
@@ -74,6 +74,46 @@ def inner_split(
         )
     _warn_of_size(sizes[chosen].sum(), fraction, sizes)
     return np.flatnonzero(~chosen[units]), np.flatnonzero(chosen[units])
+
+
+def last_split(
+    labels: np.ndarray, fraction: float, groups: np.ndarray | None, *, classes: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split samples in their order: the last ones validate, as where samples are ordered in time.
+
+    Parameters are those of `inner_split`.
+
+    Raises
+    ------
+    ValueError
+        If there is but one sample, or a group has samples on both sides.
+
+    Warns
+    -----
+    InnerSplitWarning
+        If some labels are only those of validation samples.
+    """
+    n = len(labels)
+    if n < 2:
+        raise ValueError(f"{n} sample cannot be split for early stopping. Expected at least two samples of a weight.")
+    first = n - min(max(1, round(fraction * n)), n - 1)
+    if groups is not None:
+        both = np.intersect1d(groups[:first], groups[first:])
+        if len(both):
+            raise ValueError(
+                f"The groups {both[:5].tolist()} have samples among the first {first} and among the last {n - first}, "
+                "which validate with shuffle_validation=False. Sort the samples so that each group is on one side, or "
+                "pass no groups."
+            )
+    unseen = labels[first:].any(axis=0) & ~labels[:first].any(axis=0)
+    if classes and unseen.any():
+        warn(
+            InnerSplitWarning(
+                f"{unseen.sum()} of the {labels.shape[1]} classes (or labels) are only among the last {n - first} "
+                "samples, which validate with shuffle_validation=False, so that training sees none of them."
+            )
+        )
+    return np.arange(first), np.arange(first, n)
 
 
 def _units(X: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
