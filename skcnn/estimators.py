@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from numbers import Real
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -13,7 +14,7 @@ from skcnn._fit.estimator import PENALTY, RATE, BaseCNN
 from skcnn._fit.targets import ClassTarget, RegressionTarget
 from skcnn._fit.weights import check_priors
 from skcnn._sklearn.checks import naming
-from skcnn._sklearn.internals import HasMethods, StrOptions, check_partial_fit_first_call, fit_context
+from skcnn._sklearn.internals import HasMethods, Interval, StrOptions, check_partial_fit_first_call, fit_context
 from skcnn.exceptions import DoubleBalancingWarning, warn
 
 __all__ = ["CNNClassifier", "CNNRegressor"]
@@ -487,10 +488,14 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         bit, across calls.
     verbose : int, default=0
         Verbosity: 1 prints a summary of training, 2 also prints each epoch.
-    loss : {"auto", "squared_error", "absolute_error", "huber"}, default="auto"
-        "auto" is "squared_error". "huber" is quadratic up to one unit of the targets and linear beyond. For "huber" and
-        "absolute_error" targets are trained in a unit that a few wild ones do not change: 1.4826 times the median
-        absolute deviation from the median, which is the standard deviation where targets are normal.
+    loss : {"auto", "squared_error", "absolute_error", "huber", "quantile", "poisson"}, default="auto"
+        "auto" is "squared_error". "huber" is quadratic up to one unit of the targets and linear beyond. "quantile"
+        predicts the quantile `alpha` (Koenker and Bassett 1978). "poisson" is for counts and rates of at least 0: the
+        network learns the logarithm of their mean. For "huber", "absolute_error" and "quantile" targets are trained in
+        a unit that a few wild ones do not change: 1.4826 times the median absolute deviation from the median, which is
+        the standard deviation where targets are normal.
+    alpha : float, default=0.5
+        Quantile to predict, in (0, 1). Only used with ``loss="quantile"``.
     target_scale : {"column", "common"}, default="column"
         Whether each column of `y` is standardised for training by its own mean and scale, or all by those of all.
         "common" is for networks whose outputs share weights, as at the positions of a series.
@@ -528,12 +533,14 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     _numeric_target = True
     _parameter_constraints = {
         **BaseCNN._parameter_constraints,
-        "loss": [StrOptions({"auto", "squared_error", "absolute_error", "huber"})],
+        "loss": [StrOptions({"auto", "squared_error", "absolute_error", "huber", "quantile", "poisson"})],
+        "alpha": [Interval(Real, 0, 1, closed="neither")],
         "target_scale": [StrOptions({"column", "common"})],
     }
 
     _: KW_ONLY
-    loss: Literal["auto", "squared_error", "absolute_error", "huber"] = "auto"
+    loss: Literal["auto", "squared_error", "absolute_error", "huber", "quantile", "poisson"] = "auto"
+    alpha: float = 0.5
     target_scale: Literal["column", "common"] = "column"
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -577,8 +584,11 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         return target.decode(outputs)
 
     def _make_target(self, y: np.ndarray, classes: Any) -> RegressionTarget:
-        robust = self.loss in ("absolute_error", "huber")
-        return RegressionTarget.of(y, robust=robust, common=self.target_scale == "common")
+        how = {"robust": self.loss in ("absolute_error", "huber", "quantile"), "logarithmic": self.loss == "poisson"}
+        return RegressionTarget.of(y, **how, common=self.target_scale == "common")
+
+    def _more_strengths(self) -> list[str]:
+        return ["alpha"] if self.loss == "quantile" else []
 
     def _loss_name(self, target: RegressionTarget) -> str:
         return "squared_error" if self.loss == "auto" else self.loss

@@ -15,7 +15,7 @@ from common import same_model, weights_of
 from sklearn.base import clone
 from sklearn.datasets import make_multilabel_classification
 from sklearn.exceptions import FitFailedWarning
-from sklearn.metrics import log_loss, recall_score
+from sklearn.metrics import log_loss, mean_pinball_loss, recall_score
 from sklearn.model_selection import GridSearchCV, train_test_split
 
 from skcnn import CNNRegressor
@@ -523,3 +523,49 @@ def test_a_score_that_is_nan_is_named(few_digits, scoring):
     clf = classifier(early_stopping=True, scoring=scoring)
     with pytest.raises(ValueError, match=r"scoring=.* gave NaN on the 20 validation samples"):
         clf.fit(X, y, X_val=X[y == 0][:20], y_val=y[y == 0][:20])
+
+
+def test_quantiles_cover_what_was_asked(rng):
+    X = rng.uniform(-1, 1, size=(600, 6))
+    y = X[:, 0] * 50 + rng.normal(scale=10 * (1.5 + X[:, 1]))
+    settings = {
+        "network": Plain(filters=(8,), normalization=None),
+        "epochs": 80,
+        "schedule": "cosine",
+        "random_state": 0,
+    }
+    low, high = (CNNRegressor(**settings, loss="quantile", alpha=alpha).fit(X, y) for alpha in (0.1, 0.9))
+    for model, alpha in ((low, 0.1), (high, 0.9)):
+        assert np.mean(y <= model.predict(X)) == pytest.approx(alpha, abs=0.04)
+    assert (low.predict(X) < high.predict(X)).mean() > 0.95
+    held_out = high.set_params(epochs=3).fit(X, y, X_val=X[:50], y_val=y[:50])
+    loss = mean_pinball_loss(y[:50], held_out.predict(X[:50]), alpha=0.9) / held_out._fitted.target.scale[0]
+    assert held_out.history_["val_loss"][held_out.best_iter_ - 1] == pytest.approx(loss, rel=1e-4)
+
+
+def test_counts_are_predicted_by_their_mean(rng):
+    X = rng.uniform(-1, 1, size=(600, 6))
+    rate = 200 * np.exp(X[:, 0] - X[:, 1])
+    y = rng.poisson(rate)
+    model = CNNRegressor(Plain(filters=(8,), normalization=None), loss="poisson", epochs=60, random_state=0).fit(X, y)
+    assert (model.predict(X) > 0).all()
+    assert np.corrcoef(np.log(model.predict(X)), np.log(rate))[0, 1] > 0.98
+    assert model.predict(X).mean() == pytest.approx(y.mean(), rel=0.05)
+    np.testing.assert_allclose(model.to_keras()(X[:, :, None]).numpy()[:, 0], model.predict(X), rtol=1e-4)
+    with pytest.raises(ValueError, match=r"y holds negative values .*loss='poisson'"):
+        model.fit(X, y - 1000)
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"),
+    [
+        ("mse", "squared_error"),
+        (keras.losses.MeanSquaredError(), "squared_error"),
+        (keras.losses.mean_absolute_error, "absolute_error"),
+        (keras.losses.Huber, "huber"),
+        ("pinball_loss", "quantile"),
+    ],
+)
+def test_a_loss_of_keras_is_refused_with_its_name_here(loss, name):
+    with pytest.raises(ValueError, match=f"'loss' parameter of CNNRegressor must be .* set loss='{name}'"):
+        regressor(loss=loss).fit(np.zeros((4, 3)), np.arange(4.0))

@@ -50,7 +50,7 @@ class Topology:
     knobs : tuple of str
         The strengths that are on, sorted, among ``l1``, ``l2``, ``dropout``, ``spatial_dropout``, ``stochastic_depth``,
         ``weight_decay``, ``label_smoothing``, ``mixup``, ``cutmix``, ``augmentation_strength``, ``focal_gamma``,
-        ``clipnorm``, ``momentum`` and ``ema_momentum``. On or off changes the graph, their values do not.
+        ``alpha``, ``clipnorm``, ``momentum`` and ``ema_momentum``. On or off changes the graph, their values do not.
     build : callable
         ``build()`` returns the Keras model; not part of the key.
     standardize : {"channel", "position", None}

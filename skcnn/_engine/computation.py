@@ -126,7 +126,7 @@ class Computation:
         with tf.GradientTape(watch_accessed_variables=False) as tape, step_inputs(seed=seed, **strengths):
             tape.watch(self.trained)
             z = self._trained(X)
-            options = {name: strengths.get(name) for name in ("label_smoothing", "focal_gamma")}
+            options = {name: strengths.get(name) for name in ("label_smoothing", "focal_gamma", "alpha")}
             losses = [weight * sample_losses(self._topology.loss, y, z, **options) for y, weight in targets]
             loss = tf.reduce_mean(tf.add_n(losses))
             objective = tf.add_n([loss, *self._model.losses])  # a custom network may bring regularisers of its own

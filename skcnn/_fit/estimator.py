@@ -56,6 +56,26 @@ PENALTY = Interval(Real, 0, None, closed="left")
 COUNT = Interval(Integral, 1, None, closed="left")
 
 
+# What other libraries call the losses, each without "mean", "loss" and underscores.
+_KINDS = ("binary", "categorical", "sparsecategorical")
+_LOSS_NAMES = {
+    "squared_error": ("mse", "squarederror", "l2"),
+    "absolute_error": ("mae", "absoluteerror", "l1"),
+    "huber": ("smoothl1", "logcosh"),
+    "quantile": ("pinball",),
+    "poisson": ("poissondeviance", "poissonnll"),
+    "log_loss": ("bce", "nll", "log", "crossentropy", *(f"{kind}crossentropy" for kind in _KINDS)),
+    "focal": tuple(f"{kind}focalcrossentropy" for kind in _KINDS),
+}
+
+
+def _name_of_loss(loss: Any) -> str | None:
+    """Return what a loss of Keras, by its name or as an object or function, is called here; None if it is unknown."""
+    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    plain = name.lower().replace("_", "").replace("mean", "").replace("loss", "")
+    return next((ours for ours, theirs in _LOSS_NAMES.items() if plain in (ours.replace("_", ""), *theirs)), None)
+
+
 @dataclass(eq=False, repr=False)
 class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, BaseEstimator):
     """Base of classifier and regressor: checks, fit, and outputs of the network."""
@@ -179,6 +199,15 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
                     f"Invalid parameter {name!r} for {type(self).__name__}{nearest(name, known)} "
                     f"Valid parameters{of} are: {known}."
                 )
+
+    def _validate_params(self) -> None:
+        try:
+            super()._validate_params()
+        except ValueError as error:
+            hint = _name_of_loss(getattr(self, "loss", None))
+            if hint is None or "'loss' parameter" not in str(error):
+                raise
+            raise type(error)(f"{error} The name here is {hint!r}: set loss={hint!r}.") from None
 
     def _check_values(self) -> None:
         """Refuse values that the parameter constraints let pass, whatever the data.

@@ -149,11 +149,13 @@ class Run:
         # Scorers are given the estimator with the current weights. Checked samples no longer have feature names.
         nameless = replace(held_out, layout=held_out.layout._replace(feature_names=None))
         view = self.estimator._as(self.recipe.fitted(nameless, part.prepared, Progress(), program))
+        # Label smoothing and focal gamma are for training alone, but the quantile says what is predicted.
+        quantile = {name: value for name, value in self.recipe.plan.strengths.items() if name == "alpha"}
         weights = {} if held_out.weight is None else {"sample_weight": held_out.weight}
 
         def validate(program: Program) -> dict[str, float]:
             z = program.predict(held_out.X) - part.prepared.judging_shift
-            losses = sample_losses(topology.loss, encoded, z.astype(topology.dtype)).numpy().mean(axis=1)
+            losses = sample_losses(topology.loss, encoded, z.astype(topology.dtype), **quantile).numpy().mean(axis=1)
             values = {"val_loss": float(np.average(losses.astype(np.float64), weights=held_out.weight))}
             if scorer is not None:
                 with naming("scoring", theirs=True):

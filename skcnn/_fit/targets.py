@@ -42,6 +42,9 @@ class Target:
         """Return the share of each class in the total weight; 1 for numbers."""
         return np.ones(1)
 
+    #: Whether outputs are logarithms, before `output_units`.
+    logarithmic: bool = False
+
     def output_units(self) -> tuple[np.ndarray, np.ndarray]:
         """Return scale and offset that take outputs to the unit of y."""
         return np.ones(1), np.zeros(1)
@@ -205,6 +208,8 @@ class RegressionTarget(Target):
         Whether a few wild targets are to leave centre and scale as they are.
     common : bool
         Whether all columns have one centre and scale.
+    logarithmic : bool
+        Whether the network predicts the logarithm of the target over its mean, which is then the scale.
     """
 
     has_classes: ClassVar[bool] = False
@@ -215,12 +220,13 @@ class RegressionTarget(Target):
     flat: bool
     robust: bool = False
     common: bool = False
+    logarithmic: bool = False
 
     @classmethod
-    def of(cls, y: np.ndarray, *, robust: bool = False, common: bool = False) -> Self:
-        """Return the target of `y`, not yet standardised, see `settled`."""
+    def of(cls, y: np.ndarray, **how: bool) -> Self:
+        """Return the target of `y`, not yet standardised, see `settled`; `how` are the flags of the class."""
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
-        return cls(np.zeros(n_outputs), np.ones(n_outputs), y.ndim == 1, robust, common)
+        return cls(np.zeros(n_outputs), np.ones(n_outputs), y.ndim == 1, **how)
 
     def settled(self, encoded: np.ndarray, weight: np.ndarray | None = None) -> Self:
         """Return the target with centre and scale of the training targets."""
@@ -229,6 +235,8 @@ class RegressionTarget(Target):
             weight = None if weight is None else np.repeat(weight, n_outputs)
             encoded = encoded.reshape(-1, 1)
         mean, scale = _centre_and_scale(encoded, weight)
+        if self.logarithmic:
+            mean, scale = np.zeros_like(mean), np.where(mean > 0, mean, 1.0)
         if self.robust:
             mean, scale = _robust_centre_and_scale(encoded, weight, scale)
         return replace(self, mean=np.resize(mean, n_outputs), scale=np.resize(scale, n_outputs))
@@ -243,6 +251,11 @@ class RegressionTarget(Target):
         if (y.ndim == 1) != self.flat or (not self.flat and y.shape[1] != self.n_outputs):
             raise ValueError(
                 f"{name} has shape {y.shape}; expected {'(n,)' if self.flat else f'(n, {self.n_outputs})'}, as in fit."
+            )
+        if self.logarithmic and (y < 0).any():
+            raise ValueError(
+                f"{name} holds negative values (smallest {y.min():g}); expected counts or rates of at least 0 for "
+                "loss='poisson'. Choose another loss."
             )
         return y.reshape(len(y), -1).astype(np.float64)
 
@@ -263,7 +276,7 @@ class RegressionTarget(Target):
 
     def decode(self, z: np.ndarray) -> np.ndarray:
         """Return predictions in the unit and shape of y."""
-        prediction = z * self.scale + self.mean
+        prediction = (np.exp(z) if self.logarithmic else z) * self.scale + self.mean
         return prediction[:, 0] if self.flat else prediction
 
 
