@@ -15,7 +15,7 @@ from skcnn._fit.targets import ClassTarget, RegressionTarget
 from skcnn._fit.weights import check_priors
 from skcnn._sklearn.checks import naming
 from skcnn._sklearn.internals import HasMethods, Interval, StrOptions, check_partial_fit_first_call, fit_context
-from skcnn.exceptions import DoubleBalancingWarning, warn
+from skcnn.exceptions import DoubleBalancingWarning, OneHotWarning, warn
 
 __all__ = ["CNNClassifier", "CNNRegressor"]
 
@@ -329,7 +329,16 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         return ["label_smoothing", "focal_gamma"] if self.loss == "focal" else ["label_smoothing"]
 
     def _make_target(self, y: np.ndarray, classes: Any) -> ClassTarget:
-        return ClassTarget.of(y, classes)
+        target = ClassTarget.of(y, classes)
+        if target.kind == "multilabel" and (y.sum(axis=1) == 1).all():
+            warn(
+                OneHotWarning(
+                    f"y is an indicator matrix of shape {y.shape} with a single 1 for each sample. It is trained as "
+                    f"{y.shape[1]} independent labels, of which none or several may be predicted. If they are classes "
+                    "that exclude each other, pass y.argmax(axis=1)."
+                )
+            )
+        return target
 
     def _loss_name(self, target: ClassTarget) -> str:
         return target.loss

@@ -38,6 +38,7 @@ from skcnn._sklearn.checks import (
     check_groups,
     check_X,
     check_y,
+    hint_at_layout,
     naming,
     nearest,
     resolve_input_shape,
@@ -46,6 +47,7 @@ from skcnn._sklearn.diagram import DiagramMixin
 from skcnn._sklearn.internals import HasMethods, Interval, StrOptions, fit_context
 from skcnn._sklearn.version_note import VersionNote
 from skcnn.augmentation import AUGMENTATIONS, check_augmentation, layer_key, listed
+from skcnn.exceptions import LayoutWarning, warn
 from skcnn.networks import NETWORKS, Network, NetworkBuilder, resolve_network
 
 __all__ = ["PENALTY", "RATE", "BaseCNN"]
@@ -332,6 +334,9 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         seen: Any = copy.copy(self)  # scikit-learn's check sets attributes of its estimator
         X = check_X(seen, X, sample_shape=earlier.layout.sample_shape if earlier else None)
         input_shape = resolve_input_shape(self.input_shape, X.shape[1:])
+        hint = hint_at_layout(X.shape[1:]) if earlier is None and self.input_shape is None and X.ndim > 2 else None
+        if hint is not None:
+            warn(LayoutWarning(hint))
         return X, Layout(X.shape[1:], input_shape, seen.n_features_in_, getattr(seen, "feature_names_in_", None))
 
     def _check_validation_samples(
