@@ -11,6 +11,9 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 
 from skcnn._fit.balancing import Balancing
 from skcnn._fit.estimator import PENALTY, RATE, BaseCNN
+from skcnn._fit.fitted import Fitted
+from skcnn._fit.recipe import Recipe
+from skcnn._fit.samples import Samples
 from skcnn._fit.targets import ClassTarget, RegressionTarget
 from skcnn._fit.weights import check_priors
 from skcnn._sklearn.checks import naming
@@ -329,8 +332,16 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         return ["label_smoothing", "focal_gamma"] if self.loss == "focal" else ["label_smoothing"]
 
     def _make_target(self, y: np.ndarray, classes: Any) -> ClassTarget:
-        target = ClassTarget.of(y, classes)
-        if target.kind == "multilabel" and (y.sum(axis=1) == 1).all():
+        return ClassTarget.of(y, classes)
+
+    def _loss_name(self, target: ClassTarget) -> str:
+        return target.loss
+
+    def _recipe(self, samples: Samples, held_out: Samples | None, earlier: Fitted | None) -> Recipe:
+        recipe = super()._recipe(samples, held_out, earlier)
+        y, target = samples.encoded, samples.target
+        multilabel = isinstance(target, ClassTarget) and target.kind == "multilabel"
+        if multilabel and earlier is None and (y.sum(axis=1) == 1).all():
             warn(
                 OneHotWarning(
                     f"y is an indicator matrix of shape {y.shape} with a single 1 for each sample. It is trained as "
@@ -338,10 +349,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
                     "that exclude each other, pass y.argmax(axis=1)."
                 )
             )
-        return target
-
-    def _loss_name(self, target: ClassTarget) -> str:
-        return target.loss
+        return recipe
 
     def _balancing(self, target: ClassTarget) -> Balancing:
         balancing = [name for name in ("sampler", "balanced_batches") if getattr(self, name)]
