@@ -1,4 +1,4 @@
-"""Compare the results of twelve fits, to the bit, on two revisions of the package.
+"""Compare the results of thirteen fits, to the bit, on two revisions of the package.
 
 Each fit goes through another part of the training: networks, targets, schedules, balancing, resampling, augmentation,
 early stopping with a scorer, refits, warm starts and callbacks. A digest covers predictions, weights and history.
@@ -108,6 +108,8 @@ def fits():
     for part in np.array_split(np.arange(400), 4):
         online.partial_fit(steps[part], y[part], classes=np.arange(10))
     yield "partial_fit", online, steps
+    without = Plain(filters=(6, 8), normalization="layer")
+    yield "without", CNNClassifier(without, epochs=6, early_stopping=True, dropout=0.2, random_state=4).fit(X, y), X
     lowering = keras.callbacks.LearningRateScheduler(lambda epoch: 0.003 * 0.5**epoch)
     yield (
         "callbacks",

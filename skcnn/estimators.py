@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from numbers import Real
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -10,11 +11,14 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 
 from skcnn._fit.balancing import Balancing
 from skcnn._fit.estimator import PENALTY, RATE, BaseCNN
+from skcnn._fit.fitted import Fitted
+from skcnn._fit.recipe import Recipe
+from skcnn._fit.samples import Samples
 from skcnn._fit.targets import ClassTarget, RegressionTarget
 from skcnn._fit.weights import check_priors
 from skcnn._sklearn.checks import naming
-from skcnn._sklearn.internals import HasMethods, StrOptions, check_partial_fit_first_call, fit_context
-from skcnn.exceptions import DoubleBalancingWarning, warn
+from skcnn._sklearn.internals import HasMethods, Interval, StrOptions, check_partial_fit_first_call, fit_context
+from skcnn.exceptions import DoubleBalancingWarning, OneHotWarning, warn
 
 __all__ = ["CNNClassifier", "CNNRegressor"]
 
@@ -87,6 +91,10 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         Momentum of an exponential moving average of the weights over the training steps, in [0, 1). The averages are
         validated, kept and used for prediction in place of the weights themselves (Polyak and Juditsky 1992). 0 turns
         it off.
+    batch_statistics : {"final", "moving"}, default="final"
+        Mean and variance with which batch normalisation validates and predicts. "final": those of the final weights on
+        the training samples, at most 1,024 of them, without augmentation and dropout (Wu and Johnson 2021). "moving":
+        moving averages over the training steps as in Keras, which are wrong after few steps. Frozen layers keep theirs.
     batch_size : int, default=32
         Number of samples per training step.
     epochs : int, default=30
@@ -100,6 +108,9 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     validation_fraction : float, default=0.1
         Fraction of the samples to set aside as the inner validation split for early stopping. The split is stratified
         and seeded; samples of one group (see `fit`) and exact duplicates stay on the same side.
+    shuffle_validation : bool, default=True
+        Whether the inner validation split is drawn at random. If False, the last `validation_fraction` of the samples
+        validate, in the order of `X`, as for samples that are ordered in time; batches are shuffled all the same.
     refit_full : bool, default=False
         Whether to refit on all samples for the number of epochs that gave the best validation score. `history_` remains
         that of the training that was validated.
@@ -327,6 +338,20 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     def _loss_name(self, target: ClassTarget) -> str:
         return target.loss
 
+    def _recipe(self, samples: Samples, held_out: Samples | None, earlier: Fitted | None) -> Recipe:
+        recipe = super()._recipe(samples, held_out, earlier)
+        y, target = samples.encoded, samples.target
+        multilabel = isinstance(target, ClassTarget) and target.kind == "multilabel"
+        if multilabel and earlier is None and (y.sum(axis=1) == 1).all():
+            warn(
+                OneHotWarning(
+                    f"y is an indicator matrix of shape {y.shape} with a single 1 for each sample. It is trained as "
+                    f"{y.shape[1]} independent labels, of which none or several may be predicted. If they are classes "
+                    "that exclude each other, pass y.argmax(axis=1)."
+                )
+            )
+        return recipe
+
     def _balancing(self, target: ClassTarget) -> Balancing:
         balancing = [name for name in ("sampler", "balanced_batches") if getattr(self, name)]
         if balancing and target.kind == "multilabel":
@@ -432,6 +457,10 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         Momentum of an exponential moving average of the weights over the training steps, in [0, 1). The averages are
         validated, kept and used for prediction in place of the weights themselves (Polyak and Juditsky 1992). 0 turns
         it off.
+    batch_statistics : {"final", "moving"}, default="final"
+        Mean and variance with which batch normalisation validates and predicts. "final": those of the final weights on
+        the training samples, at most 1,024 of them, without augmentation and dropout (Wu and Johnson 2021). "moving":
+        moving averages over the training steps as in Keras, which are wrong after few steps. Frozen layers keep theirs.
     batch_size : int, default=32
         Number of samples per training step.
     epochs : int, default=30
@@ -444,6 +473,9 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     validation_fraction : float, default=0.1
         Fraction of the samples to set aside as the inner validation split for early stopping. The split is stratified
         and seeded; samples of one group (see `fit`) and exact duplicates stay on the same side.
+    shuffle_validation : bool, default=True
+        Whether the inner validation split is drawn at random. If False, the last `validation_fraction` of the samples
+        validate, in the order of `X`, as for samples that are ordered in time; batches are shuffled all the same.
     refit_full : bool, default=False
         Whether to refit on all samples for the number of epochs that gave the best validation score. `history_` remains
         that of the training that was validated.
@@ -474,8 +506,17 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         bit, across calls.
     verbose : int, default=0
         Verbosity: 1 prints a summary of training, 2 also prints each epoch.
-    loss : {"auto", "squared_error", "absolute_error", "huber"}, default="auto"
-        "auto" is "squared_error". "huber" is quadratic up to one standard deviation of the targets and linear beyond.
+    loss : {"auto", "squared_error", "absolute_error", "huber", "quantile", "poisson"}, default="auto"
+        "auto" is "squared_error". "huber" is quadratic up to one unit of the targets and linear beyond. "quantile"
+        predicts the quantile `alpha` (Koenker and Bassett 1978). "poisson" is for counts and rates of at least 0: the
+        network learns the logarithm of their mean. For "huber", "absolute_error" and "quantile" targets are trained in
+        a unit that a few wild ones do not change: 1.4826 times the median absolute deviation from the median, which is
+        the standard deviation where targets are normal.
+    alpha : float, default=0.5
+        Quantile to predict, in (0, 1). Only used with ``loss="quantile"``.
+    target_scale : {"column", "common"}, default="column"
+        Whether each column of `y` is standardised for training by its own mean and scale, or all by those of all.
+        "common" is for networks whose outputs share weights, as at the positions of a series.
 
     Attributes
     ----------
@@ -510,11 +551,15 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     _numeric_target = True
     _parameter_constraints = {
         **BaseCNN._parameter_constraints,
-        "loss": [StrOptions({"auto", "squared_error", "absolute_error", "huber"})],
+        "loss": [StrOptions({"auto", "squared_error", "absolute_error", "huber", "quantile", "poisson"})],
+        "alpha": [Interval(Real, 0, 1, closed="neither")],
+        "target_scale": [StrOptions({"column", "common"})],
     }
 
     _: KW_ONLY
-    loss: Literal["auto", "squared_error", "absolute_error", "huber"] = "auto"
+    loss: Literal["auto", "squared_error", "absolute_error", "huber", "quantile", "poisson"] = "auto"
+    alpha: float = 0.5
+    target_scale: Literal["column", "common"] = "column"
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -557,7 +602,11 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         return target.decode(outputs)
 
     def _make_target(self, y: np.ndarray, classes: Any) -> RegressionTarget:
-        return RegressionTarget.of(y)
+        how = {"robust": self.loss in ("absolute_error", "huber", "quantile"), "logarithmic": self.loss == "poisson"}
+        return RegressionTarget.of(y, **how, common=self.target_scale == "common")
+
+    def _more_strengths(self) -> list[str]:
+        return ["alpha"] if self.loss == "quantile" else []
 
     def _loss_name(self, target: RegressionTarget) -> str:
         return "squared_error" if self.loss == "auto" else self.loss

@@ -8,6 +8,8 @@ __all__ = [
     "DoubleBalancingWarning",
     "InconsistentVersionWarning",
     "InnerSplitWarning",
+    "LayoutWarning",
+    "OneHotWarning",
     "ThreadsWarning",
 ]
 
@@ -51,6 +53,14 @@ class InconsistentVersionWarning(UserWarning):
 
 class InnerSplitWarning(UserWarning):
     """The inner validation split lacks samples that it should have, as of some class."""
+
+
+class LayoutWarning(UserWarning):
+    """The axes of X look like those of another layout, as of images with their channels first."""
+
+
+class OneHotWarning(UserWarning):
+    """Classes are given as an indicator matrix, which is trained as independent labels."""
 
 
 class ThreadsWarning(UserWarning):

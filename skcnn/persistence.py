@@ -20,7 +20,7 @@ from skcnn._fit.targets import ClassTarget, Target
 from skcnn._sklearn.steps import fitted_steps
 from skcnn._version import __version__
 from skcnn.networks import NETWORKS
-from skcnn.preprocessing import NDTransformer
+from skcnn.preprocessing import NDTransformer, StandardNormalVariate
 
 __all__ = ["TRUSTED_TYPES", "export"]
 
@@ -31,6 +31,7 @@ TRUSTED_TYPES = (
     "skcnn.estimators.CNNRegressor",
     "skcnn.networks._builder.NetworkBuilder",
     "skcnn.preprocessing.NDTransformer",
+    "skcnn.preprocessing.StandardNormalVariate",
     "skcnn.sampling.NDSampler",
     "skcnn.sampling.Pipeline",
     "skcnn._fit.fitted.Fitted",
@@ -45,6 +46,7 @@ TRUSTED_TYPES = (
 # Of outputs for a few made-up samples, which may lie far from those trained on.
 CHECK_SAMPLES = 3
 CHECK_TOLERANCE = 1e-4
+SMALL_VARIANCE = 1e-12  # of a sample, below which `StandardNormalVariate` in a file takes it for constant
 
 HINTS = {
     ".keras": "The network cannot be written so that it can be loaded again. Register custom layers with "
@@ -71,7 +73,7 @@ def export(
     ----------
     estimator : fitted CNNClassifier or CNNRegressor
         Or a pipeline whose last step is one, or a search that found one. Steps before it may be `StandardScaler`,
-        `MinMaxScaler`, `MaxAbsScaler` and `RobustScaler`, alone or in an `NDTransformer`.
+        `MinMaxScaler`, `MaxAbsScaler` and `RobustScaler`, alone or in an `NDTransformer`, and `StandardNormalVariate`.
     path : str or PathLike
         Ending in ``.keras``, for `keras.saving.load_model`, or in ``.onnx``, for onnxruntime and others (needs
         ``pip install "skcnn[export]"``).
@@ -181,7 +183,7 @@ def _whole_model(steps: list[Any], cnn: BaseCNN, dtype: str) -> Any:
     _, keras = start_tensorflow()
     fitted = cnn._fitted
     wide = "float64" if dtype == "float64" else fitted.topology.dtype
-    layers = [layer for step in steps for layer in _layers(step, wide)]
+    layers = [layer for step in steps for layer in _layers(step, wide, len(fitted.layout.sample_shape))]
     if dtype == "uint8":
         layers.insert(0, keras.layers.Rescaling(1.0))
     if tuple(fitted.layout.sample_shape) != cnn.input_shape_:
@@ -202,12 +204,12 @@ def _whole_model(steps: list[Any], cnn: BaseCNN, dtype: str) -> Any:
     return keras.Model(samples, [z, outputs])
 
 
-def _layers(step: Any, dtype: str) -> list[Any]:
-    """Return the layers that do what a fitted scaler does."""
+def _layers(step: Any, dtype: str, rank: int) -> list[Any]:
+    """Return the layers that do what a fitted scaler does with samples of `rank` axes."""
     _, keras = start_tensorflow()
     kind = type(step)
     if kind is NDTransformer:
-        inner = _layers(step.transformer_, dtype)
+        inner = _layers(step.transformer_, dtype, 1)
         if step.per == "channel" or len(step.sample_shape_) == 1:  # layers work on the last axis
             return inner
         flat, back = (keras.layers.Reshape(shape, dtype=dtype) for shape in ((-1,), step.sample_shape_))
@@ -237,10 +239,13 @@ def _layers(step: Any, dtype: str) -> list[Any]:
     if kind is MaxAbsScaler:
         layers = [times(1 / wide(step.scale_))]
         return [*layers, *clip(-1.0, 1.0)] if getattr(step, "clip", False) else layers
+    if kind is StandardNormalVariate:
+        axes = list(range(1, rank + 1))
+        return [keras.layers.LayerNormalization(axes, epsilon=SMALL_VARIANCE, center=False, scale=False, dtype=dtype)]
     raise TypeError(
         f"The step {step!r} has no counterpart in an exported file. Expected StandardScaler, MinMaxScaler, "
-        "MaxAbsScaler or RobustScaler, alone or in NDTransformer. Export the network alone, pipeline[-1], and apply "
-        "this step before it."
+        "MaxAbsScaler, RobustScaler, alone or in NDTransformer, or StandardNormalVariate. Export the network alone, "
+        "pipeline[-1], and apply this step before it."
     )
 
 

@@ -287,15 +287,23 @@ def test_the_sampler_is_tuned_and_left_alone():
 
 @pytest.mark.parametrize("resample", ["once", "epoch"])
 @pytest.mark.parametrize("sampler", SAMPLERS[:2], ids=str)
-def test_selected_samples_keep_their_weight(sampler, resample, trained, rng):
+def relative(values, codes):
+    """Values over the mean of their class."""
+    return values / (np.bincount(codes, values) / np.bincount(codes))[codes]
+
+
+@pytest.mark.parametrize("resample", ["once", "epoch"])
+@pytest.mark.parametrize("sampler", SAMPLERS[:2], ids=str)
+def test_selected_samples_keep_their_weight_within_their_class(sampler, resample, trained, rng):
     X, y = make_samples()
     weight = rng.uniform(0.5, 3, 90)
     weight[::7] = 0
     classifier(sampler=sampler, resample=resample).fit(X, y, sample_weight=weight)
     for number in range(2):
-        samples, _, w, _ = epoch(trained[0], number)
+        samples, codes, w, _ = epoch(trained[0], number)
         given = weight[samples[:, 0].astype(int)]
-        np.testing.assert_allclose(w[:, 0], given / given.mean(), rtol=1e-6)
+        np.testing.assert_allclose(relative(w[:, 0], codes), relative(given, codes), rtol=1e-6)
+        np.testing.assert_allclose(np.bincount(codes, w[:, 0]), len(w) / 3, rtol=1e-6)
         assert given.all()  # no sample without weight is trained on
 
 
@@ -311,7 +319,39 @@ def test_new_samples_get_the_mean_weight_of_their_class(trained, rng):
         of_class = y[kept] == LABELS[code]
         expected[i] = weight[kept][number] if number < len(kept) else weight[kept][of_class].mean()
     assert len(order) > len(kept)
-    np.testing.assert_allclose(w[:, 0], expected / expected.mean(), rtol=1e-6)
+    np.testing.assert_allclose(w[:, 0], relative(expected, codes), rtol=1e-6)
+
+
+BALANCINGS = [
+    {"balanced_batches": True},
+    {"sampler": RandomOverSampler()},
+    {"sampler": RandomUnderSampler()},
+    {"sampler": SMOTE(k_neighbors=3)},
+    {"sampler": RandomOverSampler(sampling_strategy="minority")},
+    {"sampler": RandomUnderSampler(sampling_strategy={"a": 30})},
+]
+
+
+@pytest.mark.parametrize("balancing", BALANCINGS, ids=str)
+@pytest.mark.parametrize("heavy", ["a", "b", "c", "some"])
+def test_weight_two_is_the_sample_twice_also_where_classes_are_balanced(balancing, heavy, trained):
+    """Shares of the classes, and of the heavy samples within theirs, in expectation over epochs."""
+    X, y = make_samples((60, 25, 10))  # so that the order of the classes stays
+    weight = np.where(np.arange(95) % 3 == 0 if heavy == "some" else y == heavy, 2, 1)
+    again = np.repeat(np.arange(95), weight)
+    classifier(**balancing, resample="epoch").fit(X, y, sample_weight=weight.astype(float))
+    classifier(**balancing, resample="epoch").fit(X[again], y[again])
+    shares = []
+    for run in trained:
+        drawn = np.zeros((3, 2))
+        for number in range(60):
+            samples, codes, w, _ = epoch(run, number)
+            is_heavy = (weight[np.clip(samples[:, 0].round().astype(int), 0, 94)] == 2).astype(int)
+            np.add.at(drawn, (codes, is_heavy), w[:, 0] / w.sum())
+        shares.append(drawn / 60)
+    np.testing.assert_allclose(shares[0].sum(axis=1), shares[1].sum(axis=1), atol=0.02)
+    if "SMOTE" not in str(balancing):  # whose new samples lie between two
+        np.testing.assert_allclose(*shares, atol=0.03)
 
 
 def test_duplicates_of_different_weights_keep_their_weight(trained):
@@ -320,9 +360,9 @@ def test_duplicates_of_different_weights_keep_their_weight(trained):
     y[:3] = y[3:6]
     weight = np.arange(1.0, 91)
     classifier(sampler=SMOTE(k_neighbors=3)).fit(X, y, sample_weight=weight)
-    _, _, w, order = epoch(trained[0], 0)
-    by_sample = w[np.argsort(order), 0]
-    np.testing.assert_allclose(by_sample[:90] / by_sample[0], weight, rtol=1e-5)
+    _, codes, w, order = epoch(trained[0], 0)
+    by_sample, of_class = w[np.argsort(order), 0][:90], codes[np.argsort(order)][:90]
+    np.testing.assert_allclose(relative(by_sample, of_class), relative(weight, of_class), rtol=1e-5)
 
 
 def test_cleaned_samples_keep_their_weight(trained):
@@ -336,15 +376,15 @@ def test_cleaned_samples_keep_their_weight(trained):
     np.testing.assert_allclose(w[:, 0], given / given.mean(), rtol=1e-6)
 
 
-def test_balanced_batches_keep_weights(trained, rng):
+def test_balanced_batches_keep_weights_within_classes(trained, rng):
     X, y = make_samples()
     weight = rng.uniform(0.5, 3, 90)
     classifier(balanced_batches=True).fit(X, y, sample_weight=weight)
     for number in range(2):
-        samples, _, w, _ = epoch(trained[0], number)
-        given = weight[samples[:, 0].astype(int)]
-        np.testing.assert_allclose(w[:, 0] / given, (w[:, 0] / given)[0], rtol=1e-6)
-        assert abs(w.mean() - 1) < 0.05  # it differs by which samples of the last round an epoch draws
+        samples, codes, w, _ = epoch(trained[0], number)
+        factors = w[:, 0] / weight[samples[:, 0].astype(int)]
+        np.testing.assert_allclose(factors, (np.bincount(codes, factors) / np.bincount(codes))[codes], rtol=1e-6)
+        np.testing.assert_allclose(np.bincount(codes, w[:, 0]) / np.bincount(codes), 1, atol=0.1)
 
 
 def test_balanced_is_computed_on_the_samples_that_are_trained_on(trained):

@@ -15,9 +15,10 @@ from common import same_model, weights_of
 from sklearn.base import clone
 from sklearn.datasets import make_multilabel_classification
 from sklearn.exceptions import FitFailedWarning
-from sklearn.metrics import log_loss, recall_score
+from sklearn.metrics import log_loss, mean_pinball_loss, recall_score
 from sklearn.model_selection import GridSearchCV, train_test_split
 
+from skcnn import CNNRegressor
 from skcnn._engine.blueprint import trace_count
 from skcnn.networks import Plain
 
@@ -222,10 +223,10 @@ def test_a_search_traces_each_topology_once(few_digits):
     before = trace_count()
     search.fit(X, y)
     search.predict(X[:17])
-    assert trace_count() - before == 2  # one graph that trains, one that predicts
+    assert trace_count() - before == 3  # graphs that train, take batch statistics, and predict
     smoothed = GridSearchCV(clone(search.estimator).set_params(label_smoothing=0.1), {"label_smoothing": [0.1, 0.2]})
     smoothed.fit(X, y)
-    assert trace_count() - before == 4
+    assert trace_count() - before == 6
 
 
 # Regularisation, weights and early stopping have their effect -----------------------------------------------------
@@ -484,3 +485,87 @@ def test_verbose_prints_how_training_went_or_each_epoch_and_silence_is_the_defau
     assert [line.split()[0] for line in lines] == ["[4/6]", "[5/6]", "[6/6]"]
     values = [f"{name}: {values[-1]:.5g}" for name, values in model.history_.items()]
     assert re.fullmatch(re.escape(f"[6/6] {', '.join(values)}, in ") + r"\d+\.\d+s", lines[-1])
+
+
+# Targets that are hard to scale ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", ["huber", "absolute_error"])
+def test_robust_losses_outlive_wild_targets(rng, loss):
+    X = rng.normal(size=(300, 8))
+    y = X @ rng.normal(size=8)
+    wild = y.copy()
+    wild[:15] += 1000
+    network = Plain(filters=(8,), normalization=None)
+    model = CNNRegressor(network, loss=loss, epochs=60, learning_rate=0.01, random_state=0).fit(X, wild)
+    assert model.score(X[15:], y[15:]) > 0.9
+
+
+def test_outputs_that_share_weights_learn_a_common_scale(rng):
+    def shared(input_shape, n_outputs):
+        inputs = keras.Input(input_shape)
+        return keras.Model(inputs, keras.layers.Flatten()(keras.layers.Dense(1)(inputs)))
+
+    X = rng.normal(size=(200, 5, 3)) * np.array([1, 2, 3, 4, 5])[:, None]
+    y = X @ [1.0, -2.0, 3.0] + 7
+    settings = {"network": shared, "epochs": 100, "learning_rate": 0.02, "schedule": "cosine", "random_state": 0}
+    common = CNNRegressor(**settings, target_scale="common").fit(X, y)
+    assert common.score(X, y) > 0.999
+    assert CNNRegressor(**settings).fit(X, y).score(X, y) < 0.95
+    np.testing.assert_allclose(common.to_keras()(X).numpy(), common.predict(X), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("scoring", ["roc_auc", lambda estimator, X, y: np.nan], ids=["one class", "callable"])
+@pytest.mark.filterwarnings("ignore:Only one class is present")
+def test_a_score_that_is_nan_is_named(few_digits, scoring):
+    X, y = few_digits
+    y = (y == 8).astype(int)
+    clf = classifier(early_stopping=True, scoring=scoring)
+    with pytest.raises(ValueError, match=r"scoring=.* gave NaN on the 20 validation samples"):
+        clf.fit(X, y, X_val=X[y == 0][:20], y_val=y[y == 0][:20])
+
+
+def test_quantiles_cover_what_was_asked(rng):
+    X = rng.uniform(-1, 1, size=(600, 6))
+    y = X[:, 0] * 50 + rng.normal(scale=10 * (1.5 + X[:, 1]))
+    settings = {
+        "network": Plain(filters=(8,), normalization=None),
+        "epochs": 80,
+        "schedule": "cosine",
+        "random_state": 0,
+    }
+    low, high = (CNNRegressor(**settings, loss="quantile", alpha=alpha).fit(X, y) for alpha in (0.1, 0.9))
+    for model, alpha in ((low, 0.1), (high, 0.9)):
+        assert np.mean(y <= model.predict(X)) == pytest.approx(alpha, abs=0.04)
+    assert (low.predict(X) < high.predict(X)).mean() > 0.95
+    held_out = high.set_params(epochs=3).fit(X, y, X_val=X[:50], y_val=y[:50])
+    loss = mean_pinball_loss(y[:50], held_out.predict(X[:50]), alpha=0.9) / held_out._fitted.target.scale[0]
+    assert held_out.history_["val_loss"][held_out.best_iter_ - 1] == pytest.approx(loss, rel=1e-4)
+
+
+def test_counts_are_predicted_by_their_mean(rng):
+    X = rng.uniform(-1, 1, size=(600, 6))
+    rate = 200 * np.exp(X[:, 0] - X[:, 1])
+    y = rng.poisson(rate)
+    model = CNNRegressor(Plain(filters=(8,), normalization=None), loss="poisson", epochs=60, random_state=0).fit(X, y)
+    assert (model.predict(X) > 0).all()
+    assert np.corrcoef(np.log(model.predict(X)), np.log(rate))[0, 1] > 0.98
+    assert model.predict(X).mean() == pytest.approx(y.mean(), rel=0.05)
+    np.testing.assert_allclose(model.to_keras()(X[:, :, None]).numpy()[:, 0], model.predict(X), rtol=1e-4)
+    with pytest.raises(ValueError, match=r"y holds negative values .*loss='poisson'"):
+        model.fit(X, y - 1000)
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"),
+    [
+        ("mse", "squared_error"),
+        (keras.losses.MeanSquaredError(), "squared_error"),
+        (keras.losses.mean_absolute_error, "absolute_error"),
+        (keras.losses.Huber, "huber"),
+        ("pinball_loss", "quantile"),
+    ],
+)
+def test_a_loss_of_keras_is_refused_with_its_name_here(loss, name):
+    with pytest.raises(ValueError, match=f"'loss' parameter of CNNRegressor must be .* set loss='{name}'"):
+        regressor(loss=loss).fit(np.zeros((4, 3)), np.arange(4.0))

@@ -20,7 +20,7 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, Stan
 
 from skcnn import CNNClassifier, export
 from skcnn.networks import ImageResNet
-from skcnn.preprocessing import NDTransformer
+from skcnn.preprocessing import NDTransformer, StandardNormalVariate
 from skcnn.sampling import NDSampler
 
 NUMPY = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(uint8)": "uint8"}
@@ -88,6 +88,8 @@ def of(X, y):
             np.c_[y + 0.5, y * 1e-6],
             None,
         ),
+        "variate, flat": (make_pipeline(StandardNormalVariate(), classifier(input_shape=(8, 8, 1))), flat, y, None),
+        "variate, counts": (make_pipeline(StandardNormalVariate(), regressor(loss="poisson")), X, y * 20, None),
         "search with a sampler": (search(), X[:, :6], (y > 6).astype(int), None),
     }
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy.special import expit, log_softmax
+from sklearn.metrics import mean_pinball_loss, mean_poisson_deviance
 
 from skcnn._engine.losses import sample_losses
 
@@ -64,3 +65,17 @@ def test_regression_losses_equal_keras(logits, rng, name):
     theirs = {"squared_error": "MeanSquaredError", "absolute_error": "MeanAbsoluteError", "huber": "Huber"}[name]
     expected = getattr(keras.losses, theirs)(reduction=None, dtype="float64")(y, logits)
     np.testing.assert_allclose(sample_losses(name, y, logits).numpy().mean(axis=1), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.5, 0.9])
+def test_pinball_loss_equals_scikit_learn(rng, alpha):
+    y, z = rng.normal(size=(2, 30, 2))
+    ours = sample_losses("quantile", tf.constant(y), tf.constant(z), alpha=alpha)
+    assert np.mean(ours) == pytest.approx(mean_pinball_loss(y, z, alpha=alpha))
+
+
+def test_poisson_loss_is_half_the_deviance_up_to_a_constant(rng):
+    y, z = rng.poisson(3, 40).astype(float)[:, None], rng.normal(size=(2, 40, 1))
+    ours = [np.mean(sample_losses("poisson", tf.constant(y), tf.constant(one))) for one in z]
+    theirs = [mean_poisson_deviance(y, np.exp(one)) / 2 for one in z]
+    assert ours[0] - ours[1] == pytest.approx(theirs[0] - theirs[1])

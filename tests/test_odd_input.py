@@ -1,5 +1,6 @@
 """Odd inputs that must be taken, and mean the same to the bit as the plain arrays that they stand for."""
 
+import re
 from functools import cache
 
 import numpy as np
@@ -14,6 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from skcnn import CNNClassifier, CNNRegressor, diagnose
+from skcnn._sklearn.checks import hint_at_layout
+from skcnn.exceptions import LayoutWarning, OneHotWarning
 from skcnn.networks import Plain
 from skcnn.preprocessing import NDTransformer
 
@@ -269,3 +272,57 @@ def test_diagnosis_of_odd_rows_is_that_of_plain_ones():
         assert [(one.check.code, one.state, one.text) for one in found.outcomes] == [
             (one.check.code, one.state, one.text) for one in plain.outcomes
         ], odd
+
+
+# What is taken for something else, or not at all --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "shape", [(28, 28), (8, 8), (1, 100), (3, 128), (9, 128), (3, 16, 16), (1, 28, 28), (3, 32, 48)]
+)
+def test_axes_in_another_order_are_named(shape):
+    X = np.random.default_rng(0).normal(size=(12, *shape))
+    with pytest.warns(LayoutWarning, match=re.escape(f"Samples of X have shape {shape}")):
+        CNNClassifier(**TINY).fit(X, LABELS)
+    CNNClassifier(**TINY, input_shape=shape).fit(X, LABELS)  # as meant: no warning, which would be an error here
+
+
+@pytest.mark.parametrize("shape", [(30, 20), (50, 12), (128, 9), (8, 8, 1), (32, 32, 3), (100, 1), (4, 4), (3, 8)])
+def test_axes_as_they_should_be_are_not(shape):
+    assert hint_at_layout(shape) is None
+
+
+def test_one_hot_classes_are_named():
+    X = np.random.default_rng(0).normal(size=(12, 6))
+    with pytest.warns(OneHotWarning, match=r"shape \(12, 3\) with a single 1 .* pass y.argmax\(axis=1\)"):
+        CNNClassifier(**TINY).fit(X, np.eye(3, dtype=int)[LABELS])
+    labels = np.eye(3, dtype=int)[LABELS]
+    labels[0] = 1
+    CNNClassifier(**TINY).fit(X, labels)
+
+
+SERIES = [np.ones((n, 2)) for n in (3, 5, 4)] * 4
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (tf.data.Dataset.from_tensor_slices(NUMBERS).batch(4), "partial_fit"),
+        ((batch for batch in NUMBERS), "X is a generator.*partial_fit"),
+        ({"a": NUMBERS, "b": NUMBERS}, r"X is a dict with the keys \['a', 'b'\].*Join inputs"),
+        (SERIES, "3 to 5 steps.*pad_sequences.*Masking"),
+        (np.array(SERIES, dtype=object), "3 to 5 steps"),
+        (tf.ragged.constant([[1.0], [1.0, 2.0]] * 6), "1 to 2 steps"),
+        (np.full((12, 5, 2), np.nan), "NaN.*Masking"),
+    ],
+    ids=["tf.data", "generator", "dict", "list", "object", "RaggedTensor", "NaN"],
+)
+def test_what_is_no_array_gets_a_way_out(X, message):
+    with pytest.raises((TypeError, ValueError), match=re.compile(message, re.DOTALL)):
+        CNNClassifier(**TINY).fit(X, LABELS)
+
+
+def test_shapes_are_named_where_samples_have_another():
+    model = CNNClassifier(**TINY).fit(NUMBERS.reshape(12, 3, 2), LABELS)
+    with pytest.raises(ValueError, match=r"samples of shape \(6,\), but CNNClassifier .* samples of shape \(3, 2\)"):
+        model.predict(NUMBERS)

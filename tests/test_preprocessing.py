@@ -30,7 +30,7 @@ from sklearn.preprocessing import (
 )
 from sklearn.utils import estimator_checks, estimator_html_repr, get_tags
 
-from skcnn.preprocessing import NDTransformer
+from skcnn.preprocessing import NDTransformer, StandardNormalVariate
 
 SHAPES = [(5,), (7, 2), (4, 3, 2), (3, 2, 2, 2)]
 
@@ -443,3 +443,33 @@ CHANNELS = NDTransformer(StandardScaler(), per="channel").fit(IMAGES)
 def test_errors_say_what_to_do(act, error, message):
     with pytest.raises(error, match=message):
         act()
+
+
+# StandardNormalVariate ----------------------------------------------------------------------------------------------
+
+
+@estimator_checks.parametrize_with_checks([StandardNormalVariate()])
+def test_variate_passes_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+@pytest.mark.parametrize("shape", [(7, 5), (7, 5, 2), (7, 4, 3, 2)])
+def test_variate_by_hand(rng, shape, dtype):
+    X = (rng.normal(100, 20, shape)).astype(dtype)
+    out = StandardNormalVariate().fit_transform(X)
+    axes = tuple(range(1, X.ndim))
+    wide = X.astype(float)
+    expected = (wide - wide.mean(axis=axes, keepdims=True)) / wide.std(axis=axes, keepdims=True)
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6)
+    assert out.dtype == ("float64" if dtype == "uint8" else dtype)
+    np.testing.assert_allclose(StandardNormalVariate().transform(3 * wide + 7), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_variate_of_constant_and_huge_samples():
+    X = np.array([[0.1 + 0.2, 0.3, 0.3], [1e300, -1e300, 1e300], [0, 0, 0], [1e-300, 2e-300, 3e-300]])
+    out = StandardNormalVariate().fit_transform(X)
+    np.testing.assert_array_equal(out[[0, 2]], 0)
+    np.testing.assert_allclose(out[[1, 3]].std(axis=1), 1)
+    with pytest.raises(ValueError, match="5 features"):
+        StandardNormalVariate().fit(X).transform(np.ones((2, 5)))

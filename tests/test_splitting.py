@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skcnn import CNNClassifier, CNNRegressor
-from skcnn._fit.splitting import inner_split
+from skcnn._fit.splitting import inner_split, last_split
 from skcnn._fit.targets import ClassTarget, RegressionTarget
 from skcnn.exceptions import InnerSplitWarning
 from skcnn.networks import Plain
@@ -415,3 +415,65 @@ def test_groups_that_cannot_be_ordered():
     X, y = numbered(4), np.array([0, 1, 0, 1])
     with pytest.raises(ValueError, match="groups holds values that cannot be ordered"):
         classifier().fit(X, y, groups=np.array([1, "x", None, 2], dtype=object))
+
+
+def one_label_each(codes):
+    return codes[:, None] == np.unique(codes)
+
+
+@pytest.mark.parametrize("kind", ["duplicate", "groups of two", "mixed groups"])
+@pytest.mark.parametrize(("n_classes", "per_class", "least", "most"), [(100, 4, 30, 50), (200, 3, 40, 80)])
+def test_classes_of_few_samples_are_spread(rng, kind, n_classes, per_class, least, most):
+    codes = np.repeat(np.arange(n_classes), per_class)
+    X = rng.normal(size=(len(codes), 3))
+    groups = None
+    if kind == "duplicate":
+        X[1] = X[0]
+    elif kind == "groups of two":
+        groups = np.arange(len(codes)) // 2
+    else:
+        groups = rng.permutation(len(codes)) // 2
+    train, validation = inner_split(X, one_label_each(codes), 0.1, groups, 0)
+    assert least <= len(validation) <= most
+    assert set(codes[train]) == set(codes)
+    assert len(set(train) | set(validation)) == len(codes)
+    if groups is not None:
+        assert not set(groups[train]) & set(groups[validation])
+    # Spread: no class gives all that it has to give before others give any.
+    assert np.bincount(codes[validation]).max() <= 2
+
+
+def test_a_split_far_from_what_was_asked_warns(rng):
+    X, codes = rng.normal(size=(100, 3)), np.arange(100) % 2
+    groups = np.where(np.arange(100) < 60, 0, 1)
+    with pytest.warns(InnerSplitWarning, match="has 40 of the 100 samples, and 10 were asked for"):
+        inner_split(X, one_label_each(codes), 0.1, groups, 0)
+
+
+def test_the_last_samples_validate_where_asked(few_digits):
+    X, y = few_digits
+    seen = []
+
+    def score(estimator, X, y, sample_weight=None):
+        seen.append(X)
+        return 0.0
+
+    settings = {"network": Plain(filters=(2,)), "epochs": 1, "random_state": 0}
+    clf = CNNClassifier(**settings, early_stopping=True, shuffle_validation=False, scoring=score)
+    weight = np.ones(200)
+    weight[-50:] = 0  # samples that are left out do not count
+    clf.set_params(validation_fraction=0.2).fit(X, y, weight)
+    np.testing.assert_array_equal(seen[0], X[120:150])
+    alone = CNNClassifier(**settings).fit(X[:120], y[:120])
+    assert clf.history_["loss"][0] == pytest.approx(alone.history_["loss"][0], 0.2)
+
+
+def test_last_split_refuses_and_warns_where_sides_share_or_lack():
+    codes = np.repeat([0, 1], [8, 2])
+    with pytest.warns(InnerSplitWarning, match="1 of the 2 classes"):
+        train, validation = last_split(one_label_each(codes), 0.2, None)
+    assert (len(train), len(validation)) == (8, 2)
+    labels = one_label_each(np.arange(10) % 2)
+    with pytest.raises(ValueError, match=r"The groups \[2\] have samples among the first 8 and among the last 2"):
+        last_split(labels, 0.2, np.arange(10) // 3)
+    last_split(labels, 0.2, np.arange(10) // 2)

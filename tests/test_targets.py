@@ -61,3 +61,35 @@ def test_regression_is_standardised_with_weights(rng):
     constant = RegressionTarget.of(values)
     encoded = constant.encode(values)
     np.testing.assert_array_equal(constant.settled(encoded).scaled(encoded), np.zeros((5, 1)))
+
+
+def test_a_robust_unit_is_median_and_deviation_with_weights(rng):
+    y = rng.normal(5, 3, size=(41, 2))
+    weight = rng.integers(0, 4, 41)
+    target = RegressionTarget.of(y, robust=True)
+    plain = target.settled(y)
+    np.testing.assert_allclose(plain.mean, np.median(y, axis=0))
+    np.testing.assert_allclose(plain.scale, 1.4826 * np.median(np.abs(y - np.median(y, axis=0)), axis=0))
+    for n in (40, 41):  # an even and an odd number of targets
+        repeated = target.settled(np.repeat(y[:n], weight[:n], axis=0))
+        weighted = target.settled(y[:n], weight[:n].astype(float))
+        np.testing.assert_allclose(weighted.mean, repeated.mean)
+        np.testing.assert_allclose(weighted.scale, repeated.scale)
+    wild = y.copy()
+    wild[:2] = 1e6
+    np.testing.assert_allclose(target.settled(wild).scale, plain.scale, rtol=0.3)
+    mostly = np.array([[0.0]] * 9 + [[1.0]])  # no deviation to scale with
+    assert RegressionTarget.of(mostly[:, 0], robust=True).settled(mostly).scale == pytest.approx(mostly.std())
+
+
+def test_a_common_scale_is_that_of_all_columns(rng):
+    y = rng.normal([0, 10, 20], 1, size=(30, 3))
+    target = RegressionTarget.of(y, common=True).settled(y)
+    np.testing.assert_allclose(target.mean, [y.mean()] * 3)
+    np.testing.assert_allclose(target.scale, [y.std()] * 3)
+    np.testing.assert_allclose(target.decode(target.scaled(y)), y)
+    weight = rng.integers(1, 3, 30)
+    np.testing.assert_allclose(
+        RegressionTarget.of(y, common=True).settled(y, weight.astype(float)).scale,
+        RegressionTarget.of(y, common=True).settled(np.repeat(y, weight, axis=0)).scale,
+    )

@@ -19,6 +19,22 @@ def test_samples_weigh_as_in_scikit_learn(class_weight):
     np.testing.assert_allclose(weights, expected / expected.mean())
 
 
+@pytest.mark.parametrize(
+    "class_weight",
+    [{"a": 2, "b": 3, "c": 4, "d": 9}, {"a": 2}, {}, {"a": 2, "d": 1}, {"a": 1, "b": 2, "d": 3}, {"d": 1}],
+)
+def test_a_dict_means_what_it_means_in_scikit_learn(class_weight):
+    target = ClassTarget.of(LABELS)
+    try:
+        expected = compute_class_weight(class_weight, classes=target.classes, y=LABELS)
+    except ValueError:
+        with pytest.raises(ValueError, match="and none for"):
+            class_weights(class_weight, target, target.encode(LABELS), None)
+    else:
+        found = class_weights(class_weight, target, target.encode(LABELS), None)
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_balanced_counts_sample_weights_as_repetitions(rng):
     weight = rng.integers(1, 5, len(LABELS))
     target = ClassTarget.of(LABELS)
@@ -72,7 +88,7 @@ def test_sample_weights_are_copied_and_checked():
 @pytest.mark.parametrize(
     ("class_weight", "message"),
     [
-        ({"a": 1, "d": 2}, r"weights for the classes \['d'\], which are not in y"),
+        ({"a": 1, "d": 2}, r"weights for the classes \['d'\], which are not in y, and none for \['b', 'c'\]"),
         ({"a": -1}, r"class_weight\['a'\] is -1"),
         ({"a": np.inf}, "expected a finite weight"),
         ({"a": 0, "b": 0, "c": 0}, "gives every sample the weight 0"),

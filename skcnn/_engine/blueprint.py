@@ -50,7 +50,7 @@ class Topology:
     knobs : tuple of str
         The strengths that are on, sorted, among ``l1``, ``l2``, ``dropout``, ``spatial_dropout``, ``stochastic_depth``,
         ``weight_decay``, ``label_smoothing``, ``mixup``, ``cutmix``, ``augmentation_strength``, ``focal_gamma``,
-        ``clipnorm``, ``momentum`` and ``ema_momentum``. On or off changes the graph, their values do not.
+        ``alpha``, ``clipnorm``, ``momentum`` and ``ema_momentum``. On or off changes the graph, their values do not.
     build : callable
         ``build()`` returns the Keras model; not part of the key.
     standardize : {"channel", "position", None}
@@ -146,6 +146,8 @@ class Blueprint:
         How many of them are weights (with mean and scale), and how many are slots.
     averaged : list of int
         Indices of the weights that are averaged over the steps, in the order of the averages.
+    has_statistics : bool
+        Whether there is batch normalisation that is not frozen.
     initial : list of ndarray
         Their values when built.
     random : list of (int, initializer)
@@ -169,6 +171,7 @@ class Blueprint:
             self.random = random_weights(self.model)
             generators = generator_states([self.model, *self._computation.layers])
         self.averaged = self._computation.averaged
+        self.has_statistics = bool(self._computation.normalising)
         weights = [*(variable.value for variable in self.model.weights), *self._computation.units]
         slots, states = self._computation.variables, [state for state, _ in generators]
         self.variables = [*weights, *slots, *states]
@@ -197,6 +200,12 @@ class Blueprint:
         tf, _ = start_tensorflow()
         samples = tf.TensorSpec((None, *self.topology.input_shape), dtype)
         return self._graph(self._computation.predict, samples, tf.TensorSpec([], tf.int32))
+
+    def collect(self, dtype: np.dtype[Any]) -> Graph:
+        """Return the graph that moves the statistics of batch normalisation to those of a batch."""
+        tf, _ = start_tensorflow()
+        samples = tf.TensorSpec((None, *self.topology.input_shape), dtype)
+        return self._graph(self._computation.collect, samples, tf.TensorSpec([], tf.float64))
 
     def _graph(self, function: Callable[..., Any], *specs: Any) -> Graph:
         """Return the compiled form of `function` for inputs of these kinds, tracing it at the first call."""

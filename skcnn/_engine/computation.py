@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from skcnn._engine.keras_internals import all_layers, copy_of_layer
-from skcnn._engine.layers import step_inputs
+from skcnn._engine.layers import collecting, normalising_calls, step_inputs
 from skcnn._engine.losses import sample_losses
 from skcnn._engine.optimizers import RULES
 from skcnn._engine.transformations import augment, mix
@@ -37,6 +37,8 @@ class Computation:
         Mean and scale, if samples are standardised.
     trained : list of tf.Variable
         Weights that have a gradient.
+    normalising : list of keras.layers.BatchNormalization
+        Layers that are not frozen, whose statistics `collect` replaces.
     averaged : list of int
         Indices of the weights that are averaged over the steps.
     variables : list of tf.Variable
@@ -59,6 +61,8 @@ class Computation:
         self.units = [tf.Variable(value(shape, topology.dtype)) for value in units]
         self.trained = [variable.value for variable in model.trainable_variables]
         self._slots = [[_zeros_like(weight) for _ in range(n_slots)] for weight in self.trained]
+        self.normalising = _normalising_layers(model)
+        self._calls: list[list[bool]] | None = None  # of these layers while training
         self.averaged = _moving_weights(model) if "ema_momentum" in topology.knobs else []
         self._moving = [model.weights[i].value for i in self.averaged]
         self._averages = [_zeros_like(weight) for weight in self._moving]
@@ -93,6 +97,21 @@ class Computation:
 
         return tf.while_loop(lambda i, _: i < last, step, [first, total], parallel_iterations=1)[1]
 
+    def collect(self, X: Tensor, momentum: Tensor) -> None:
+        """Move the statistics of batch normalisation to those of a batch, see `Program.predicting`.
+
+        `momentum` is the share that is left of what they were.
+        """
+        if self._calls is None:  # nothing is trained: traced for its calls alone
+            tf.function(self._trained, autograph=False).get_concrete_function(self._inputs(X))
+        with collecting(self.normalising, self._calls or [], momentum):
+            self._model(self._inputs(X), training=False)
+
+    def _trained(self, X: Tensor) -> Tensor:
+        """Return the outputs of the network while it is trained."""
+        with normalising_calls(self.normalising) as self._calls:
+            return self._model(X, training=True)
+
     def _inputs(self, X: Tensor) -> Tensor:
         """Return samples as the network sees them."""
         X = tf.cast(X, self._topology.dtype)
@@ -106,8 +125,8 @@ class Computation:
         X, targets = self._vary(batch, strengths, seed)
         with tf.GradientTape(watch_accessed_variables=False) as tape, step_inputs(seed=seed, **strengths):
             tape.watch(self.trained)
-            z = self._model(X, training=True)
-            options = {name: strengths.get(name) for name in ("label_smoothing", "focal_gamma")}
+            z = self._trained(X)
+            options = {name: strengths.get(name) for name in ("label_smoothing", "focal_gamma", "alpha")}
             losses = [weight * sample_losses(self._topology.loss, y, z, **options) for y, weight in targets]
             loss = tf.reduce_mean(tf.add_n(losses))
             objective = tf.add_n([loss, *self._model.losses])  # a custom network may bring regularisers of its own
@@ -154,6 +173,12 @@ class Computation:
             average.assign_add((1 - strengths["ema_momentum"]) * (weight - average))
         for shares in self._shares:
             shares.assign_add((1 - strengths["ema_momentum"]) * (1 - shares))
+
+
+def _normalising_layers(model: Any) -> list[Any]:
+    """Find the batch normalisations that are not frozen, each once."""
+    found = {id(layer): layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization)}
+    return [layer for layer in found.values() if layer.trainable]
 
 
 def _zeros_like(weight: Any) -> Any:

@@ -7,9 +7,10 @@ A network calls `spatial_dropout` and `stochastic_depth` wherever they belong; t
 parameter of that name is 0.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import keras
@@ -21,6 +22,8 @@ __all__ = [
     "MaxPooling3D",
     "SpatialDropout",
     "StochasticDepth",
+    "collecting",
+    "normalising_calls",
     "rates",
     "spatial_dropout",
     "step_inputs",
@@ -191,12 +194,74 @@ class BatchNormalization(keras.layers.BatchNormalization):
         if training:
             statistics = (self.moving_mean.value, mean), (self.moving_variance.value, variance * ((n - 1) / n))
             for average, value in statistics:
-                average.assign_sub((average - value) * (1 - self.momentum))
+                if isinstance(self.momentum, float):
+                    average.assign_sub((average - value) * (1 - self.momentum))
+                else:  # `collecting`, where nothing of the old average may be left, not even its rounding
+                    average.assign(average * self.momentum + value * (1 - self.momentum))
         return tf.reshape(y, shape)
 
     def plain(self, strengths: dict[str, float]) -> keras.layers.Layer:
         """Return the Keras layer that this one stands for."""
         return keras.layers.BatchNormalization.from_config(self.get_config())
+
+
+@contextmanager
+def normalising_calls(layers: Sequence[Any]) -> Iterator[list[list[bool]]]:
+    """Note for each batch normalisation which of its calls in this block normalise with the batch's moments.
+
+    A layer may be called several times, and a layer of the user's may call one with ``training=False``.
+    """
+    calls: list[list[bool]] = [[] for _ in layers]
+
+    def noting(found: list[bool], call: Callable[..., Any], inputs: Any, **options: Any) -> Any:
+        found.append(bool(options.get("training")))
+        return call(inputs, **options)
+
+    with _calling(layers, [partial(noting, found) for found in calls]):
+        yield calls
+
+
+@contextmanager
+def collecting(layers: Sequence[Any], calls: Sequence[Sequence[bool]], momentum: Any) -> Iterator[None]:
+    """Let a model that predicts in this block normalise with the moments of its batch, and average them.
+
+    All but batch normalisation predicts: no unit is dropped, and no random number drawn.
+
+    Parameters
+    ----------
+    layers : sequence of keras.layers.BatchNormalization
+        Those of the model.
+    calls : sequence of sequence of bool
+        What `normalising_calls` has noted for each while the model was trained.
+    momentum : scalar tensor
+        Share of the averages so far.
+    """
+
+    def normalising(left: Iterator[bool], call: Callable[..., Any], inputs: Any, **options: Any) -> Any:
+        return call(inputs, **options | {"training": True} if next(left) else options)
+
+    earlier = [(layer.momentum, getattr(layer, "renorm_momentum", None)) for layer in layers]
+    try:
+        for layer in layers:
+            layer.momentum = tf.cast(momentum, keras.backend.result_type(layer.compute_dtype, "float32"))
+            layer.renorm_momentum = 1.0  # what training itself normalises with stays
+        with _calling(layers, [partial(normalising, iter(found)) for found in calls]):
+            yield
+    finally:
+        for layer, (own_momentum, renorm_momentum) in zip(layers, earlier, strict=True):
+            layer.momentum, layer.renorm_momentum = own_momentum, renorm_momentum
+
+
+@contextmanager
+def _calling(layers: Sequence[Any], functions: Sequence[Callable[..., Any]]) -> Iterator[None]:
+    """Put functions in place of the calls of layers; each is given the call that it replaces."""
+    try:
+        for layer, function in zip(layers, functions, strict=True):
+            layer.call = partial(function, layer.call)
+        yield
+    finally:
+        for layer in layers:
+            vars(layer).pop("call", None)
 
 
 @keras.saving.register_keras_serializable(package="skcnn")

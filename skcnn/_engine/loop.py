@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from skcnn._engine.program import Program
+from skcnn._engine.program import Program, Typical
 from skcnn._engine.threads import start_tensorflow
 
 __all__ = ["Epochs", "Keeper", "Plan", "Progress", "Told", "Watcher", "train"]
@@ -15,6 +16,7 @@ __all__ = ["Epochs", "Keeper", "Plan", "Progress", "Told", "Watcher", "train"]
 CALL_SECONDS = 1.0  # a longer epoch comes back to Python about this often, so that an interrupt is heard
 FIRST_CALL_STEPS = 8  # steps of the first call of a fit, from which the length of the next is judged
 ALIGNMENT = 64  # bytes, what TensorFlow's kernels may count on
+STATISTICS_SAMPLES = 1024  # at most that many samples of an epoch give the statistics of batch normalisation
 PLATEAU_FACTOR = 0.2  # as scikit-learn's learning_rate="adaptive"
 # One cycle as in fastai and PyTorch: up from 1/25 in the first 30% of the run, and down to a 10,000th of that.
 ONE_CYCLE_RISE, ONE_CYCLE_START, ONE_CYCLE_END = 0.3, 25.0, 1e4
@@ -116,6 +118,11 @@ class Plan:
         Epoch at which schedules that have an end do; 0 for that at which the run ends.
     rate_factors : list of float or None
         What to multiply the learning rate by in each epoch, in place of the schedule.
+    settles : bool
+        Whether networks are validated and kept with statistics of batch normalisation that are those of their weights
+        on training samples, as they are when predicting, in place of moving averages.
+    least_samples : int
+        Samples that such statistics are of at least; what an epoch lacks, earlier statistics make up for.
     """
 
     epochs: int
@@ -130,6 +137,8 @@ class Plan:
     warmup_epochs: float = 0.0
     horizon: int = 0
     rate_factors: list[float] | None = None
+    settles: bool = False
+    least_samples: int = 0
 
 
 @dataclass
@@ -236,6 +245,8 @@ def train(program: Program, data: Epochs, plan: Plan, progress: Progress, told: 
     except KeyboardInterrupt:
         run.finish()
         raise
+    finally:
+        program.settle_on()
 
 
 class _Run:
@@ -268,11 +279,14 @@ class _Run:
         """Take what is to be kept out of the program, and tell the watchers that are left; may be done again."""
         progress, program = self.progress, self.program
         progress.settle()
+        if not self._sent:  # nothing left to train
+            X, _, _, order = self.data.at(max(0, progress.epoch - 1))
+            self._settle_on(X, order)
         progress.optimizer_state = program.optimizer_state()
         if progress.best_weights is not None and self.plan.stop_early:
             progress.weights = progress.best_weights
         else:
-            with program.averaged():
+            with program.predicting():
                 progress.weights = program.weights()
             progress.best_epoch = progress.epoch
         if not all(np.isfinite(weight).all() for weight in progress.weights):  # the last step can overflow unseen
@@ -290,7 +304,9 @@ class _Run:
         rates = _rates(plan, progress, -(-len(order) // plan.batch_size))
         loss = self._run_steps(order, rates)
         values = {"loss": loss, "learning_rate": float(rates[0])}
-        with program.averaged():
+        self._settle_on(parts[0], order)
+        # Statistics of batch normalisation cost a forward pass; nobody needs it who looks at the training loss alone.
+        with program.predicting() if plan.stop_early or self.told.validate is not None else nullcontext():
             if self.told.validate is not None:
                 values |= self.told.validate(program)
                 self._check_finite(values["val_loss"], "validation loss", rates[-1])
@@ -326,6 +342,13 @@ class _Run:
             self._call_steps = max(1, int((last - first) * CALL_SECONDS / seconds))
             first = last
         return float(total) / len(order)
+
+    def _settle_on(self, X: np.ndarray, order: np.ndarray) -> None:
+        """Let the first samples of an epoch, which are in random order, decide the statistics of prediction."""
+        if self.plan.settles:
+            chosen = order[:STATISTICS_SAMPLES]
+            n_earlier = max(0, self.plan.least_samples - len(chosen))
+            self.program.settle_on(Typical(X, chosen, self.plan.batch_size, n_earlier))
 
     def _check_finite(self, value: float, what: str, rate: float) -> None:
         if not np.isfinite(value):

@@ -10,14 +10,21 @@ Tensor = Any
 
 
 def sample_losses(
-    loss: str, y: Tensor, z: Tensor, *, label_smoothing: Tensor | None = None, focal_gamma: Tensor | None = None
+    loss: str,
+    y: Tensor,
+    z: Tensor,
+    *,
+    label_smoothing: Tensor | None = None,
+    focal_gamma: Tensor | None = None,
+    alpha: Tensor | None = None,
 ) -> Tensor:
     r"""Return the loss of each sample, ``(n, 1)``, or of each sample and output, ``(n, n_outputs)``.
 
     Parameters
     ----------
-    loss : {"sigmoid", "softmax", "squared_error", "absolute_error", "huber"}
-        ``"softmax"`` and ``"sigmoid"`` are cross-entropies of the logits `z`.
+    loss : {"sigmoid", "softmax", "squared_error", "absolute_error", "huber", "quantile", "poisson"}
+        ``"softmax"`` and ``"sigmoid"`` are cross-entropies of the logits `z`. ``"poisson"`` is the negative log
+        likelihood of counts with the logarithm `z` of their mean, up to what does not depend on it.
     y : tensor
         Class codes ``(n,)`` for ``"softmax"``; otherwise ``(n, n_outputs)``.
     z : tensor of shape (n, n_outputs)
@@ -25,6 +32,8 @@ def sample_losses(
     label_smoothing : scalar tensor or None
         Share :math:`\epsilon` of the target that is spread evenly over the classes, as in Keras: one-hot targets become
         :math:`(1-\epsilon)\,y + \epsilon/K` with K classes (K = 2 for sigmoids). Szegedy et al. 2016, section 7.
+    alpha : scalar tensor or None
+        Quantile of ``"quantile"``, in (0, 1).
     focal_gamma : scalar tensor or None
         Exponent of the focal loss :math:`-\sum_k y_k (1-p_k)^\gamma \log p_k`. Lin et al. 2017, equation 4.
     """
@@ -32,7 +41,11 @@ def sample_losses(
         return _softmax(y, z, label_smoothing, focal_gamma)
     if loss == "sigmoid":
         return _sigmoid(y, z, label_smoothing, focal_gamma)
+    if loss == "poisson":
+        return tf.exp(z) - y * z
     error = z - y
+    if loss == "quantile" and alpha is not None:  # Koenker and Bassett 1978, equation 1.1
+        return tf.maximum(-alpha * error, (1 - alpha) * error)
     if loss == "squared_error":
         return tf.square(error)
     size = tf.abs(error)

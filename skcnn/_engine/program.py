@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from skcnn._engine.blueprint import Blueprint, Topology
 from skcnn._engine.threads import start_tensorflow
 
-__all__ = ["Program"]
+__all__ = ["Program", "Typical"]
 
 # Samples per call of the prediction graph; fewer are padded to the smallest size that holds them. A sample's result
 # depends on the block of rows that a matrix kernel computes it in. Those of AVX2 take 6 rows at a time and compute a
@@ -17,6 +17,27 @@ __all__ = ["Program"]
 CHUNKS = (12, 72, 288)
 CHUNK_BYTES = 256 * 2**20  # bound on the largest activation of one chunk
 BLOCK_BYTES = 64 * 2**20  # bound on the input handed to TensorFlow at once while predicting
+
+
+class Typical(NamedTuple):
+    """Samples whose statistics batch normalisation predicts with.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, *input_shape)
+        Samples.
+    chosen : ndarray of int
+        Indices of those to use.
+    batch_size : int
+        Samples per batch, at most.
+    n_earlier : int
+        Number of samples that the statistics so far count as.
+    """
+
+    X: np.ndarray
+    chosen: np.ndarray
+    batch_size: int
+    n_earlier: int
 
 
 class Program:
@@ -35,6 +56,8 @@ class Program:
         self.topology = topology
         self.blueprint = blueprint or Blueprint(topology)
         self.loaded: object = None  # the list of weights that is loaded, so that predicting twice loads it once
+        self._typical: Typical | None = None  # what `settle_on` was given
+        self._settled = False  # whether the statistics are those of the present weights
         self._variables = self.blueprint.variables
         if blueprint is not None:
             self._variables = [tf.Variable(value, trainable=False) for value in blueprint.initial]
@@ -49,7 +72,7 @@ class Program:
 
     def _assign(self, variables: list[Any], values: Iterable[Any]) -> None:
         """Change variables; an interrupt may leave it half done, so nothing counts as loaded from here on."""
-        self.loaded = None
+        self.loaded, self._settled = None, False
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 
@@ -99,6 +122,41 @@ class Program:
         finally:
             self._assign(averaged, last)
 
+    def settle_on(self, typical: Typical | None = None) -> None:
+        """Let the statistics of batch normalisation be those of these samples, see `predicting`; None as trained."""
+        self._typical = typical if self.blueprint.has_statistics else None
+        self._settled = False
+
+    @contextmanager
+    def predicting(self) -> Iterator[None]:
+        """Hold the weights that predict: averages, if there are any, and statistics of the samples of `settle_on`.
+
+        Statistics that training has moved are those of earlier weights and, after few steps, of the initial values. In
+        this block they are what the present weights make of the samples (Wu and Johnson 2021, section 3,
+        https://arxiv.org/abs/2105.07576).
+        """
+        with self.averaged():
+            if self._typical is not None and not self._settled:
+                self._settle(self._typical)
+            yield
+
+    def _settle(self, typical: Typical) -> None:
+        """Replace the statistics by the means of those of batches, of equal size, give or take one.
+
+        A variance is the mean of the batches' variances, as a moving average is, not that about the mean of all: the
+        weights were trained on batches each scaled by its own, so that with few samples per batch it predicts better
+        (dense layers, digits in batches of 3: log loss 0.58, against 0.64 and, of one batch of all samples, 0.70).
+        """
+        tf, _ = start_tensorflow()
+        self.loaded = None
+        X, chosen, batch_size, n_before = typical
+        graph = self.blueprint.collect(X.dtype)
+        for part in np.array_split(chosen, -(-len(chosen) // min(batch_size, self._chunks[-1]))):
+            momentum = n_before / (n_before + len(part))
+            graph(self._variables, tf.constant(X[part]), tf.constant(momentum, tf.float64))
+            n_before += len(part)
+        self._settled = True
+
     def optimizer_state(self) -> list[np.ndarray]:
         """Copy the optimizer's slots, the averages, and the states of Keras' seed generators out."""
         return [variable.numpy() for variable in [*self._slots, *self._seeds]]
@@ -130,7 +188,7 @@ class Program:
             `total` plus the losses of the samples of these steps.
         """
         tf, _ = start_tensorflow()
-        self.loaded = None  # first, as in `_assign`
+        self.loaded, self._settled = None, False  # first, as in `_assign`
         graph = self.blueprint.steps(data, inputs)
         return graph(self._variables, data, inputs, tf.constant(first, tf.int32), tf.constant(last, tf.int32), total)
 

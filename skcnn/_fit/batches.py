@@ -1,6 +1,7 @@
 """Which samples each epoch trains on: shuffled, resampled or in balanced batches."""
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -76,7 +77,11 @@ class Batches:
     def _draw(self, draw: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         X, y, weight, indices = self._resampled(draw) if self.balancing.sampler is not None else self._as_given
         # Weights are scaled over one balanced order, which stands for those of all epochs.
-        order = self._balanced(y, indices, np.random.default_rng(0)) if self.balancing.share else indices
+        order = indices
+        if self.balancing.share:
+            order = self._balanced(y, indices, np.random.default_rng(0))
+            chosen = np.ones(len(self.target.classes), dtype=bool)
+            weight = _evened(weight, order, self.target.codes(y[order]), chosen, of_kept=False)
         return X, y, self.balancing.weigh(self.target, y, weight, order).astype(self.dtype), indices
 
     @property
@@ -93,13 +98,31 @@ class Batches:
             given = self.balancing.sampler
             resampling = NDSampler(self._seeded(given.sampler if isinstance(given, NDSampler) else given, draw))
             made, made_labels = resampling.fit_resample(X, target.classes[codes])
+        chosen, of_kept = self._chosen(resampling.sampler_)
         if selects_rows(resampling.sampler_):
-            return self.X, self.y, self.weight, self.indices[resampling.sample_indices_]
+            indices = self.indices[resampling.sample_indices_]
+            weight = _evened(self.weight, indices, target.codes(self.y[indices]), chosen, of_kept=of_kept)
+            return self.X, self.y, weight, indices
         y = target.encode(made_labels).astype(self.y.dtype)
         weight = None
         if self.weight is not None:
             weight = _inherited(made, target.codes(y), X, codes, self.weight[self.indices])
-        return made, y, weight, np.arange(len(made))
+        indices = np.arange(len(made))
+        return made, y, _evened(weight, indices, target.codes(y), chosen, of_kept=of_kept), indices
+
+    def _chosen(self, sampler: Any) -> tuple[np.ndarray, bool]:
+        """Tell of which classes a sampler chooses the number of samples, and whether after that of other classes.
+
+        What cleans takes single samples, and of a pipeline nothing is known.
+        """
+        from imblearn.over_sampling.base import BaseOverSampler
+        from imblearn.under_sampling.base import BaseUnderSampler
+
+        knows = isinstance(sampler, (BaseOverSampler, BaseUnderSampler))
+        labels = list(sampler.sampling_strategy_) if knows else []
+        return np.isin(self.target.classes, labels), not isinstance(
+            getattr(sampler, "sampling_strategy", None), Mapping
+        )
 
     def _seeded(self, sampler: Any, draw: int) -> Any:
         """Return a clone of the sampler with a seed for this draw.
@@ -158,3 +181,38 @@ def _inherited(
         return means[code] if not values else values.popleft() if len(values) > 1 else values[0]
 
     return np.array([weight_of(digest, code) for digest, code in zip(sample_digests(made), made_codes, strict=True)])
+
+
+def _evened(
+    weight: np.ndarray | None, indices: np.ndarray, codes: np.ndarray, chosen: np.ndarray, *, of_kept: bool
+) -> np.ndarray | None:
+    """Return weights with which a sample of weight 2 stands for two, also where the size of its class is chosen.
+
+    Were it there twice, its class would still get that size. So weights say how much samples of such a class count
+    against each other, and the class as a whole counts by its size.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n,) or None
+        Weights of samples.
+    indices : ndarray of int
+        Indices of those that are trained on.
+    codes : ndarray of int
+        Their classes.
+    chosen : ndarray of bool, shape (n_classes,)
+        Classes whose size is chosen.
+    of_kept : bool
+        Whether it is chosen to be that of a class that stays as it is, in units of whose weights it then is.
+    """
+    if weight is None:
+        return None
+    sizes = np.bincount(codes, minlength=len(chosen))
+    means = np.bincount(codes, weights=weight[indices], minlength=len(chosen)) / np.maximum(sizes, 1)
+    factors = np.ones(len(chosen))
+    kept = ~chosen & (sizes > 0) & of_kept
+    for code in np.flatnonzero(chosen & (means > 0)):
+        models = kept & (sizes == sizes[code]) if (sizes[kept] == sizes[code]).any() else kept
+        factors[code] = (means[models].mean() if models.any() else 1.0) / means[code]
+    evened = weight.copy()
+    evened[indices] = weight[indices] * factors[codes]
+    return evened

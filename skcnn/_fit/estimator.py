@@ -38,6 +38,7 @@ from skcnn._sklearn.checks import (
     check_groups,
     check_X,
     check_y,
+    hint_at_layout,
     naming,
     nearest,
     resolve_input_shape,
@@ -46,6 +47,7 @@ from skcnn._sklearn.diagram import DiagramMixin
 from skcnn._sklearn.internals import HasMethods, Interval, StrOptions, fit_context
 from skcnn._sklearn.version_note import VersionNote
 from skcnn.augmentation import AUGMENTATIONS, check_augmentation, layer_key, listed
+from skcnn.exceptions import LayoutWarning, warn
 from skcnn.networks import NETWORKS, Network, NetworkBuilder, resolve_network
 
 __all__ = ["PENALTY", "RATE", "BaseCNN"]
@@ -54,6 +56,26 @@ MANY = 2**63 - 1  # the largest integer that the graphs can hold
 RATE = Interval(Real, 0, 1, closed="left")
 PENALTY = Interval(Real, 0, None, closed="left")
 COUNT = Interval(Integral, 1, None, closed="left")
+
+
+# What other libraries call the losses, each without "mean", "loss" and underscores.
+_KINDS = ("binary", "categorical", "sparsecategorical")
+_LOSS_NAMES = {
+    "squared_error": ("mse", "squarederror", "l2"),
+    "absolute_error": ("mae", "absoluteerror", "l1"),
+    "huber": ("smoothl1", "logcosh"),
+    "quantile": ("pinball",),
+    "poisson": ("poissondeviance", "poissonnll"),
+    "log_loss": ("bce", "nll", "log", "crossentropy", *(f"{kind}crossentropy" for kind in _KINDS)),
+    "focal": tuple(f"{kind}focalcrossentropy" for kind in _KINDS),
+}
+
+
+def _name_of_loss(loss: Any) -> str | None:
+    """Return what a loss of Keras, by its name or as an object or function, is called here; None if it is unknown."""
+    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    plain = name.lower().replace("_", "").replace("mean", "").replace("loss", "")
+    return next((ours for ours, theirs in _LOSS_NAMES.items() if plain in (ours.replace("_", ""), *theirs)), None)
 
 
 @dataclass(eq=False, repr=False)
@@ -89,6 +111,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         "warmup_epochs": [PENALTY],
         "clipnorm": [Interval(Real, 0, None, closed="neither"), None],
         "ema_momentum": [RATE],
+        "batch_statistics": [StrOptions({"final", "moving"})],
         "batch_size": [COUNT],
         "epochs": [COUNT],
         "early_stopping": ["boolean", StrOptions({"auto"})],
@@ -96,6 +119,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         "refit_full": ["boolean"],
         "standardize": [StrOptions({"channel", "position"}), None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "shuffle_validation": ["boolean"],
         "n_iter_no_change": [COUNT],
         "tol": [PENALTY],
         "warm_start": ["boolean"],
@@ -128,11 +152,13 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
     warmup_epochs: float = 0.0
     clipnorm: float | None = None
     ema_momentum: float = 0.0
+    batch_statistics: Literal["final", "moving"] = "final"
     batch_size: int = 32
     epochs: int = 30
     early_stopping: bool | Literal["auto"] = "auto"
     scoring: str | Callable[..., float] = "loss"
     validation_fraction: float = 0.1
+    shuffle_validation: bool = True
     refit_full: bool = False
     n_iter_no_change: int = 10
     tol: float = 1e-4
@@ -175,6 +201,15 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
                     f"Invalid parameter {name!r} for {type(self).__name__}{nearest(name, known)} "
                     f"Valid parameters{of} are: {known}."
                 )
+
+    def _validate_params(self) -> None:
+        try:
+            super()._validate_params()
+        except ValueError as error:
+            hint = _name_of_loss(getattr(self, "loss", None))
+            if hint is None or "'loss' parameter" not in str(error):
+                raise
+            raise type(error)(f"{error} The name here is {hint!r}: set loss={hint!r}.") from None
 
     def _check_values(self) -> None:
         """Refuse values that the parameter constraints let pass, whatever the data.
@@ -299,6 +334,9 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         seen: Any = copy.copy(self)  # scikit-learn's check sets attributes of its estimator
         X = check_X(seen, X, sample_shape=earlier.layout.sample_shape if earlier else None)
         input_shape = resolve_input_shape(self.input_shape, X.shape[1:])
+        hint = hint_at_layout(X.shape[1:]) if earlier is None and self.input_shape is None and X.ndim > 2 else None
+        if hint is not None:
+            warn(LayoutWarning(hint))
         return X, Layout(X.shape[1:], input_shape, seen.n_features_in_, getattr(seen, "feature_names_in_", None))
 
     def _check_validation_samples(
@@ -364,6 +402,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
             patience=int(self.n_iter_no_change),
             tol=float(self.tol),
             stop_early=stops_early,
+            settles=self.batch_statistics == "final",
         )
         # No fingerprint knows what callbacks do, and a fit without a seed cannot be repeated.
         found_again = earlier is None and isinstance(self.random_state, Integral)
@@ -373,6 +412,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
             plan=plan,
             balancing=balancing,
             validation_fraction=self.validation_fraction if splits else 0.0,
+            shuffles_validation=bool(self.shuffle_validation),
             scoring=self.scoring,
             refits=self.refit_full and splits,
             earlier=earlier,

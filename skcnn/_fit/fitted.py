@@ -126,6 +126,8 @@ class Fitted:
             inputs = x = keras.Input(self.topology.input_shape, dtype=self.topology.dtype)
             x = keras.layers.Rescaling(np.ones_like(mean), -mean, name="center")(x)
             outputs = model(keras.layers.Rescaling(factor, np.zeros_like(mean), name="scale")(x))
+        if self.target.logarithmic:
+            outputs = keras.layers.Activation("exponential", name="exponential")(outputs)
         scale, offset = self.target.output_units()
         offset = offset - self.shift
         if np.any(scale != 1) or np.any(offset):

@@ -164,7 +164,7 @@ class KerasCallbacks:
             progress.weights = changed
 
     def _weights(self) -> list[np.ndarray]:
-        with self.program.averaged():
+        with self.program.predicting():
             return self.program.weights()
 
     def _show(self, progress: Progress, weights: list[np.ndarray]) -> None:

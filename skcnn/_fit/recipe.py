@@ -13,10 +13,14 @@ from skcnn._fit.balancing import Balancing
 from skcnn._fit.batches import Batches
 from skcnn._fit.fitted import Fitted
 from skcnn._fit.samples import Samples, standard_units
-from skcnn._fit.splitting import inner_split
+from skcnn._fit.splitting import inner_split, last_split
 from skcnn._fit.targets import Target
 
 __all__ = ["Prepared", "Recipe"]
+
+# Samples from which those of one call of `partial_fit` alone decide the statistics of batch normalisation. Digits in
+# calls of 10: accuracy 0.84 with earlier ones, 0.80 without; in calls of 50: 0.90 and 0.93.
+STREAM_SAMPLES = 64
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class Recipe:
         How classes are balanced, and which class shares to predict for.
     validation_fraction : float
         Fraction of the samples in the inner validation split; 0 for none.
+    shuffles_validation : bool
+        Whether that split is random, or the last samples.
     scoring : str or callable
         Score of the validation samples.
     refits : bool
@@ -72,6 +78,7 @@ class Recipe:
     plan: Plan
     balancing: Balancing
     validation_fraction: float
+    shuffles_validation: bool
     scoring: str | Callable[..., float]
     refits: bool
     earlier: Fitted | None
@@ -80,7 +87,8 @@ class Recipe:
 
     def for_one_epoch(self) -> "Recipe":
         """Return the recipe of `partial_fit`."""
-        plan = replace(self.plan, epochs=1, stop_early=False)
+        least = STREAM_SAMPLES if self.earlier else 0
+        plan = replace(self.plan, epochs=1, stop_early=False, least_samples=least)
         return replace(self, plan=plan, validation_fraction=0.0, refits=False, keeps_optimizer=True)
 
     def split(self, samples: Samples, held_out: Samples | None) -> tuple[Samples, Samples | None]:
@@ -89,6 +97,10 @@ class Recipe:
             return samples, held_out
         indices, target = samples.indices, samples.target
         strata = target.strata(samples.encoded[indices], self.validation_fraction)
+        if not self.shuffles_validation:
+            groups = None if samples.groups is None else samples.groups[indices]
+            train, val = last_split(strata, self.validation_fraction, groups, classes=target.has_classes)
+            return samples.chosen(indices[train]), samples.taken(indices[val])
         X = samples.X if len(indices) == len(samples.X) else samples.X[indices]  # without a copy, if all have a weight
         groups = None if samples.groups is None else samples.groups[indices]
         train, val = inner_split(

@@ -130,7 +130,7 @@ class Run:
 
     def _now(self, part: _Part, program: Program, progress: Progress) -> Fitted:
         """Return what an estimator would know if training stopped now."""
-        with program.averaged():
+        with program.predicting():
             weights = program.weights()
         return self.recipe.fitted(part.samples, part.prepared, progress, None).with_weights(weights, progress)
 
@@ -149,15 +149,23 @@ class Run:
         # Scorers are given the estimator with the current weights. Checked samples no longer have feature names.
         nameless = replace(held_out, layout=held_out.layout._replace(feature_names=None))
         view = self.estimator._as(self.recipe.fitted(nameless, part.prepared, Progress(), program))
+        # Label smoothing and focal gamma are for training alone, but the quantile says what is predicted.
+        quantile = {name: value for name, value in self.recipe.plan.strengths.items() if name == "alpha"}
         weights = {} if held_out.weight is None else {"sample_weight": held_out.weight}
 
         def validate(program: Program) -> dict[str, float]:
             z = program.predict(held_out.X) - part.prepared.judging_shift
-            losses = sample_losses(topology.loss, encoded, z.astype(topology.dtype)).numpy().mean(axis=1)
+            losses = sample_losses(topology.loss, encoded, z.astype(topology.dtype), **quantile).numpy().mean(axis=1)
             values = {"val_loss": float(np.average(losses.astype(np.float64), weights=held_out.weight))}
             if scorer is not None:
                 with naming("scoring", theirs=True):
                     values["val_score"] = float(scorer(view, held_out.as_given(), held_out.y, **weights))
+                if np.isnan(values["val_score"]):
+                    raise ValueError(
+                        f"scoring={scoring!r} gave NaN on the {len(held_out.X)} validation samples; expected a number, "
+                        "by which the best epoch is found. Choose a score that is defined for them, or pass X_val and "
+                        "y_val that have all classes."
+                    )
             return values
 
         return validate

@@ -7,7 +7,7 @@ from scipy.sparse.csgraph import connected_components
 from skcnn._fit.batches import sample_digests
 from skcnn.exceptions import InnerSplitWarning, warn
 
-__all__ = ["inner_split"]
+__all__ = ["inner_split", "last_split"]
 
 
 def inner_split(
@@ -45,7 +45,8 @@ def inner_split(
     Warns
     -----
     InnerSplitWarning
-        If all samples of a label must stay together: they go to the training part, and the validation part has none.
+        If all samples of a label must stay together: they go to the training part, and the validation part has none. If
+        the validation part has less than half of the samples that it should have, or more than twice as many.
     """
     units = _units(X, groups)
     n_units = units.max() + 1
@@ -64,13 +65,55 @@ def inner_split(
         chosen = _choose_samples(counts.argmax(axis=1), labels.shape[1], fraction, classes, rng)
     else:
         chosen = _choose_units(counts, sizes, fraction, classes, rng)
+        chosen = _topped_up(chosen, counts, sizes, fraction, classes, rng)
     if not chosen.any():
         raise ValueError(
             f"The {len(X)} samples cannot be split for early stopping, as each class has one sample, or samples that "
             "must all stay together. Expected at least two groups of samples in a class; pass X_val and y_val, or set "
             "early_stopping=False."
         )
+    _warn_of_size(sizes[chosen].sum(), fraction, sizes)
     return np.flatnonzero(~chosen[units]), np.flatnonzero(chosen[units])
+
+
+def last_split(
+    labels: np.ndarray, fraction: float, groups: np.ndarray | None, *, classes: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split samples in their order: the last ones validate, as where samples are ordered in time.
+
+    Parameters are those of `inner_split`.
+
+    Raises
+    ------
+    ValueError
+        If there is but one sample, or a group has samples on both sides.
+
+    Warns
+    -----
+    InnerSplitWarning
+        If some labels are only those of validation samples.
+    """
+    n = len(labels)
+    if n < 2:
+        raise ValueError(f"{n} sample cannot be split for early stopping. Expected at least two samples of a weight.")
+    first = n - min(max(1, round(fraction * n)), n - 1)
+    if groups is not None:
+        both = np.intersect1d(groups[:first], groups[first:])
+        if len(both):
+            raise ValueError(
+                f"The groups {both[:5].tolist()} have samples among the first {first} and among the last {n - first}, "
+                "which validate with shuffle_validation=False. Sort the samples so that each group is on one side, or "
+                "pass no groups."
+            )
+    unseen = labels[first:].any(axis=0) & ~labels[:first].any(axis=0)
+    if classes and unseen.any():
+        warn(
+            InnerSplitWarning(
+                f"{unseen.sum()} of the {labels.shape[1]} classes (or labels) are only among the last {n - first} "
+                "samples, which validate with shuffle_validation=False, so that training sees none of them."
+            )
+        )
+    return np.arange(first), np.arange(first, n)
 
 
 def _units(X: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
@@ -99,6 +142,18 @@ def _warn_of_lonely(counts: np.ndarray) -> None:
             InnerSplitWarning(
                 f"{len(lonely)} of the {counts.shape[1]} classes (or labels) have one sample, or samples that must all "
                 "stay together. They stay in the training part, so that early stopping does not see these classes."
+            )
+        )
+
+
+def _warn_of_size(n_chosen: int, fraction: float, sizes: np.ndarray) -> None:
+    wanted = fraction * sizes.sum()
+    if n_chosen < np.floor(wanted / 2) or n_chosen > np.ceil(2 * wanted):
+        warn(
+            InnerSplitWarning(
+                f"The inner validation split has {n_chosen} of the {sizes.sum()} samples, and {wanted:.0f} were asked "
+                f"for: samples that must stay together (groups and exact duplicates) are up to {sizes.max()}, and each "
+                "class keeps a training sample. Pass X_val and y_val, or smaller groups."
             )
         )
 
@@ -157,4 +212,31 @@ def _choose_units(
         n_units = (counts > 0).sum(axis=0)
         spare = np.flatnonzero(((counts == 0) | (n_units > 1)).all(axis=1) | (not classes))
         chosen[spare[sizes[spare].argsort()[:1]]] = True
+    return chosen
+
+
+def _topped_up(
+    chosen: np.ndarray, counts: np.ndarray, sizes: np.ndarray, fraction: float, classes: bool, rng: np.random.Generator
+) -> np.ndarray:
+    """Add units to a validation part that is too small, of the labels that lack most.
+
+    Of a class with few samples, no unit is as small as the part of a sample that validation should have, so that all
+    stay in training; but of many such classes some can validate. Each gives one unit before any gives a second.
+    """
+    chosen = chosen.copy()
+    total, training = counts.sum(axis=0), counts[~chosen].sum(axis=0)
+    short = fraction * sizes.sum() - sizes[chosen].sum()
+    added = True
+    while added:
+        added, given = False, np.zeros(counts.shape[1], dtype=bool)
+        lacking = counts @ (fraction * total - (total - training)) / sizes
+        left = rng.permutation(np.flatnonzero(~chosen & (sizes / 2 <= short)))
+        for unit in left[np.argsort(-lacking[left], kind="stable")]:
+            has = counts[unit] > 0
+            needed = classes and (training[has] == counts[unit, has]).any()
+            if sizes[unit] / 2 <= short and not needed and not given[has].any():
+                chosen[unit], added = True, True
+                given |= has
+                training -= counts[unit]
+                short -= sizes[unit]
     return chosen

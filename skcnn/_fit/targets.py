@@ -12,6 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 __all__ = ["ClassTarget", "RegressionTarget", "Target"]
 
+MAD_TO_SD = 1.4826  # of a normal distribution (Rousseeuw and Croux 1993, equation 1.3)
 QUANTILES = 10  # bins of a regression target; fewer if a bin has less than one validation sample
 
 
@@ -40,6 +41,9 @@ class Target:
     def class_shares(self, encoded: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
         """Return the share of each class in the total weight; 1 for numbers."""
         return np.ones(1)
+
+    #: Whether outputs are logarithms, before `output_units`.
+    logarithmic: bool = False
 
     def output_units(self) -> tuple[np.ndarray, np.ndarray]:
         """Return scale and offset that take outputs to the unit of y."""
@@ -196,9 +200,16 @@ class RegressionTarget(Target):
     Attributes
     ----------
     mean, scale : ndarray of shape (n_outputs,)
-        Mean and scale of the training targets; the scale of a constant target is 1.
+        Centre and scale of the training targets: mean and standard deviation, or median and 1.4826 times the median
+        absolute deviation; the scale of a constant target is 1.
     flat : bool
         Whether y was one-dimensional.
+    robust : bool
+        Whether a few wild targets are to leave centre and scale as they are.
+    common : bool
+        Whether all columns have one centre and scale.
+    logarithmic : bool
+        Whether the network predicts the logarithm of the target over its mean, which is then the scale.
     """
 
     has_classes: ClassVar[bool] = False
@@ -207,31 +218,28 @@ class RegressionTarget(Target):
     mean: np.ndarray
     scale: np.ndarray
     flat: bool
+    robust: bool = False
+    common: bool = False
+    logarithmic: bool = False
 
     @classmethod
-    def of(cls, y: np.ndarray) -> Self:
-        """Return the target of `y`, not yet standardised, see `settled`."""
+    def of(cls, y: np.ndarray, **how: bool) -> Self:
+        """Return the target of `y`, not yet standardised, see `settled`; `how` are the flags of the class."""
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
-        return cls(np.zeros(n_outputs), np.ones(n_outputs), y.ndim == 1)
+        return cls(np.zeros(n_outputs), np.ones(n_outputs), y.ndim == 1, **how)
 
     def settled(self, encoded: np.ndarray, weight: np.ndarray | None = None) -> Self:
-        """Return the target with mean and scale of the training targets."""
-        columns = encoded
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean = np.average(columns, axis=0, weights=weight)
-            deviations = columns - mean
-        if not np.isfinite(deviations).all():
-            raise ValueError(
-                f"y holds values too large to take their mean (largest magnitude {np.abs(columns).max():g}). Scale y, "
-                "e.g. with TransformedTargetRegressor."
-            )
-        # In units of the largest deviation, whose square may overflow in float64.
-        unit = np.abs(deviations).max(axis=0)
-        unit = np.where(unit > 0, unit, 1.0)
-        scale = unit * np.sqrt(np.average((deviations / unit) ** 2, axis=0, weights=weight))
-        # A deviation of the size of rounding is none: the target is constant.
-        tiny = 10 * np.finfo(np.float64).eps * np.abs(mean)
-        return replace(self, mean=mean, scale=np.where(scale > tiny, scale, 1.0))
+        """Return the target with centre and scale of the training targets."""
+        n_outputs = encoded.shape[1]
+        if self.common and n_outputs > 1:
+            weight = None if weight is None else np.repeat(weight, n_outputs)
+            encoded = encoded.reshape(-1, 1)
+        mean, scale = _centre_and_scale(encoded, weight)
+        if self.logarithmic:
+            mean, scale = np.zeros_like(mean), np.where(mean > 0, mean, 1.0)
+        if self.robust:
+            mean, scale = _robust_centre_and_scale(encoded, weight, scale)
+        return replace(self, mean=np.resize(mean, n_outputs), scale=np.resize(scale, n_outputs))
 
     @property
     def n_outputs(self) -> int:
@@ -243,6 +251,11 @@ class RegressionTarget(Target):
         if (y.ndim == 1) != self.flat or (not self.flat and y.shape[1] != self.n_outputs):
             raise ValueError(
                 f"{name} has shape {y.shape}; expected {'(n,)' if self.flat else f'(n, {self.n_outputs})'}, as in fit."
+            )
+        if self.logarithmic and (y < 0).any():
+            raise ValueError(
+                f"{name} holds negative values (smallest {y.min():g}); expected counts or rates of at least 0 for "
+                "loss='poisson'. Choose another loss."
             )
         return y.reshape(len(y), -1).astype(np.float64)
 
@@ -263,5 +276,48 @@ class RegressionTarget(Target):
 
     def decode(self, z: np.ndarray) -> np.ndarray:
         """Return predictions in the unit and shape of y."""
-        prediction = z * self.scale + self.mean
+        prediction = (np.exp(z) if self.logarithmic else z) * self.scale + self.mean
         return prediction[:, 0] if self.flat else prediction
+
+
+def _centre_and_scale(columns: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of columns; the scale of a constant one is 1."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = np.average(columns, axis=0, weights=weight)
+        deviations = columns - mean
+    if not np.isfinite(deviations).all():
+        raise ValueError(
+            f"y holds values too large to take their mean (largest magnitude {np.abs(columns).max():g}). Scale y, "
+            "e.g. with TransformedTargetRegressor."
+        )
+    # In units of the largest deviation, whose square may overflow in float64.
+    unit = np.abs(deviations).max(axis=0)
+    unit = np.where(unit > 0, unit, 1.0)
+    scale = unit * np.sqrt(np.average((deviations / unit) ** 2, axis=0, weights=weight))
+    # A deviation of the size of rounding is none: the target is constant.
+    tiny = 10 * np.finfo(np.float64).eps * np.abs(mean)
+    return mean, np.where(scale > tiny, scale, 1.0)
+
+
+def _robust_centre_and_scale(
+    columns: np.ndarray, weight: np.ndarray | None, scale: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return median and scaled median absolute deviation of columns, or `scale` where more than half are equal."""
+    centre = _median(columns, weight)
+    deviation = MAD_TO_SD * _median(np.abs(columns - centre), weight)
+    tiny = 10 * np.finfo(np.float64).eps * np.abs(centre)
+    return centre, np.where(deviation > tiny, deviation, scale)
+
+
+def _median(columns: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    """Return the median of each column, of which a sample of weight 2 is two."""
+    if weight is None:
+        return np.median(columns, axis=0)
+    order = np.argsort(columns, axis=0)
+    passed = np.cumsum(weight[order], axis=0)
+    half = passed[-1] / 2
+    # The middle, or the mean of the two in the middle, as np.median has it.
+    middle = [(passed < half).sum(axis=0), (passed <= half).sum(axis=0)]
+    values = np.take_along_axis(columns, order, axis=0)
+    ends = [np.take_along_axis(values, np.minimum(i, len(columns) - 1)[None], axis=0)[0] for i in middle]
+    return ends[0] + (ends[1] - ends[0]) / 2

@@ -76,7 +76,8 @@ def class_weights(class_weight: Any, target: ClassTarget, y: np.ndarray, weight:
     Raises
     ------
     ValueError
-        If a weight is for a class that is not in y, negative or not finite, or if the form does not fit `target`.
+        If a weight is negative or not finite, if some are for classes that are not in y while classes in y have none,
+        or if the form does not fit `target`.
     """
     if target.kind != "multilabel":
         if class_weight is not None and not isinstance(class_weight, (str, Mapping)):
@@ -113,15 +114,18 @@ def _of_one(class_weight: Any, classes: np.ndarray, codes: np.ndarray, weight: n
         )
         return weights
     labels = classes.tolist()
-    unknown = [label for label in class_weight if label not in labels]
-    if unknown:
+    surplus = [label for label in class_weight if label not in labels]
+    missing = [label for label in labels if label not in class_weight]
+    if surplus and missing:  # as in scikit-learn: a fold may lack a class that has a weight, but this is a mistake
         raise ValueError(
-            f"class_weight has weights for the classes {unknown}, which are not in y; expected classes of {labels}."
+            f"class_weight has weights for the classes {surplus}, which are not in y, and none for {missing}, which "
+            f"are; expected weights for classes of {labels}."
         )
     for label, value in class_weight.items():
         if not WEIGHT.is_satisfied_by(value):
             raise ValueError(f"class_weight[{label!r}] is {value!r}; expected a finite weight of at least 0.")
-        weights[labels.index(label)] = value
+        if label in labels:
+            weights[labels.index(label)] = value
     if not weights[present].any():
         raise ValueError(
             f"class_weight={class_weight!r} gives every sample the weight 0; expected at least one above 0."

@@ -4,7 +4,7 @@ import inspect
 import math
 import operator
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any, Self
@@ -20,6 +20,7 @@ __all__ = [
     "check_layout",
     "check_samples",
     "check_y",
+    "hint_at_layout",
     "is_frame",
     "naming",
     "nearest",
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 MAX_NDIM = 5
+FAR_SHORTER, SMALLEST_IMAGE = 8, 8  # from which `hint_at_layout` takes axes for those of another layout
 REAL = "biuf"  # kinds of NumPy's types
 _ADVICE = dict.fromkeys("Mm", " Make numbers of dates and times, such as days since the first one.")
 
@@ -76,7 +78,8 @@ def check_samples(
     name : str, default="X"
         Of the argument.
     """
-    with naming(name):
+    with naming(name), _explaining_nan(X):
+        _refuse_what_is_no_array(X, name)
         values: np.ndarray = check_array(
             plain_array(X, name),
             dtype=dtype,
@@ -91,6 +94,53 @@ def check_samples(
             "position and one channel. Drop the empty axis."
         )
     return values
+
+
+@contextmanager
+def _explaining_nan(X: Any) -> Iterator[None]:
+    """Add to an error about missing values what to do in series, where they are often padding."""
+    try:
+        yield
+    except ValueError as error:
+        if "contains NaN" not in str(error) or np.ndim(X) < 3:
+            raise
+        raise ValueError(
+            f"{str(error).rstrip()}\nWhere NaN is padding, replace it, np.nan_to_num(X), and start a custom network "
+            "with keras.layers.Masking()."
+        ) from None
+
+
+def _refuse_what_is_no_array(X: Any, name: str) -> None:
+    """Refuse what other libraries train on, and say how to train on it here."""
+    kind = type(X).__name__
+    if isinstance(X, Mapping) and not is_frame(X):
+        raise TypeError(
+            f"{name} is a {kind} with the keys {list(X)[:5]}; expected one array (n, ..., channels). Join inputs along "
+            f"the channels, np.concatenate(list({name}.values()), axis=-1), and let a custom network take them apart."
+        )
+    if isinstance(X, Iterator) or hasattr(X, "element_spec") or hasattr(X, "on_epoch_end"):
+        raise TypeError(
+            f"{name} is a {kind}, which gives samples bit by bit; expected an array (n, ..., channels). Call "
+            "partial_fit(X_batch, y_batch) for each of its batches, or join them with np.concatenate."
+        )
+    lengths = _lengths(X)
+    if len(lengths) > 1:
+        raise ValueError(
+            f"{name} holds samples of {min(lengths)} to {max(lengths)} steps; expected an array, whose samples are of "
+            f"one length. Pad them, keras.utils.pad_sequences({name}, dtype='float32', padding='post'), and start a "
+            "custom network with keras.layers.Masking()."
+        )
+
+
+def _lengths(X: Any) -> set[int]:
+    """Return the lengths of samples that are in no array, as series in a list."""
+    if hasattr(X, "row_lengths"):  # tf.RaggedTensor
+        return set(np.asarray(X.row_lengths()).tolist())
+    loose = isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype.kind == "O" and X.ndim == 1)
+    if not loose:
+        return set()
+    shapes = (getattr(sample, "shape", (len(sample),) if isinstance(sample, (list, tuple)) else ()) for sample in X)
+    return {int(shape[0]) for shape in shapes if isinstance(shape, tuple) and shape}
 
 
 def check_layout(estimator: Any, X: Any, sample_shape: tuple[int, ...] | None, name: str = "X") -> None:
@@ -200,6 +250,26 @@ class KnownArguments:
         if unknown and not any(one.kind is one.VAR_KEYWORD for one in known.values()):
             raise TypeError(f"{cls.__name__} got an unexpected argument {unknown[0]!r}{nearest(unknown[0], known)}")
         return super().__new__(cls)
+
+
+def hint_at_layout(sample_shape: tuple[int, ...]) -> str | None:
+    """Return what samples of this shape look like, if that is another layout than channels last."""
+    *positions, channels = sample_shape
+    silence = f"If it is meant, pass input_shape={sample_shape}."
+    square = len(set(sample_shape[-2:])) == 1 and channels >= SMALLEST_IMAGE
+    if len(positions) == 1 and square:
+        return (
+            f"Samples of X have shape {sample_shape}: {channels} steps of {channels} channels. If they are images "
+            f"without a channel axis, pass input_shape=({channels}, {channels}, 1). {silence}"
+        )
+    first = positions[0] if len(positions) else channels
+    if first * FAR_SHORTER <= channels or (len(positions) == 2 and first in (1, 3) and square):
+        moved = (*sample_shape[1:], first)
+        return (
+            f"Samples of X have shape {sample_shape}: {channels} channels, which are last, and {first} along the first "
+            f"axis. If channels are first, pass np.moveaxis(X, 1, -1), with samples of shape {moved}. {silence}"
+        )
+    return None
 
 
 def resolve_input_shape(input_shape: Any, sample_shape: tuple[int, ...]) -> tuple[int, ...]:
