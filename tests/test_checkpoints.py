@@ -357,13 +357,10 @@ def test_files_that_are_no_checkpoints_are_never_removed(unbalanced, tmp_path, m
     assert len(list(folder.iterdir())) == len(mine) + 1
 
 
-interrupts = {"left": 0}
-
-
 def interrupted_score(estimator, X, y):
-    """Accuracy, with a KeyboardInterrupt at the fourth call."""
-    interrupts["left"] -= 1
-    if interrupts["left"] == 0:
+    """Accuracy, with a KeyboardInterrupt at the fourth call; a count among the globals would be part of its key."""
+    os.environ["CALLS_LEFT"] = str(int(os.environ["CALLS_LEFT"]) - 1)
+    if os.environ["CALLS_LEFT"] == "0":
         raise KeyboardInterrupt
     return float(estimator.score(X, y))
 
@@ -374,7 +371,7 @@ def test_an_interrupted_fit_goes_on_from_its_last_checkpoint(unbalanced, tmp_pat
     X, y = unbalanced
     net = CNNClassifier(NET, early_stopping=True, scoring=interrupted_score, epochs=5, random_state=0, verbose=2)
     kept = clone(net).set_params(memory=tmp_path)
-    interrupts["left"] = 4
+    monkeypatch.setenv("CALLS_LEFT", "4")
     with pytest.raises(KeyboardInterrupt):
         kept.fit(X, y)
     assert epochs_printed() == 3

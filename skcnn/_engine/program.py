@@ -27,17 +27,19 @@ class Program:
     topology : Topology
         What it computes.
     blueprint : Blueprint, default=None
-        That of another program of the topology; with None a new one, whose variables this program takes for its own.
+        One of the topology; None builds it. The first program takes its variables for its own, unless they belong to
+        layers that the user made.
     """
 
     def __init__(self, topology: Topology, blueprint: Blueprint | None = None) -> None:
         tf, _ = start_tensorflow()
-        self.topology = topology
         self.blueprint = blueprint or Blueprint(topology)
+        self.topology = self.blueprint.topology
         self.loaded: object = None  # the list of weights that is loaded, so that predicting twice loads it once
         self._variables = self.blueprint.variables
-        if blueprint is not None:
-            self._variables = [tf.Variable(value, trainable=False) for value in blueprint.initial]
+        if self.blueprint.taken:
+            self._variables = [tf.Variable(value, trainable=False) for value in self.blueprint.initial]
+        self.blueprint.taken = True
         n_weights, n_slots = self.blueprint.n_weights, self.blueprint.n_slots
         self._weights = self._variables[:n_weights]
         self._slots = self._variables[n_weights : n_weights + n_slots]

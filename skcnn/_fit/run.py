@@ -92,6 +92,7 @@ class Run:
         Keras callbacks follow the first training only; a refit repeats the learning rates that they set.
         """
         with pool.lend(self.recipe.topology) as program:
+            self.recipe = replace(self.recipe, topology=program.topology)  # now it is known what the network builds
             program.reset(plan.seed)
             if part.prepared.units is not None:
                 program.set_units(*part.prepared.units)
@@ -183,7 +184,7 @@ class Run:
         Pretrained weights, units and the seed show in the weights that a program starts with.
         """
         balancing, batches = self.recipe.balancing, part.prepared.batches
-        apart = ("build", "knobs", "transformations")  # which follow from the rest, and from the strengths
+        apart = ("build", "certain", "knobs", "transformations")  # which follow from the rest, and from the strengths
         topology = {key: value for key, value in vars(self.recipe.topology).items() if key not in apart}
         how = {key: value for key, value in vars(plan).items() if key not in ("epochs", "horizon", "rate_factors")}
         if plan.schedule in ("cosine", "one_cycle"):
