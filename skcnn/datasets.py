@@ -11,6 +11,8 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.utils import Bunch
 
+from skcnn._engine.signals import uninterrupted
+
 __all__ = ["load_image_folder", "load_rare_digit"]
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -167,8 +169,7 @@ def _read(files: list[Path], size: tuple[int, int] | None, channels: int | None)
     images, unreadable, sizes = [], [], Counter[tuple[int, int]]()
     for file in files:
         try:
-            with PIL.Image.open(file, formats=FORMATS) as image:
-                images.append(_pixels(image, size, channels))
+            images.append(_opened(file, size, channels))
         except Exception as error:  # of a broken file pillow raises nearly any: OSError, SyntaxError, struct.error, ...
             reason = "of no known format" if isinstance(error, PIL.UnidentifiedImageError) else error
             unreadable.append(f"{file} ({reason})")
@@ -184,6 +185,14 @@ def _read(files: list[Path], size: tuple[int, int] | None, channels: int | None)
     n_channels = channels or max(image.shape[2] for image in images)
     shape = (*next(iter(sizes)), n_channels)
     return np.stack([np.broadcast_to(image, shape) for image in images])  # grey among colour: equal channels
+
+
+@uninterrupted
+def _opened(file: Path, size: tuple[int, int] | None, channels: int | None) -> np.ndarray:
+    import PIL.Image
+
+    with PIL.Image.open(file, formats=FORMATS) as image:
+        return _pixels(image, size, channels)
 
 
 def _pixels(image: Any, size: tuple[int, int] | None, channels: int | None) -> np.ndarray:

@@ -126,6 +126,7 @@ def export(
     if dtype not in (None, "float32", "float64", "uint8"):
         raise ValueError(f"dtype={dtype!r}; expected 'float32', 'float64', 'uint8' or None.")
     steps, cnn = fitted_steps(estimator, BaseCNN)
+    cnn = cnn._as(cnn._fitted)  # which another fit does not change
     if path.suffix == ".onnx" or len(cnn.input_shape_) == 4:
         cnn = cnn._as(replace(cnn._fitted, topology=replace(cnn._fitted.topology, dtype="float32")))
     about = _about(estimator, cnn)

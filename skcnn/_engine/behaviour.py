@@ -25,6 +25,8 @@ from typing import Any, ClassVar
 import joblib
 import numpy as np
 
+from skcnn._engine.signals import uninterrupted
+
 __all__ = ["Behaviour", "behaviour_of", "without_number"]
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, range, type(...), type(NotImplemented))
@@ -62,6 +64,7 @@ class Behaviour:
     certain: bool
 
 
+@uninterrupted
 def behaviour_of(value: Any) -> Behaviour:
     """Return what an object does; the same for copies made by clone, pickle, notebooks and restarts."""
     walk = _Walk()

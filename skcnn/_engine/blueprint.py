@@ -12,6 +12,7 @@ import numpy as np
 
 from skcnn._engine.keras_internals import output_shape_of, seeds_from
 from skcnn._engine.randomness import drawn_again, generator_states, random_weights
+from skcnn._engine.signals import signals_held
 from skcnn._engine.structure import check_unchanged, structure_of
 from skcnn._engine.tensorflow_internals import call_flat
 from skcnn._engine.threads import start_tensorflow
@@ -88,7 +89,8 @@ def building(dtype: str, stream: int = 0) -> Iterator[None]:
     wherever Keras lets us reach them, and repeatable elsewhere.
     """
     tf, keras = start_tensorflow()
-    with BUILDING, tf.variable_creator_scope(_under_one_name), seeds_from(f"skcnn, stream {stream}"):
+    seeds = seeds_from(f"skcnn, stream {stream}")
+    with BUILDING, signals_held(), tf.variable_creator_scope(_under_one_name), seeds:
         policy = keras.config.dtype_policy()
         try:
             keras.config.set_dtype_policy(dtype)
@@ -227,7 +229,7 @@ class Blueprint:
         tf, _ = start_tensorflow()
         key = function.__name__, *tf.nest.flatten(specs)
         if key not in self._graphs:  # asked before the lock, too, which another network may hold for seconds
-            with BUILDING:
+            with BUILDING, signals_held():
                 if key not in self._graphs:
                     _n_traces += 1
                     concrete = tf.function(function, autograph=False).get_concrete_function(*specs)

@@ -19,6 +19,7 @@ from uuid import uuid4
 import numpy as np
 
 from skcnn._engine.loop import Progress
+from skcnn._engine.signals import uninterrupted
 from skcnn._engine.tensorflow_internals import ops_are_deterministic
 from skcnn._engine.threads import n_threads, start_tensorflow
 from skcnn._version import __version__
@@ -226,6 +227,7 @@ def _write(path: Path, fingerprint: str, progress: Progress) -> None:
         unfinished.unlink(missing_ok=True)
 
 
+@uninterrupted
 def _read(path: Path, fingerprint: str, epoch: int, like: Progress) -> Progress:
     """Read a file; refuse a state that is not one of this run's network at this epoch."""
     with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:

@@ -56,9 +56,9 @@ def held_stderr() -> Iterator[None]:
         return
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
         failed = True
         try:
+            os.dup2(held.fileno(), 2)
             yield
             failed = False
         finally:

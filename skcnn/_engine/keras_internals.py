@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from threading import get_ident
 from typing import Any
 
+from skcnn._engine.signals import uninterrupted
+
 __all__ = [
     "all_layers",
     "calls_of",
@@ -86,6 +88,7 @@ def final_activation(model: Any) -> tuple[str | None, Any]:
     return (name, last) if name in ("sigmoid", "softmax") else (None, None)
 
 
+@uninterrupted
 def copy_of_layer(layer: Any) -> Any:
     """Return a new layer with the configuration of this one.
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from skcnn._engine.blueprint import Blueprint, Topology
+from skcnn._engine.blueprint import Blueprint, Graph, Topology
+from skcnn._engine.signals import signals_held, uninterrupted
 from skcnn._engine.threads import start_tensorflow
 
 __all__ = ["Program"]
@@ -31,6 +32,7 @@ class Program:
         layers that the user made.
     """
 
+    @uninterrupted
     def __init__(self, topology: Topology, blueprint: Blueprint | None = None) -> None:
         tf, _ = start_tensorflow()
         self.blueprint = blueprint or Blueprint(topology)
@@ -49,12 +51,14 @@ class Program:
 
     # State ------------------------------------------------------------------------------------------------------
 
+    @uninterrupted
     def _assign(self, variables: list[Any], values: Iterable[Any]) -> None:
         """Change variables; an interrupt may leave it half done, so nothing counts as loaded from here on."""
         self.loaded = None
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 
+    @uninterrupted
     def reset(self, seed: int) -> None:
         """Start again: weights drawn from `seed`, slots zero, nothing left of an earlier fit."""
         blueprint, n_random = self.blueprint, len(self.blueprint.random)
@@ -71,6 +75,7 @@ class Program:
         """Set what samples are standardised with."""
         self._assign(self._weights[-2:], (mean, scale))
 
+    @uninterrupted
     def weights(self) -> list[np.ndarray]:
         """Copy the weights out, in the order of ``model.weights``; then mean and scale, if samples are standardised."""
         return [weight.numpy() for weight in self._weights]
@@ -90,17 +95,21 @@ class Program:
         """
         averaged = [self._weights[i] for i in self.blueprint.averaged]
         # The last slots are the averages and the sum of their shares.
-        *averages, shares = [variable.numpy() for variable in self._slots[-len(averaged) - 1 :]] if averaged else [0]
+        with signals_held():
+            slots = self._slots[-len(averaged) - 1 :]
+            *averages, shares = [variable.numpy() for variable in slots] if averaged else [0]
         if shares == 0:
             yield
             return
-        last = [weight.numpy() for weight in averaged]
+        with signals_held():
+            last = [weight.numpy() for weight in averaged]
         try:
             self._assign(averaged, (average / shares for average in averages))
             yield
         finally:
             self._assign(averaged, last)
 
+    @uninterrupted
     def optimizer_state(self) -> list[np.ndarray]:
         """Copy the optimizer's slots, the averages, and the states of Keras' seed generators out."""
         return [variable.numpy() for variable in [*self._slots, *self._seeds]]
@@ -111,6 +120,7 @@ class Program:
 
     # Compiled functions -----------------------------------------------------------------------------------------
 
+    @uninterrupted
     def steps(self, data: tuple[Any, Any, Any], inputs: dict[str, Any], first: int, last: int, total: Any) -> Any:
         """Run the steps from `first` up to `last` of one epoch inside the graph.
 
@@ -138,7 +148,6 @@ class Program:
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Return the outputs of the network for samples of shape ``input_shape``, ``(n, n_outputs)``."""
-        tf, _ = start_tensorflow()
         graph = self.blueprint.predict(X.dtype)
         out = np.empty((len(X), self.topology.n_outputs), self.topology.dtype)
         full = self._chunks[-1]
@@ -146,11 +155,16 @@ class Program:
         whole = len(X) // full * full
         for start in range(0, whole, at_once):
             stop = min(start + at_once, whole)
-            out[start:stop] = graph(self._variables, tf.constant(X[start:stop]), tf.constant(full, tf.int32)).numpy()
+            out[start:stop] = self._outputs(graph, X[start:stop], full)
         if whole < len(X):
             rest = X[whole:]
             size = next(size for size in self._chunks if size >= len(rest))
             padded = np.zeros((size, *X.shape[1:]), X.dtype)
             padded[: len(rest)] = rest
-            out[whole:] = graph(self._variables, tf.constant(padded), tf.constant(size, tf.int32)).numpy()[: len(rest)]
+            out[whole:] = self._outputs(graph, padded, size)[: len(rest)]
         return out
+
+    @uninterrupted
+    def _outputs(self, graph: Graph, X: np.ndarray, size: int) -> Any:
+        tf, _ = start_tensorflow()
+        return graph(self._variables, tf.constant(X), tf.constant(size, tf.int32)).numpy()

@@ -480,8 +480,9 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
     def _outputs(self, X: Any) -> tuple[Any, np.ndarray]:
         """Return the fitted target and the outputs for X, (n, n_outputs) in float64."""
         check_is_fitted(self)
-        fitted = self._fitted
-        return fitted.target, fitted.outputs(check_X(self, X, sample_shape=fitted.layout.sample_shape))
+        fitted = self._fitted  # once, since another thread may fit
+        seen = self._as_seen(fitted.layout)
+        return fitted.target, fitted.outputs(check_X(seen, X, sample_shape=fitted.layout.sample_shape))
 
     def to_keras(self) -> Any:
         """Return the fitted network as a separate Keras model.

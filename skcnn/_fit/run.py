@@ -13,6 +13,7 @@ from skcnn._engine.fingerprint import fingerprint, object_key
 from skcnn._engine.loop import Plan, Progress, Told, Watcher, train
 from skcnn._engine.pool import pool
 from skcnn._engine.program import Program
+from skcnn._engine.signals import signals_held
 from skcnn._engine.threads import start_tensorflow
 from skcnn._fit.fitted import Fitted
 from skcnn._fit.keras_callbacks import KerasCallbacks, copy_callbacks
@@ -154,7 +155,8 @@ class Run:
 
         def validate(program: Program) -> dict[str, float]:
             z = program.predict(held_out.X) - part.prepared.judging_shift
-            losses = sample_losses(topology.loss, encoded, z.astype(topology.dtype)).numpy().mean(axis=1)
+            with signals_held():
+                losses = sample_losses(topology.loss, encoded, z.astype(topology.dtype)).numpy().mean(axis=1)
             values = {"val_loss": float(np.average(losses.astype(np.float64), weights=held_out.weight))}
             if scorer is not None:
                 with naming("scoring", theirs=True):
