@@ -130,7 +130,8 @@ def export(
     if path.suffix == ".onnx" or len(cnn.input_shape_) == 4:
         cnn = cnn._as(replace(cnn._fitted, topology=replace(cnn._fitted.topology, dtype="float32")))
     about = _about(estimator, cnn)
-    unfinished = path.with_name(f"{path.stem}-{uuid4().hex}{path.suffix}")
+    target = Path(os.path.realpath(path))  # where a link leads, which stays a link
+    unfinished = target.with_name(f"{target.stem}-{uuid4().hex}{path.suffix}")
     write, run = (_write_keras, _run_keras) if path.suffix == ".keras" else (_write_onnx, _run_onnx)
 
     def written_and_run(samples: np.ndarray) -> np.ndarray:
@@ -141,7 +142,7 @@ def export(
         model = _whole_model(steps, cnn, dtype or cnn._fitted.topology.dtype)
         try:
             _check(model, written_and_run, HINTS[path.suffix])
-            os.replace(unfinished, path)
+            os.replace(unfinished, target)
         finally:
             unfinished.unlink(missing_ok=True)
     return path

@@ -99,6 +99,8 @@ def copy_of_layer(layer: Any) -> Any:
     """
     try:
         return type(layer).from_config(layer.get_config())
+    except Warning:  # that the user has made an error
+        raise
     except Exception as error:  # whatever a layer raises
         raise ValueError(
             f"The layer {type(layer).__name__} ({layer.name!r}) cannot be copied, since Keras cannot build it from its "
