@@ -127,8 +127,9 @@ def export(
         raise ValueError(f"dtype={dtype!r}; expected 'float32', 'float64', 'uint8' or None.")
     steps, cnn = fitted_steps(estimator, BaseCNN)
     cnn = cnn._as(cnn._fitted)  # which another fit does not change
-    if path.suffix == ".onnx" or len(cnn.input_shape_) == 4:
-        cnn = cnn._as(replace(cnn._fitted, topology=replace(cnn._fitted.topology, dtype="float32")))
+    if cnn._fitted.topology.dtype == "float64" and (path.suffix == ".onnx" or len(cnn.input_shape_) == 4):
+        cnn.to_keras()  # raises if the network has changed, which cannot be seen of one in another type
+        cnn = cnn._as(replace(cnn._fitted, topology=replace(cnn._fitted.topology, dtype="float32", structure="")))
     about = _about(estimator, cnn)
     target = Path(os.path.realpath(path))  # where a link leads, which stays a link
     unfinished = target.with_name(f"{target.stem}-{uuid4().hex}{path.suffix}")
