@@ -5,16 +5,16 @@ import math
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import redirect_stderr, redirect_stdout
 from typing import NoReturn
 
 import skcnn
-from skcnn._command.console import DataError
+from skcnn._command.console import DataError, Output, complain, one_line
 from skcnn._engine.greetings import quiet_start
 
 __all__ = ["main"]
 
-USAGE_ERROR, INTERRUPTED = 2, 130
+OUTPUT_ERROR, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 JOBS = 4  # at most, by default; each keeps its own compiled network
 MAX_JOBS = 1024  # each is a thread
 MAX_SEED = 2**32 - 1  # as in NumPy
@@ -48,8 +48,9 @@ names in a grid:
   balance           samplers of imbalanced-learn by name: ["passthrough", "SMOTE", "RandomUnderSampler"]
 
 Targets with fractions are regression (--regression says so for whole numbers). Of two classes the rarer one is
-to be found, or 1 if they are 0 and 1. Ctrl-C stops and reports the scores so far. Exit codes: 0 done, 2 wrong
-data or options, 130 interrupted. Nothing is written but the page of the diagnosis, to --out.
+to be found, or 1 if they are 0 and 1. Ctrl-C stops and reports the scores so far. Exit codes: 0 done, 1 done but
+for a part that could not be written, 2 wrong data or options, 130 interrupted. Nothing is written but the page of
+the diagnosis, to --out, which must not exist unless it is such a page.
 """
 
 
@@ -72,19 +73,30 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        0, 2 if data or options are wrong, or 130 after an interrupt.
+        0, 1 if a part of the report could not be made or written, 2 if data or options are wrong, or 130 after an
+        interrupt.
     """
-    options = make_parser().parse_args(arguments)
+    out, err = Output(sys.stdout), Output(sys.stderr)
+    with redirect_stdout(out), redirect_stderr(err):
+        code = _exit_code(make_parser().parse_args(arguments))
+        out.flush()
+        if out.error is not None:
+            complain(f"standard output could not be written ({one_line(out.error)}); the job went on without it.")
+            code = code or OUTPUT_ERROR
+        err.flush()
+    return code
+
+
+def _exit_code(options: argparse.Namespace) -> int:
     try:
-        _run(options)
+        return 0 if _run(options) else OUTPUT_ERROR
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
     except DataError as error:
         for line in error.args:
-            print(f"skcnn: {line}", file=sys.stderr)
+            complain(line)
         return USAGE_ERROR
-    return 0
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -182,36 +194,31 @@ def _share_or_path(text: str) -> float | str:
     return share
 
 
-def _check_out(out: str) -> None:
-    """Refuse a place that cannot be written to before the search, not after it."""
-    folder = Path(out).parent
-    try:
-        place = Path(out) if Path(out).exists() else folder
-        fits = folder.is_dir() and not Path(out).is_dir() and os.access(place, os.W_OK) and "\0" not in out
-    except OSError:  # such as a name that is too long
-        fits = False
-    if not fits:
-        raise DataError(f"--out {out!r} cannot be written; expected a file in a folder that is there.")
-
-
-def _run(options: argparse.Namespace) -> None:
-    """Read and check everything, and only then start TensorFlow."""
+def _run(options: argparse.Namespace) -> bool:
+    """Read and check everything, and only then start TensorFlow; return whether the report is complete."""
     for name in ("target", "groups", "test", "shape", "regression", "scoring", "grid", "epochs"):
         if options.data is None and getattr(options, name):
             raise DataError(f"--{name} needs DATA: python -m skcnn DATA --{name} ... (--help explains)")
-    _check_out(options.out)
     from skcnn._command import workflow  # not before the options are known to be right: scikit-learn takes a while
 
     job = workflow.prepare(options)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # of TensorFlow's log errors alone, from then on
     with quiet_start():
         skcnn.set_threads(1)  # several networks side by side, one thread each
-    workflow.run(job)
+    return workflow.run(job)
+
+
+def _without_gaps() -> None:
+    """Open what was closed of the standard streams, or the next file would be written to by whoever means these."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest that is free
 
 
 if __name__ == "__main__":
+    _without_gaps()
     code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
     # After an interrupt threads may still train; if one prints while Python takes itself down, that aborts the process.
     os._exit(code)

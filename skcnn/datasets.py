@@ -1,5 +1,6 @@
 """Data to learn from: a folder of images with a folder for each class, and digits of which one is rare."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from os import PathLike
@@ -10,9 +11,13 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.utils import Bunch
 
+from skcnn._engine.signals import uninterrupted
+
 __all__ = ["load_image_folder", "load_rare_digit"]
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # whatever a file's name says; others start programs
+_WIDE = re.compile(r";(16|32)[BLNS]")  # 16 bits of a channel, as pillow names them
 SPLIT_NAMES = {"test", "train", "training", "val", "valid", "validation"}
 
 
@@ -164,8 +169,7 @@ def _read(files: list[Path], size: tuple[int, int] | None, channels: int | None)
     images, unreadable, sizes = [], [], Counter[tuple[int, int]]()
     for file in files:
         try:
-            with PIL.Image.open(file) as image:
-                images.append(_pixels(image, size, channels))
+            images.append(_opened(file, size, channels))
         except Exception as error:  # of a broken file pillow raises nearly any: OSError, SyntaxError, struct.error, ...
             reason = "of no known format" if isinstance(error, PIL.UnidentifiedImageError) else error
             unreadable.append(f"{file} ({reason})")
@@ -183,11 +187,19 @@ def _read(files: list[Path], size: tuple[int, int] | None, channels: int | None)
     return np.stack([np.broadcast_to(image, shape) for image in images])  # grey among colour: equal channels
 
 
+@uninterrupted
+def _opened(file: Path, size: tuple[int, int] | None, channels: int | None) -> np.ndarray:
+    import PIL.Image
+
+    with PIL.Image.open(file, formats=FORMATS) as image:
+        return _pixels(image, size, channels)
+
+
 def _pixels(image: Any, size: tuple[int, int] | None, channels: int | None) -> np.ndarray:
     """Return a pillow image as (height, width, channels) of uint8."""
     from PIL import Image, ImageOps
 
-    if image.mode.startswith(("I", "F")):
+    if image.mode.startswith(("I", "F")) or _is_cut(image):
         raise ValueError(f"mode {image.mode} has more than 8 bits a channel; convert it, or load it as an array")
     upright = ImageOps.exif_transpose(image)
     grey = upright.mode in ("1", "L", "LA") if channels is None else channels == 1
@@ -196,6 +208,14 @@ def _pixels(image: Any, size: tuple[int, int] | None, channels: int | None) -> n
         converted = converted.resize((size[1], size[0]), Image.Resampling.BILINEAR)  # smooths where it shrinks
     pixels = np.asarray(converted)
     return pixels[:, :, None] if grey else pixels
+
+
+def _is_cut(image: Any) -> bool:
+    """Tell whether pillow cuts channels of 16 bits to 8, as it does with colours and transparency."""
+    return any(
+        _WIDE.search(repr(tile[3])) or (tile[0].startswith("ppm") and isinstance(tile[3], tuple) and tile[3][1] > 255)
+        for tile in image.tile
+    )
 
 
 def listed(items: Sequence[Any], n_shown: int = 6) -> str:

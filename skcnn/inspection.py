@@ -249,6 +249,7 @@ def _as_seen(estimator: Any, X: Any) -> tuple[BaseCNN, np.ndarray]:
     for step in steps:
         X = step.transform(X)
     fitted = cnn._fitted
+    cnn = cnn._as(fitted)  # which another fit does not change
     X = check_X(cnn, X, sample_shape=fitted.layout.sample_shape)
     return cnn, as_inputs(X, cnn.input_shape_, fitted.topology.dtype)
 

@@ -128,10 +128,13 @@ def export(
     if dtype not in (None, "float32", "float64", "uint8"):
         raise ValueError(f"dtype={dtype!r}; expected 'float32', 'float64', 'uint8' or None.")
     steps, cnn = fitted_steps(estimator, BaseCNN)
-    if path.suffix == ".onnx" or len(cnn.input_shape_) == 4:
-        cnn = cnn._as(replace(cnn._fitted, topology=replace(cnn._fitted.topology, dtype="float32")))
+    cnn = cnn._as(cnn._fitted)  # which another fit does not change
+    if cnn._fitted.topology.dtype == "float64" and (path.suffix == ".onnx" or len(cnn.input_shape_) == 4):
+        cnn.to_keras()  # raises if the network has changed, which cannot be seen of one in another type
+        cnn = cnn._as(replace(cnn._fitted, topology=replace(cnn._fitted.topology, dtype="float32", structure="")))
     about = _about(estimator, cnn)
-    unfinished = path.with_name(f"{path.stem}-{uuid4().hex}{path.suffix}")
+    target = Path(os.path.realpath(path))  # where a link leads, which stays a link
+    unfinished = target.with_name(f"{target.stem}-{uuid4().hex}{path.suffix}")
     write, run = (_write_keras, _run_keras) if path.suffix == ".keras" else (_write_onnx, _run_onnx)
 
     def written_and_run(samples: np.ndarray) -> np.ndarray:
@@ -142,7 +145,7 @@ def export(
         model = _whole_model(steps, cnn, dtype or cnn._fitted.topology.dtype)
         try:
             _check(model, written_and_run, HINTS[path.suffix])
-            os.replace(unfinished, path)
+            os.replace(unfinished, target)
         finally:
             unfinished.unlink(missing_ok=True)
     return path

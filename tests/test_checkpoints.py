@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 import warnings
+from pathlib import Path
 
 import joblib
 import keras
@@ -20,9 +21,11 @@ from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.metrics import make_scorer, recall_score
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
 
+import skcnn._engine.checkpoints
 import skcnn._fit.run
 from skcnn import CNNClassifier, CNNRegressor
 from skcnn._engine.checkpoints import Checkpoints, memory_folder, surroundings
+from skcnn._engine.loop import Progress
 from skcnn.exceptions import CheckpointWarning
 from skcnn.networks import Plain
 
@@ -357,13 +360,59 @@ def test_files_that_are_no_checkpoints_are_never_removed(unbalanced, tmp_path, m
     assert len(list(folder.iterdir())) == len(mine) + 1
 
 
-interrupts = {"left": 0}
+def test_what_can_only_be_read_is_used(unbalanced, tmp_path, epochs_printed, monkeypatch):
+    """A mount or another user's folder; the tests may run as a user who may do anything."""
+
+    def refuse(*args, **options):
+        raise PermissionError(13, "Permission denied")
+
+    net = CNNClassifier(NET, epochs=2, random_state=0, memory=tmp_path, verbose=2)
+    first = clone(net).fit(*unbalanced)
+    epochs_printed()
+    monkeypatch.setattr(skcnn._engine.checkpoints.os, "utime", refuse)
+    monkeypatch.setattr(skcnn._engine.checkpoints, "_write", refuse)
+    assert same_model(clone(net).fit(*unbalanced), first)
+    assert epochs_printed() == 0
+    with pytest.warns(CheckpointWarning, match=r"cannot be written \(this user may only read there\)"):
+        clone(net).set_params(epochs=3).fit(*unbalanced)
+    assert epochs_printed() == 1
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    with pytest.raises(ValueError, match="this user may not read"):
+        clone(net).fit(*unbalanced)
+
+
+def test_many_files_cost_no_more_than_few(tmp_path, monkeypatch):
+    folder = tmp_path / "skcnn"
+    folder.mkdir()
+    for i in range(3000):
+        (folder / f"{i:032x}-000001.npz").touch()
+    looks = []
+    for name in ("listdir", "scandir"):
+        look = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *path, look=look: looks.append(path) or look(*path))
+    keeper = Checkpoints(folder, "f" * 32)
+    progress = Progress([np.zeros(3)], [], epoch=1, history={"loss": [1.0]})
+    for _ in range(20):
+        keeper.write(progress, ended=True)
+        assert keeper.furthest(100, progress) is not None
+        assert keeper.furthest(10**9, progress) is not None  # which has the folder listed, as the only one
+    assert len(looks) <= 20 + 1
+
+
+@pytest.mark.parametrize("setting", ["TF_ENABLE_ONEDNN_OPTS", "determinism"])
+def test_settings_that_change_bits_are_another_run(setting, monkeypatch):
+    before = surroundings()
+    if setting == "determinism":
+        monkeypatch.setattr("skcnn._engine.checkpoints.ops_are_deterministic", lambda: True)
+    else:
+        monkeypatch.setenv(setting, "0")
+    assert surroundings() != before
 
 
 def interrupted_score(estimator, X, y):
-    """Accuracy, with a KeyboardInterrupt at the fourth call."""
-    interrupts["left"] -= 1
-    if interrupts["left"] == 0:
+    """Accuracy, with a KeyboardInterrupt at the fourth call; a count among the globals would be part of its key."""
+    os.environ["CALLS_LEFT"] = str(int(os.environ["CALLS_LEFT"]) - 1)
+    if os.environ["CALLS_LEFT"] == "0":
         raise KeyboardInterrupt
     return float(estimator.score(X, y))
 
@@ -374,7 +423,7 @@ def test_an_interrupted_fit_goes_on_from_its_last_checkpoint(unbalanced, tmp_pat
     X, y = unbalanced
     net = CNNClassifier(NET, early_stopping=True, scoring=interrupted_score, epochs=5, random_state=0, verbose=2)
     kept = clone(net).set_params(memory=tmp_path)
-    interrupts["left"] = 4
+    monkeypatch.setenv("CALLS_LEFT", "4")
     with pytest.raises(KeyboardInterrupt):
         kept.fit(X, y)
     assert epochs_printed() == 3

@@ -1,9 +1,15 @@
 """``python -m skcnn DATA``: files that are read, tasks made of them, the search and its report."""
 
 import json
+import os
 import re
+import shlex
+import subprocess
+import sys
+import time
 import zipfile
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +20,11 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.model_selection import ParameterGrid
 
+import skcnn
 from skcnn.__main__ import main
 from skcnn._command.console import DataError
 from skcnn._command.reading import Data, read
-from skcnn._command.reporting import describe, print_scores
+from skcnn._command.reporting import check_out, describe, print_diagnosis, print_scores
 from skcnn._command.scores import Comparison, compare, scorers_of
 from skcnn._command.searching import Record, cures, failures, make_search, n_epochs, of_size, plain_sizes, read_grid
 from skcnn._command.tasks import Task, make_task
@@ -575,3 +582,229 @@ def test_what_is_wrong_is_said_before_tensorflow_starts(images, tmp_path, capsys
         err = capsys.readouterr().err
         assert err.startswith(f"skcnn: argument {arguments[0]}: '{arguments[1]}'; expected")
         assert err.count("\n") == 1
+
+
+# Output that fails, and files that are not ours ----------------------------------------------------------------------
+
+
+class Closed:
+    """A standard output that takes so many characters."""
+
+    encoding = "ascii"
+
+    def __init__(self, room, error):
+        self.room, self.error, self.taken = room, error, ""
+
+    def write(self, text):
+        text.encode(self.encoding)
+        if len(self.taken) + len(text) > self.room:
+            raise self.error
+        self.taken += text
+
+    def flush(self):
+        if len(self.taken) > self.room:
+            raise self.error
+
+    def isatty(self):
+        return False
+
+
+class Diagnosed:
+    """Stands for a diagnosis."""
+
+    page = "<!DOCTYPE html>\n<title>Diagnosis</title><style>.skcnn {}</style>"
+
+    def __str__(self):
+        return "All is well."
+
+    def to_html(self, path=None):
+        return self.page
+
+
+@pytest.fixture
+def quick_job(monkeypatch):
+    """Have the command print and write a page without any training."""
+
+    def run(job):
+        print("± scores \x1b[31m of \x9b classes")
+        print_diagnosis(Diagnosed(), job)
+        return True
+
+    monkeypatch.setattr("skcnn._command.workflow.prepare", lambda options: options.out)
+    monkeypatch.setattr("skcnn._command.workflow.run", run)
+    monkeypatch.setattr("skcnn.__main__.quiet_start", suppress)
+
+
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(32, "Broken pipe"), OSError(28, "No space left"), ValueError("closed")]
+)
+@pytest.mark.parametrize("room", [0, 40])
+def test_the_page_is_written_without_standard_output(error, room, quick_job, tmp_path, capsys, monkeypatch):
+    out = Closed(room, error)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", out)
+        assert main(["--out", str(tmp_path / "page.html")]) == 1
+    assert "standard output could not be written" in capsys.readouterr().err
+    assert (tmp_path / "page.html").read_text() == Diagnosed.page
+    assert out.taken in ("", "? scores \\x1b[31m of \\x9b classes\n", "? scores \\x1b[31m of \\x9b classes")
+
+
+@pytest.mark.parametrize("missing", ["stdout", "stderr"])
+def test_a_closed_standard_stream_is_no_fault(missing, quick_job, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, missing, None)
+        assert main(["--out", str(tmp_path / "page.html")]) == 0
+        assert main([str(tmp_path / "none.npz"), "--seed", "0"]) == 0  # which this job does not read
+
+
+CLOSED = """
+import os, sys
+import skcnn._command.workflow as workflow
+workflow.prepare = lambda options: options
+def run(job):
+    opened = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT)
+    os.write(2, b"a message of compiled code")
+    print("done", opened > 2)
+    return True
+workflow.run = run
+import runpy
+runpy.run_module("skcnn", run_name="__main__", alter_sys=False)
+"""
+
+
+def test_no_file_takes_the_place_of_a_closed_standard_error(tmp_path):
+    file = tmp_path / "file"
+    command = [sys.executable, "-W", "ignore", "-c", CLOSED, "--out", str(file)]
+    code = f"exec {shlex.join(command)} 2>&-"
+    job = subprocess.run(["bash", "-c", code], stdout=subprocess.PIPE, text=True, check=False)
+    assert (job.returncode, job.stdout) == (0, "done True\n")
+    assert file.read_bytes() == b""
+
+
+def test_a_page_whose_place_is_gone_is_saved_elsewhere(tmp_path, capsys):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    check_out(str(folder / "page.html"))
+    folder.rmdir()
+    with pytest.raises(OSError, match=r"could not be written .*; the page is in ") as error:
+        print_diagnosis(Diagnosed(), str(folder / "page.html"))
+    elsewhere = Path(str(error.value).rpartition("the page is in ")[2])
+    assert elsewhere.read_text() == Diagnosed.page
+    elsewhere.unlink()
+    assert "All is well." in capsys.readouterr().out
+
+
+def test_a_part_of_the_report_that_fails_takes_no_other_with_it(images, tmp_path, capsys, monkeypatch):
+    def fail(*arguments, **options):
+        raise RuntimeError("a bug\nin two lines")
+
+    monkeypatch.setattr("skcnn._command.workflow.compare", fail)
+    monkeypatch.setattr("skcnn.diagnose", fail)
+    page = ["--out", str(tmp_path / "page.html")]
+    assert main([images, *page, "--epochs", "1", "--grid", '{"cnn__l2": [0.0]}']) == 1
+    out, err = capsys.readouterr()
+    assert err.splitlines() == [
+        f"skcnn: the {part} failed: RuntimeError: a bug in two lines" for part in ("comparison", "diagnosis")
+    ]
+    assert "CNNClassifier(early_stopping=False, epochs=1" in out
+
+
+@pytest.mark.parametrize(
+    "kind", ["data", "link", "hard link", "grid", "directory", "device", "dangling link", "web page"]
+)
+def test_nothing_is_overwritten_but_a_page_of_ours(kind, images, tmp_path, capsys):
+    data, out = tmp_path / "data.npz", tmp_path / "page.html"
+    data.write_bytes(Path(images).read_bytes())
+    grid = tmp_path / "grid.json"
+    grid.write_text('{"cnn__l2": [0.0]}')
+    make = {
+        "data": lambda: data,
+        "link": lambda: out.symlink_to(data),
+        "hard link": lambda: out.hardlink_to(data),
+        "grid": lambda: grid,
+        "directory": lambda: out.mkdir(),
+        "device": lambda: Path(os.devnull),
+        "dangling link": lambda: out.symlink_to(tmp_path / "nowhere"),
+        "web page": lambda: out.write_text("<!DOCTYPE html><title>Mine</title>") and None,
+    }
+    out = make[kind]() or out
+    before = data.read_bytes(), grid.read_bytes()
+    assert main([str(data), "--grid", str(grid), "--out", str(out)]) == 2
+    assert re.fullmatch(r"skcnn: --out .* (exists and is no page|cannot be written).*\n", capsys.readouterr().err)
+    assert before == (data.read_bytes(), grid.read_bytes())
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_page_of_ours_is_overwritten(rng, tmp_path, capsys):
+    y = rng.integers(0, 2, 40)
+    X = rng.normal(size=(40, 2)) + y[:, None]
+    out = str(tmp_path / "page.html")
+    report = skcnn.diagnose(LogisticRegression().fit(X, y), X, y, X, y, fast=True)
+    for _ in range(2):
+        print_diagnosis(report, out)
+    (tmp_path / "link.html").symlink_to(out)
+    check_out(str(tmp_path / "link.html"))
+
+
+# Odd files -----------------------------------------------------------------------------------------------------------
+
+
+def test_pipes_and_devices_are_not_waited_for(tmp_path):
+    for name in ("data.npz", "data.csv", "data"):
+        os.mkfifo(tmp_path / name)
+        assert "no regular file" in refused(str(tmp_path / name))
+    assert "no regular file" in refused("/dev/zero")
+    with pytest.raises(DataError, match="neither JSON nor a file"):
+        read_grid(str(tmp_path / "data"), 0)
+
+
+def test_archives_that_cannot_be_read_are_named(npz, rng, tmp_path):
+    path = Path(npz(X=rng.normal(size=(20, 3)), y=np.arange(20) % 2))
+    whole = path.read_bytes()
+    encrypted = bytearray(whole)
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # flags of each member
+        place = encrypted.find(mark)
+        while place >= 0:
+            encrypted[place + offset] |= 1
+            place = encrypted.find(mark, place + 1)
+    header = b"\x93NUMPY\x02\x00" + (2**20).to_bytes(4, "little") + b" " * 2**20
+    shape = b"{'descr': '<f8', 'fortran_order': False, 'shape': (%d, 3), }\n" % 10**17
+    vast = b"\x93NUMPY\x01\x00" + len(shape).to_bytes(2, "little") + shape
+    for content in (bytes(encrypted), header, vast):
+        if content[:6] == b"\x93NUMPY":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("X.npy", content)
+        else:
+            path.write_bytes(content)
+        assert re.search("is not an .npz as numpy.savez writes it|does not fit into the memory", refused(str(path)))
+
+
+def test_wide_tables_take_linear_time(table):
+    n = 40_000
+    text = ",".join(f"f{i}" for i in range(n)) + ",y\n" + "\n".join(",".join(["1"] * n) + f",{i % 2}" for i in range(4))
+    path, start = table(text), time.process_time()
+    assert read(path).X.shape == (4, n)
+    assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["007", "7"], ["007", "7"]),
+        (["1", "2"], [1, 2]),
+        (["9007199254740993", "9007199254740992"], [2**53 + 1, 2**53]),
+        (["99999999999999999999", "1"], ["99999999999999999999", "1"]),
+        (["1_000", "1000"], ["1_000", "1000"]),
+        (["+49", "49"], ["+49", "49"]),
+        (["1.5", "2"], [1.5, 2.0]),
+        (["-3", "4"], [-3, 4]),
+    ],
+)
+def test_labels_that_are_text_stay_text(table, cells, expected):
+    data = read(table("a,y\n" + "".join(f"0,{cell}\n" for cell in cells)))
+    assert data.y.tolist() == expected
+
+
+def test_padded_numbers_are_quantities_where_these_are_asked_for(table):
+    data = read(table("a,y\n" + "".join(f"{i},{i:03}\n" for i in range(20))))
+    assert make_task(data, 0.25, regression=True, seed=0).y_train.dtype == np.float64

@@ -1,6 +1,7 @@
 """Folders of images and the rare digit."""
 
 import builtins
+import zlib
 
 import numpy as np
 import pytest
@@ -153,3 +154,34 @@ def test_the_rare_digit_is_thinned_and_nothing_else():
 def test_digits_that_are_not_there(digit, share):
     with pytest.raises(ValueError, match="expected a digit from 0 to 9 and a share above 0, at most 0"):
         load_rare_digit(digit, share=share)
+
+
+def test_only_formats_of_images_are_opened_whatever_a_file_is_called(folder):
+    (folder / "cat" / "a.PNG").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 6 4\n%%EndComments\nshowpage\n"
+    )
+    with pytest.raises(ValueError, match=r"a\.PNG \(of no known format"):
+        load_image_folder(folder)
+
+
+def wide_png(colour_type, n_channels):
+    """A PNG of 6 x 4 pixels with 16 bits a channel, which pillow itself does not write in colour."""
+
+    def chunk(name, content):
+        check = zlib.crc32(name + content).to_bytes(4, "big")
+        return len(content).to_bytes(4, "big") + name + content + check
+
+    header = (4).to_bytes(4, "big") + (6).to_bytes(4, "big") + bytes([16, colour_type, 0, 0, 0])
+    pixels = zlib.compress(6 * (b"\0" + 4 * n_channels * b"\1\2"))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [wide_png(2, 3), wide_png(4, 2), wide_png(6, 4), b"P6 4 6 65535\n" + 72 * b"\1\2", b"P3 1 1 1000\n500 2 3\n"],
+    ids=["RGB", "grey+alpha", "RGB+alpha", "ppm", "plain ppm"],
+)
+def test_channels_of_16_bits_are_not_cut_to_8(content, folder):
+    (folder / "cat" / "a.PNG").write_bytes(content)
+    with pytest.raises(ValueError, match="has more than 8 bits a channel"):
+        load_image_folder(folder)

@@ -207,6 +207,19 @@ def test_a_path_that_does_not_do_is_refused_first(name, message, tmp_path):
         export(CNNClassifier(), tmp_path / name)  # not fitted, which would come next
 
 
+def test_a_link_is_followed(few_digits, tmp_path):
+    model = classifier(epochs=1).fit(*few_digits)
+    for folder in ("models", "links"):
+        (tmp_path / folder).mkdir()
+    link, file = tmp_path / "links" / "latest.keras", tmp_path / "models" / "1.keras"
+    link.symlink_to(file)
+    for _ in range(2):
+        assert export(model, link) == link
+        assert link.is_symlink()
+        assert zipfile.is_zipfile(file)
+    assert sorted(path.name for path in tmp_path.rglob("*.keras")) == ["1.keras", "latest.keras"]
+
+
 def test_another_dtype_is_refused(fitted, tmp_path):
     with pytest.raises(ValueError, match="dtype='int8'; expected 'float32'"):
         export(fitted["uint8"][0], tmp_path / "model.keras", dtype="int8")

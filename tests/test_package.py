@@ -1,8 +1,15 @@
 """What `import skcnn` costs and offers."""
 
-from common import printed_by
+import re
+import warnings
+
+import pytest
+import tensorflow as tf
+from common import printed_by, run_python
 
 import skcnn
+from skcnn._engine.threads import start_tensorflow
+from skcnn.networks import build_model
 
 
 def test_import_loads_nothing_heavy():
@@ -85,3 +92,43 @@ fit()
 in_child(fit)
 """
     assert printed_by(FIT + code) == ["1", "was_forked"]
+
+
+# Where TensorFlow is not as it should be ------------------------------------------------------------------------------
+
+MISSING = """
+import os, sys
+os.environ["KERAS_BACKEND"] = "jax"
+sys.modules["jax"] = None
+import numpy as np
+import skcnn
+try:
+    skcnn.CNNClassifier().fit(np.zeros((8, 4)), [0, 1] * 4)
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_a_missing_backend_is_explained():
+    out = run_python("-W", "ignore", "-c", MISSING).stdout
+    assert re.search("cannot be imported .*jax.* with KERAS_BACKEND=jax.* pip install tensorflow.*=tensorflow", out)
+
+
+def test_modes_of_tensorflow_that_are_not_used_are_explained():
+    start_tensorflow()
+    with tf.Graph().as_default(), pytest.raises(RuntimeError, match=r"not in eager mode.* tf\.Graph"):
+        start_tensorflow()
+    scope = tf.distribute.OneDeviceStrategy("/cpu:0").scope()
+    with scope, pytest.raises(RuntimeError, match=r"scope of a tf\.distribute\.Strategy"):
+        start_tensorflow()
+    tf.function(lambda: start_tensorflow() and None)()  # as while a graph is traced
+
+
+def test_a_warning_that_is_made_an_error_is_not_blamed_on_the_network():
+    def network(input_shape, n_outputs):
+        warnings.warn("of a library", DeprecationWarning, stacklevel=1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(DeprecationWarning, match=r"^of a library$"):
+            build_model(network, (4, 1), 2)

@@ -1,5 +1,6 @@
 """The inner validation split: shares by hand and as scikit-learn's, groups, duplicates, and what cannot be split."""
 
+import time
 from functools import partial
 from itertools import pairwise
 
@@ -409,6 +410,25 @@ def test_many_samples(rng):
     shares = y[validation].sum(axis=0) / y.sum(axis=0)
     assert np.abs(shares - 0.1).max() < 0.02
     assert all(len(part) for part in pairwise([train, validation, train]))
+
+
+@pytest.mark.parametrize("n_twice", [1, 5000])
+def test_many_samples_of_which_some_are_twice(n_twice, rng):
+    n = 100_000
+    X = rng.integers(0, 2**31, (n, 2))
+    X[-n_twice:] = X[:n_twice]
+    codes = rng.choice(3, n, p=[0.69, 0.3, 0.01])
+    labels = codes[:, None] == np.arange(3)
+    start = time.process_time()
+    inner_split(rng.permutation(n)[:, None], labels, 0.2, None, 0)
+    alone, start = time.process_time() - start, time.process_time()
+    train, val = inner_split(X, labels, 0.2, None, 0)
+    assert time.process_time() - start < 3 * alone + 0.5
+    assert sorted([*train, *val]) == list(range(n))
+    side = np.zeros(n, bool)
+    side[val] = True
+    np.testing.assert_array_equal(side[-n_twice:], side[:n_twice])
+    np.testing.assert_allclose(np.bincount(codes[val]) / np.bincount(codes), 0.2, atol=0.03)
 
 
 def test_groups_that_cannot_be_ordered():

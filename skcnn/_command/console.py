@@ -1,19 +1,81 @@
 """What is shown on the console: errors, paragraphs, progress, numbers."""
 
+import re
 import sys
 import textwrap
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
-__all__ = ["DataError", "Progress", "duration", "number", "one_line", "paragraph"]
+__all__ = ["DataError", "Output", "Progress", "complain", "duration", "number", "one_line", "paragraph"]
 
 WIDTH = 100
 
 
 class DataError(ValueError):
     """What is wrong with data or options; each argument is a line to show instead of a traceback."""
+
+
+# Control characters, lone surrogates, and what turns the direction of writing: none of them is for a terminal to obey.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+
+
+class Output:
+    """A standard stream that takes any text, and goes on silently where the real one no longer can.
+
+    Characters that it cannot encode are replaced, and control characters, which names in data may have, are shown as
+    escapes. A closed pipe or a full disk must not end a job that has results to save.
+
+    Parameters
+    ----------
+    stream : text stream or None
+        The real one; Python has none where it was closed.
+
+    Attributes
+    ----------
+    error : Exception or None
+        What the real one raised first.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self.stream = stream
+        self.error: Exception | None = None
+
+    def write(self, text: str) -> int:
+        """Write what can be written."""
+        shown = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+        if self.stream is not None and self.error is None:
+            try:
+                try:
+                    self.stream.write(shown)
+                except UnicodeEncodeError:
+                    encoding = self.stream.encoding
+                    self.stream.write(shown.encode(encoding, "replace").decode(encoding))
+            except (OSError, ValueError) as error:
+                self.error = error
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what was written."""
+        if self.stream is not None and self.error is None:
+            try:
+                self.stream.flush()
+            except (OSError, ValueError) as error:
+                self.error = error
+
+    def isatty(self) -> bool:
+        """Tell whether this is a terminal."""
+        return self.stream is not None and self.error is None and self.stream.isatty()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def complain(text: str) -> None:
+    """Print a line to standard error, or nowhere if there is none."""
+    if sys.stderr is not None:
+        print(f"skcnn: {text}", file=sys.stderr, flush=True)
 
 
 def one_line(error: object) -> str:
@@ -47,7 +109,7 @@ class Progress:
 
     def __enter__(self) -> Callable[[], None]:
         print(f"\n{self.title}", flush=True)
-        self._bar = _rich_bar(self.total) if sys.stdout.isatty() else None
+        self._bar = _rich_bar(self.total) if sys.stdout is not None and sys.stdout.isatty() else None
         return self._tick
 
     def __exit__(self, *exception: object) -> None:
@@ -74,11 +136,12 @@ class Progress:
 def _rich_bar(total: int) -> Any:
     """Return a running progress bar, or None if rich is not installed."""
     try:
-        from rich import progress
+        from rich import console, progress
     except ImportError:
         return None
+    terminal = console.Console(file=getattr(sys.stdout, "stream", sys.stdout))  # which its escapes are for
     columns = progress.BarColumn(), progress.TimeElapsedColumn(), progress.TimeRemainingColumn()
-    bar = progress.Progress("  fit {task.completed} of {task.total}", *columns)
+    bar = progress.Progress("  fit {task.completed} of {task.total}", *columns, console=terminal)
     bar.add_task("", total=total)
     bar.start()
     return bar

@@ -3,9 +3,9 @@
 import csv
 import io
 import os
+import re
 import zipfile
-import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
@@ -21,6 +21,8 @@ from skcnn.datasets import SizesDiffer, listed, load_image_folder
 __all__ = ["Data", "read"]
 
 TARGETS = ("y", "target", "label", "class")  # columns that are taken without being asked for
+_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE)
 MISSING = {"", "?", "-", "na", "n/a", "nan", "none", "null"}
 
 
@@ -80,12 +82,16 @@ def read(
             raise DataError(f"There is no {path!r}. Expected an .npz, a CSV, or a folder that has a folder per class.")
         if place.is_dir():
             data = _read_folder(place, target, groups, shape, like)
+        elif not place.is_file():
+            raise DataError(f"{path} is no regular file but a pipe or device; save the data to a file first.")
         elif place.suffix.lower() == ".npz":
             data = _read_npz(place, target or "y", groups)
         elif place.suffix.lower() in (".csv", ".tsv", ".txt"):
             data = _read_csv(place, target, groups, like)
         else:
             raise DataError(f"{path} is no .npz, no .csv and no folder; save it as one of them.")
+    except MemoryError as error:
+        raise DataError(f"{path} does not fit into the memory. Take fewer samples, or save images as uint8.") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     data = replace(data, X=_reshaped(data.X, shape, path), y=_whole(data.y))
@@ -150,8 +156,10 @@ def _arrays(path: Path, names: list[str]) -> list[np.ndarray]:
             for name in names:
                 if name in found:
                     arrays.append(archive[name])
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
-        if "allow_pickle" in str(error):
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # whatever damaged, encrypted or crafted archives and headers raise
+        if "Object arrays" in str(error):
             raise DataError(
                 f"{path}: {name} holds Python objects, which are not loaded, since they could run code. Save numbers "
                 "or strings."
@@ -182,20 +190,22 @@ def _read_csv(path: Path, target: str | None, groups: str | None, like: Data | N
     header, rows = _table(path)
     target = target or _target_of(header, path)
     columns = (like.columns if like else None) or [name for name in header if name not in (target, groups)]
+    known = set(header)
     for name in [target, *([groups] if groups else []), *columns]:
-        if name not in header:
+        if name not in known:
             raise DataError(f"{path} has no column {name!r}{nearest(name, header)} It has {listed(header)}.")
     if not columns:
         raise DataError(f"{path} has no columns besides {target!r} to predict from.")
-    places = {name: header.index(name) for name in [*columns, target]}
+    at = {name: i for i, name in enumerate(header)}
+    places = [(name, at[name]) for name in columns]
     X, y, kinds = [], [], []
     missing, texts = defaultdict[str, list[int]](list), dict[str, str]()  # cells that are no numbers, by column
     for line, row in rows:
-        X.append(_numbers([row[places[name]] for name in columns]))
-        y.append(row[places[target]].strip())
-        kinds.append(row[header.index(groups)].strip() if groups else "")
+        X.append(_numbers([row[i] for _, i in places]))
+        y.append(row[at[target]].strip())
+        kinds.append(row[at[groups]].strip() if groups else "")
         for name in [*compress(columns, ~np.isfinite(X[-1])), target]:
-            cell = row[places[name]]
+            cell = row[at[name]]
             if cell.strip().lower() in MISSING:
                 missing[name].append(line)
             elif name != target:
@@ -208,8 +218,7 @@ def _read_csv(path: Path, target: str | None, groups: str | None, like: Data | N
     ]
     if faults:
         raise DataError(*(f"{path}: {fault}" for fault in faults))
-    labels = _numbers(y)
-    labels = np.array(y) if np.isnan(labels).any() else labels
+    labels = _labels(y)
     _check_finite(labels, f"{path}: {target!r}")
     return Data(np.array(X), labels, np.array(kinds) if groups else None, columns)
 
@@ -218,7 +227,7 @@ def _table(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     """Return the header of a CSV, and its rows with the numbers of their lines."""
     rows = _rows(path)
     header = [name.strip() for name in next(rows, (1, []))[1]]
-    twice = [name for name in header if header.count(name) > 1]
+    twice = [name for name, n in Counter(header).items() if n > 1]
     if not any(header):
         raise DataError(f"{path} is empty; expected a header and a row per line.")
     if twice:
@@ -260,6 +269,14 @@ def _numbers(cells: list[str]) -> np.ndarray:
         return np.array(cells, dtype=np.float64)
     except ValueError:
         return np.array([_number(cell) for cell in cells])
+
+
+def _labels(cells: list[str]) -> np.ndarray:
+    """Return labels as numbers if all are written as such, and as they stand otherwise: 007 is not 7."""
+    if all(map(_INTEGER.fullmatch, cells)):
+        as_written = all(len(cell) < 20 and str(int(cell)) == cell and abs(int(cell)) < 2**63 for cell in cells)
+        return np.array([int(cell) for cell in cells]) if as_written else np.array(cells)
+    return _numbers(cells) if all(map(_NUMBER.fullmatch, cells)) else np.array(cells)
 
 
 def _number(cell: str) -> float:

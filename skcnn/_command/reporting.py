@@ -3,11 +3,13 @@
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
 
-from skcnn._command.console import number
+from skcnn._command.console import DataError, number, one_line
 from skcnn._command.reading import Data
 from skcnn._command.scores import Comparison, Effect
 from skcnn._command.searching import Record
@@ -15,7 +17,9 @@ from skcnn._command.tasks import Task
 from skcnn._statistics import Estimate
 from skcnn.datasets import listed
 
-__all__ = ["describe", "print_diagnosis", "print_grid", "print_scores", "settings_of", "verdict"]
+__all__ = ["check_out", "describe", "print_diagnosis", "print_grid", "print_scores", "settings_of", "verdict"]
+
+PAGE_START = 8192  # bytes that tell a page of a diagnosis from other files
 
 
 def describe(name: str, data: Data, task: Task) -> str:
@@ -167,7 +171,62 @@ def _cause(recall: Estimate, equal_alarms: Estimate) -> str:
 
 
 def print_diagnosis(diagnosis: Any, out: str) -> None:
-    """Print a diagnosis, and write its page."""
+    """Print a diagnosis, and write its page: elsewhere, if its place is gone or full.
+
+    Raises
+    ------
+    OSError
+        If it could not be written to `out`; the message says where it is.
+    """
     print(f"\n{diagnosis}")
-    diagnosis.to_html(out)
+    page = diagnosis.to_html()
+    try:
+        check_out(out)  # it may have become another file meanwhile
+        Path(out).write_text(page, encoding="utf-8", errors="replace")
+    except (OSError, DataError) as error:
+        raise OSError(_saved_elsewhere(page, out, error)) from error
     print(f"\nThe same as a page, with charts (--out chooses another file):\n{os.path.abspath(out)}")
+
+
+def _saved_elsewhere(page: str, out: str, error: Exception) -> str:
+    """Write a page to a new temporary file, and return the message that says so."""
+    why = f"--out {out!r} could not be written ({getattr(error, 'strerror', None) or one_line(error)})"
+    try:
+        with NamedTemporaryFile("w", encoding="utf-8", errors="replace", suffix=".html", delete=False) as file:
+            file.write(page)
+    except OSError:
+        return f"{why}, nor the folder for temporary files; the diagnosis is printed alone."
+    return f"{why}; the page is in {file.name}"
+
+
+def check_out(out: str) -> None:
+    """Refuse a place for the page that cannot be written to, or holds anything but such a page.
+
+    Raises
+    ------
+    DataError
+        If it is so.
+    """
+    path, folder = Path(out), Path(out).parent
+    try:
+        there = os.path.lexists(path)
+        fits = folder.is_dir() and not path.is_dir() and os.access(path if there else folder, os.W_OK)
+        is_other = there and fits and not _is_page(path)
+    except (OSError, ValueError):  # such as a name that is too long, or has a null
+        fits = is_other = False
+    if is_other:
+        raise DataError(
+            f"--out {out!r} exists and is no page of a diagnosis, so that it is not overwritten. Remove it, or choose "
+            "another name."
+        )
+    if not fits:
+        raise DataError(f"--out {out!r} cannot be written; expected a file in a folder that is there.")
+
+
+def _is_page(path: Path) -> bool:
+    """Tell whether a file, or what a link leads to, is the page of a diagnosis."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        start = file.read(PAGE_START)
+    return start.startswith(b"<!DOCTYPE html>") and b"<title>Diagnosis" in start and b"skcnn" in start

@@ -113,6 +113,8 @@ def read_grid(text: str, seed: int) -> Grid:
     """
     if not text.lstrip().startswith(("{", "[")):
         try:
+            if not Path(text).is_file():
+                raise ValueError("no regular file")
             text = Path(text).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             raise DataError(f"--grid {text}: neither JSON nor a file that can be read.") from error

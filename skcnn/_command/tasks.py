@@ -1,7 +1,8 @@
 """What is to be learnt: the kind of target, samples to learn from and samples held out."""
 
 import warnings
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,7 @@ def make_task(data: Data, test: Data | float, regression: bool, seed: int) -> Ta
     """
     kind = "regression" if regression else _kind_of(data.y)
     if kind == "regression":
+        data, test = _quantities(data), _quantities(test) if isinstance(test, Data) else test
         _check_quantities(data, test)
     else:
         _check_classes(data, test)
@@ -80,6 +82,13 @@ def _kind_of(y: np.ndarray) -> str:
         warnings.simplefilter("ignore")  # of many classes, which is an error here if it is one
         kind = str(type_of_target(y))
     return "regression" if kind == "continuous" else "binary" if len(np.unique(y)) == 2 else "multiclass"
+
+
+def _quantities(data: Data) -> Data:
+    """Return data with targets as numbers if they are, which 007 is as a quantity and not as a label."""
+    with suppress(ValueError):
+        return replace(data, y=data.y.astype(float)) if data.y.dtype.kind == "U" else data
+    return data
 
 
 def _check_quantities(data: Data, test: Data | float) -> None:

@@ -5,7 +5,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import joblib
 
 import skcnn
 from skcnn._command import reporting
-from skcnn._command.console import DataError, Progress, duration, number, one_line, paragraph
+from skcnn._command.console import DataError, Progress, complain, duration, number, one_line, paragraph
 from skcnn._command.reading import Data, read
 from skcnn._command.scores import compare, effects, equal_alarms, scorers_of
 from skcnn._command.searching import (
@@ -86,6 +86,7 @@ def prepare(options: argparse.Namespace) -> Job:
     DataError
         If data or options are wrong.
     """
+    reporting.check_out(options.out)
     is_demo, seed = options.data is None, options.seed
     names = {"target": options.target, "shape": options.shape}
     if is_demo:
@@ -105,8 +106,13 @@ def prepare(options: argparse.Namespace) -> Job:
     return job
 
 
-def run(job: Job) -> None:
+def run(job: Job) -> bool:
     """Search sizes without cures, then cures; report both on the held-out samples; diagnose.
+
+    Returns
+    -------
+    bool
+        Whether every part of the report could be made and written.
 
     Raises
     ------
@@ -125,15 +131,35 @@ def run(job: Job) -> None:
             paragraph(f"The training loss of the chosen network went from {losses[0]:.2g} to {losses[-1]:.1g}.")
             record = Record(job.cures(plain.best_params_["cnn__network__filters"]), job.scorers)
             cured = _searched(job, record, "With cures: is that better?")
-    except KeyboardInterrupt:
-        _report_interrupted(job, record, plain)
+    except (KeyboardInterrupt, DataError) as error:
+        stopped = "Interrupted" if isinstance(error, KeyboardInterrupt) else "Failed"
+        if stopped == "Interrupted" or plain is not None:
+            _report_so_far(job, record, plain, stopped)
         raise
-    _compare(job, plain, cured, record)
-    _diagnose(job, plain if job.is_demo else cured)
-    paragraph("The estimator that the search with cures chose, to continue with in Python:")
-    print(f"\n{cured.best_estimator_!r}\n\n{duration(time.perf_counter() - start)} in all.")
+    try:
+        parts = [
+            _attempted("comparison", lambda: _compare(job, plain, cured, record)),
+            _attempted("diagnosis", lambda: _diagnose(job, plain if job.is_demo else cured)),
+        ]
+    finally:  # whatever happens to the report, this is what the hours were for
+        paragraph("The estimator that the search with cures chose, to continue with in Python:")
+        print(f"\n{cured.best_estimator_!r}\n\n{duration(time.perf_counter() - start)} in all.")
     if job.is_demo:
         print("Your own data: python -m skcnn DATA, see --help.")
+    return all(parts)
+
+
+def _attempted(part: str, make: Callable[[], None]) -> bool:
+    """Make a part of the report; if it fails, say why and return False, so that the others are made."""
+    try:
+        make()
+    except OSError as error:
+        complain(one_line(error))
+    except Exception as error:
+        complain(f"the {part} failed: {type(error).__name__}: {one_line(error)}")
+    else:
+        return True
+    return False
 
 
 def _searched(job: Job, record: Record, title: str) -> Any:
@@ -143,8 +169,8 @@ def _searched(job: Job, record: Record, title: str) -> Any:
         warnings.simplefilter("always")
         try:
             search.fit(job.task.X_train, job.task.y_train, groups=job.task.groups_train)
-        except (ValueError, FloatingPointError, MemoryError) as error:
-            raise DataError(*(failures([str(error)]) or [one_line(error)])) from error
+        except Exception as error:
+            raise DataError(*(failures([str(error)]) or [one_line(error) or type(error).__name__])) from error
         record.tick()  # the final fit, which is not scored
     for note in failures(str(warning.message) for warning in caught):
         paragraph(f"Some fits failed: {note}")
@@ -176,16 +202,18 @@ def _diagnose(job: Job, search: Any) -> None:
     data = task.X_train, task.y_train, task.X_test, task.y_test
     groups: dict[str, Any] = {"groups_train": task.groups_train, "groups_test": task.groups_test}
     diagnosis = skcnn.diagnose(search, *data, **groups, fast=True, random_state=job.seed)
-    reporting.print_diagnosis(diagnosis, job.out)
-    suggestion = diagnosis.suggest()
-    if suggestion.param_grid and not suggestion.steps and not job.is_demo:
-        print(f"\nThe next grid, for the same command:\n--grid '{json.dumps(suggestion.param_grid, default=str)}'")
+    try:
+        reporting.print_diagnosis(diagnosis, job.out)
+    finally:
+        suggestion = diagnosis.suggest()
+        if suggestion.param_grid and not suggestion.steps and not job.is_demo:
+            print(f"\nThe next grid, for the same command:\n--grid '{json.dumps(suggestion.param_grid, default=str)}'")
 
 
-def _report_interrupted(job: Job, record: Record, plain: Any) -> None:
-    """Report what is there after an interrupt."""
+def _report_so_far(job: Job, record: Record, plain: Any, stopped: str) -> None:
+    """Report what is there after an interrupt or a failure."""
     n_done = sum(len(scores) for scores in record.scores)
-    paragraph(f"Interrupted after {n_done} of {record.n_fits} fits.{' Scores so far:' if n_done else ''}")
+    paragraph(f"{stopped} after {n_done} of {record.n_fits} fits.{' Scores so far:' if n_done else ''}")
     if n_done:
         reporting.print_grid(record)
     if plain is not None:

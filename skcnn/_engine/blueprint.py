@@ -2,21 +2,22 @@
 
 import itertools
 import math
-import random
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Any
 
 import numpy as np
 
-from skcnn._engine.keras_internals import output_shape_of
-from skcnn._engine.randomness import generator_states, random_weights
+from skcnn._engine.keras_internals import output_shape_of, seeds_from
+from skcnn._engine.randomness import drawn_again, generator_states, random_weights
+from skcnn._engine.signals import signals_held
+from skcnn._engine.structure import check_unchanged, structure_of
 from skcnn._engine.tensorflow_internals import call_flat
 from skcnn._engine.threads import start_tensorflow
 
-__all__ = ["BUILDING", "Blueprint", "Graph", "Topology", "building", "trace_count"]
+__all__ = ["BUILDING", "Blueprint", "Graph", "Topology", "building", "shares_weights", "trace_count"]
 
 # Keras' builders and TensorFlow's tracers share state between threads: one network is built or traced at a time.
 BUILDING = RLock()
@@ -59,6 +60,10 @@ class Topology:
         What identifies the transformations of training samples, in their order.
     transformations : tuple of str or keras.Layer
         The transformations; not part of the key.
+    certain : bool
+        Whether `network` tells all that decides what is built, see `skcnn._engine.behaviour`; not part of the key.
+    structure : str
+        Digest of the model that was built, see `skcnn._engine.structure`; empty before.
     """
 
     network: Hashable
@@ -72,24 +77,25 @@ class Topology:
     standardize: str | None = None
     augmentation: tuple[Hashable, ...] = ()
     transformations: tuple[Any, ...] = field(default=(), compare=False, repr=False)
+    certain: bool = field(default=True, compare=False, repr=False)
+    structure: str = ""
 
 
 @contextmanager
-def building(dtype: str) -> Iterator[None]:
-    """Build Keras objects one at a time, in `dtype`, leaving Python's random state and Keras' policy as they were.
+def building(dtype: str, stream: int = 0) -> Iterator[None]:
+    """Build Keras objects one at a time, in `dtype`, with Keras' policy and Python's random state as they were.
 
-    Keras draws unset seeds from Python's ``random`` module. They are redrawn from the fit's own seed wherever Keras
-    lets us reach them; the fixed seed here makes the others repeatable.
+    Seeds that are not set are drawn from `stream`, the same each time. They are redrawn from the fit's own seed
+    wherever Keras lets us reach them, and repeatable elsewhere.
     """
     tf, keras = start_tensorflow()
-    with BUILDING, tf.variable_creator_scope(_under_one_name):
-        policy, state = keras.config.dtype_policy(), random.getstate()
-        keras.config.set_dtype_policy(dtype)
-        random.seed(0)
+    seeds = seeds_from(f"skcnn, stream {stream}")
+    with BUILDING, signals_held(), tf.variable_creator_scope(_under_one_name), seeds:
+        policy = keras.config.dtype_policy()
         try:
+            keras.config.set_dtype_policy(dtype)
             yield
         finally:
-            random.setstate(state)
             keras.config.set_dtype_policy(policy)
 
 
@@ -152,6 +158,8 @@ class Blueprint:
         Their values when built.
     random : list of (int, initializer)
         Weights that an initializer without a seed draws, by their index.
+    taken : bool
+        Whether its variables are those of a program, or of layers that the user made once for all networks.
     seeds : list of (list of int or None)
         For each seed generator its first state, if the user gave its seed.
     largest_activation, step_sample_bytes, gradient_bytes : int
@@ -163,13 +171,20 @@ class Blueprint:
         start_tensorflow()
         from skcnn._engine.computation import Computation  # imports TensorFlow
 
-        self.topology = topology
         self._graphs: dict[Hashable, Graph] = {}
+        self.taken = False
         with building(topology.dtype):
             self.model = topology.build()
+            check_unchanged(topology.structure, self.model)
+            self.topology = replace(topology, structure=topology.structure or structure_of(self.model))
             self._computation = Computation(topology, self.model)
             self.random = random_weights(self.model)
             generators = generator_states([self.model, *self._computation.layers])
+        if not topology.certain:
+            with building(topology.dtype, stream=1):
+                again = topology.build()
+            self.random = drawn_again(self.random, self.model, again)
+            self.taken = shares_weights(self.model, again)
         self.averaged = self._computation.averaged
         self.has_statistics = bool(self._computation.normalising)
         weights = [*(variable.value for variable in self.model.weights), *self._computation.units]
@@ -186,6 +201,16 @@ class Blueprint:
         self.largest_activation = max(sizes) * size
         self.step_sample_bytes = max(_held_for_gradient(self.model), 2 * max(sizes)) * size
         self.gradient_bytes = sum(math.prod(weight.shape) for weight in self._computation.trained) * size
+
+    def is_current(self, build: Callable[[], Any]) -> bool:
+        """Tell whether what is built now is the same network, with the same weights but those that are drawn."""
+        with building(self.topology.dtype):
+            model = build()
+        drawn = {i for i, _ in self.random}
+        return structure_of(model) == self.topology.structure and all(
+            i in drawn or np.array_equal(weight.numpy(), value)
+            for i, (weight, value) in enumerate(zip(model.weights, self.initial, strict=False))
+        )
 
     def steps(self, data: tuple[Any, Any, Any], inputs: dict[str, Any]) -> Graph:
         """Return the graph that trains on data and inputs of these types, see `Program.steps`."""
@@ -213,12 +238,17 @@ class Blueprint:
         tf, _ = start_tensorflow()
         key = function.__name__, *tf.nest.flatten(specs)
         if key not in self._graphs:  # asked before the lock, too, which another network may hold for seconds
-            with BUILDING:
+            with BUILDING, signals_held():
                 if key not in self._graphs:
                     _n_traces += 1
                     concrete = tf.function(function, autograph=False).get_concrete_function(*specs)
                     self._graphs[key] = Graph(concrete, self.variables)
         return self._graphs[key]
+
+
+def shares_weights(model: Any, other: Any) -> bool:
+    """Tell whether two models have a variable in common."""
+    return not {id(weight) for weight in model.weights}.isdisjoint(map(id, other.weights))
 
 
 def _output_size(layer: Any) -> int:

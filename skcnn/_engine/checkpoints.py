@@ -5,17 +5,22 @@ import os
 import platform
 import re
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields
+from errno import EROFS
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from random import SystemRandom
 from typing import Any, ClassVar
 from uuid import uuid4
 
 import numpy as np
 
 from skcnn._engine.loop import Progress
+from skcnn._engine.signals import uninterrupted
+from skcnn._engine.tensorflow_internals import ops_are_deterministic
 from skcnn._engine.threads import n_threads, start_tensorflow
 from skcnn._version import __version__
 from skcnn.exceptions import CheckpointWarning, warn
@@ -24,6 +29,20 @@ __all__ = ["Checkpoints", "memory_folder", "surroundings"]
 
 _ARRAYS = ("weights", "optimizer_state", "best_weights")
 _NUMBERS = tuple(field.name for field in fields(Progress) if field.name not in _ARRAYS)
+# Variables of the environment that choose kernels, and with them bits.
+_SETTINGS = (
+    "TF_ENABLE_ONEDNN_OPTS",
+    "TF_SET_ONEDNN_FPMATH_MODE",
+    "TF_DETERMINISTIC_OPS",
+    "TF_CUDNN_DETERMINISTIC",
+    "TF_XLA_FLAGS",
+    "XLA_FLAGS",
+    "ONEDNN_MAX_CPU_ISA",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "DNNL_MAX_CPU_ISA",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "NVIDIA_TF32_OVERRIDE",
+)
 # Fingerprint, epoch, and whether the run goes on after it; no other file in the folder is ever touched.
 _NAME = re.compile(r"([0-9a-f]{32})-(\d{6,})(-between)?(\.npz|-[0-9a-f]{32}\.tmp)")
 
@@ -34,7 +53,7 @@ def memory_folder(memory: Any) -> Path | None:
     Raises
     ------
     ValueError
-        If the path is that of a file, or none.
+        If the path is that of a file, or none, or may not be read.
     """
     location = getattr(memory, "location", memory)
     if location is None:
@@ -42,6 +61,10 @@ def memory_folder(memory: Any) -> Path | None:
     try:
         folder = Path(os.fspath(location))
         fits = str(location) and "\0" not in str(location) and (folder.is_dir() or not folder.exists())
+    except PermissionError as error:
+        raise ValueError(
+            f"memory={location!r} is in a folder that this user may not read; give a folder of your own, or None."
+        ) from error
     except (OSError, TypeError):  # too long, or bytes
         fits = False
     if not fits:
@@ -52,13 +75,23 @@ def memory_folder(memory: Any) -> Path | None:
     return folder / "skcnn"
 
 
-@cache
 def surroundings() -> tuple[Any, ...]:
-    """Return what else decides the bits of a result: versions of the libraries, processor and number of threads."""
+    """Return what else decides the bits of a result: versions of the libraries, devices and their settings, threads."""
+    tf, _ = start_tensorflow()
+    environment = [(name, os.environ.get(name, "")) for name in _SETTINGS]
+    compiler = tf.config.optimizer.get_jit(), tf.config.optimizer.get_experimental_options()
+    arithmetic = ops_are_deterministic(), tf.config.experimental.tensor_float_32_execution_enabled()
+    return *_installation(), environment, compiler, arithmetic, n_threads()
+
+
+@cache
+def _installation() -> tuple[Any, ...]:
     tf, keras = start_tensorflow()
     # By module where a distribution of another name may have brought it, such as tensorflow-cpu.
     modules = __version__, tf.__version__, keras.__version__, np.__version__
-    return modules, version("scikit-learn"), version("imbalanced-learn"), _processor(), n_threads()
+    cards = tf.config.get_visible_devices("GPU")
+    names = [tf.config.experimental.get_device_details(card).get("device_name", "") for card in cards]
+    return modules, version("scikit-learn"), version("imbalanced-learn"), _processor(), names
 
 
 def _processor() -> tuple[str, ...]:
@@ -91,6 +124,8 @@ class Checkpoints:
     FIRST_SECONDS: ClassVar[float] = 1.0
     # The files used least recently are removed when all of them together have more bytes.
     MAX_BYTES: ClassVar[int] = 2 * 2**30
+    ASKED_EPOCHS: ClassVar[int] = 1000
+    LOOK_SHARE: ClassVar[float] = 0.01  # of these bytes that are written between two looks
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self.folder = folder
@@ -102,22 +137,39 @@ class Checkpoints:
 
     def furthest(self, epochs: int, like: Progress) -> Progress | None:
         """Return the state of the latest epoch kept, up to `epochs`, with arrays of the shapes that `like` has."""
-        files = self.folder.glob(f"{self.fingerprint}-*.npz")
-        matches = [match for path in files if (match := _NAME.fullmatch(path.name)) and int(match[2]) <= epochs]
-        for match in sorted(matches, key=lambda match: int(match[2]), reverse=True):
-            epoch, path = int(match[2]), self.folder / match[0]
+        for epoch, between, path in self._files(epochs):
             try:
                 progress = _read(path, self.fingerprint, epoch, like)
-                os.utime(path)
             except FileNotFoundError:  # removed by another process to keep the folder small
                 continue
             except Exception as error:  # whatever reading bytes that anyone may have written can raise
                 why = f"{type(error).__name__}: {error}"
                 warn(CheckpointWarning(f"The checkpoint {path} cannot be read ({why}); its epochs are trained again."))
                 continue
-            self._between = path if match[3] else None
+            self._between = path if between else None
+            with suppress(OSError):  # in a folder that can only be read
+                os.utime(path)
             return progress
         return None
+
+    def _files(self, epochs: int) -> Iterator[tuple[int, bool, Path]]:
+        """Yield the files of this run, latest first: epoch, whether the run goes on after it, and path.
+
+        They are asked for by name where that is quicker, since a folder may hold those of very many runs.
+        """
+        possible: Sequence[int] = range(epochs, 0, -1)
+        if epochs > self.ASKED_EPOCHS:
+            names = [_NAME.fullmatch(path.name) for path in self.folder.glob(f"{self.fingerprint}-*.npz")]
+            possible = sorted({int(name[2]) for name in names if name and int(name[2]) <= epochs}, reverse=True)
+        for epoch in possible:
+            for between in (False, True):
+                path = self._path(epoch, between)
+                if os.path.exists(path):
+                    yield epoch, between, path
+
+    def _path(self, epoch: int, between: bool) -> Path:
+        # Named otherwise than where a run ends, so that no other process takes what it wrote itself for superseded.
+        return self.folder / f"{self.fingerprint}-{epoch:06d}{'-between' if between else ''}.npz"
 
     def is_due(self, ended: bool) -> bool:
         """Tell whether to write at the end of this epoch: the run has ended, or enough time has passed."""
@@ -126,27 +178,35 @@ class Checkpoints:
     def write(self, progress: Progress, ended: bool) -> None:
         """Write the state at the end of an epoch, in place of what this run has written in between."""
         start = time.perf_counter()
-        # Named otherwise than where a run ends, so that no other process takes what it wrote itself for superseded.
-        path = self.folder / f"{self.fingerprint}-{progress.epoch:06d}{'' if ended else '-between'}.npz"
+        path = self._path(progress.epoch, between=not ended)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             _write(path, self.fingerprint, progress)
             if self._between is not None:
                 self._between.unlink(missing_ok=True)
             self._between = None if ended else path
-            self._remove_oldest(keep=path)
+            with suppress(PermissionError, FileNotFoundError):  # of files of others, and those that others removed
+                self._remove_oldest(keep=path)
         except OSError as error:
             self._broken = True
-            warn(CheckpointWarning(f"The checkpoint {path} cannot be written ({error}). Training goes on without."))
+            may = isinstance(error, PermissionError) or error.errno == EROFS
+            why = "this user may only read there" if may else error
+            warn(CheckpointWarning(f"The checkpoint {path} cannot be written ({why}). Training goes on without."))
         self._last = time.perf_counter()
         self._pause = max(self.FIRST_SECONDS, (self._last - start) / self.WRITE_SHARE)
 
     def _remove_oldest(self, keep: Path) -> None:
+        """Remove files if there are too many; looked for by chance, so that many files are not counted at each write.
+
+        The folder then grows by a hundredth more on average, whoever writes to it.
+        """
+        if SystemRandom().random() * self.MAX_BYTES * self.LOOK_SHARE > keep.stat().st_size:
+            return
         files = []
-        for path in self.folder.iterdir():
+        for entry in os.scandir(self.folder):
             with suppress(FileNotFoundError):  # another process removes files, too
-                if _NAME.fullmatch(path.name):
-                    files.append((path.stat(), path))
+                if _NAME.fullmatch(entry.name):
+                    files.append((entry.stat(), Path(entry.path)))
         excess = sum(stat.st_size for stat, _ in files) - self.MAX_BYTES
         for stat, path in sorted(files, key=lambda file: file[0].st_mtime):
             if excess > 0 and path != keep:
@@ -167,6 +227,7 @@ def _write(path: Path, fingerprint: str, progress: Progress) -> None:
         unfinished.unlink(missing_ok=True)
 
 
+@uninterrupted
 def _read(path: Path, fingerprint: str, epoch: int, like: Progress) -> Progress:
     """Read a file; refuse a state that is not one of this run's network at this epoch."""
     with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:

@@ -47,15 +47,18 @@ def held_stderr() -> Iterator[None]:
 
     Greetings are left out, unless the block fails.
     """
-    if sys.stderr is None:  # Python has none in a service or a windowed program
+    try:
+        kept = os.dup(2) if sys.stderr is not None else -1  # Python has none in a service or a windowed program
+    except OSError:  # closed
+        kept = -1
+    if kept < 0:
         yield
         return
     sys.stderr.flush()
-    kept = os.dup(2)
     with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
         failed = True
         try:
+            os.dup2(held.fileno(), 2)
             yield
             failed = False
         finally:

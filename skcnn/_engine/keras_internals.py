@@ -1,9 +1,15 @@
 """Private names of Keras, in the one place that uses them, and what is done with its layers everywhere.
 
-Seen in Keras 3.8 to 3.15. Nothing is imported here: whoever has a Keras object has imported Keras.
+Seen in Keras 3.8 to 3.15. Keras is not imported with this module: whoever has a Keras object has imported Keras.
 """
 
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import get_ident
 from typing import Any
+
+from skcnn._engine.signals import uninterrupted
 
 __all__ = [
     "all_layers",
@@ -16,8 +22,10 @@ __all__ = [
     "operations_of",
     "output_shape_of",
     "own_variables",
+    "seeds_from",
     "traces_batches",
     "unseeded_initializers",
+    "wiring_of",
 ]
 
 
@@ -48,6 +56,26 @@ def calls_of(model: Any) -> list[Any] | None:
     return None if by_depth is None else [call for depth in sorted(by_depth, reverse=True) for call in by_depth[depth]]
 
 
+def wiring_of(model: Any) -> list[tuple[Any, Any]]:
+    """Return operations with what they are called with, tensors by number; of a model that is no graph its layers."""
+    import keras
+
+    numbers: dict[int, int] = {}
+
+    def numbered(value: Any) -> Any:
+        return ("tensor", numbers.get(id(value), -1)) if isinstance(value, keras.KerasTensor) else value
+
+    found: list[tuple[Any, Any]] = []
+    calls = calls_of(model)
+    for call in calls or ():
+        given = call.arguments
+        arguments = [keras.tree.map_structure(numbered, part) for part in (list(given.args), dict(given.kwargs))]
+        found.append((call.operation, arguments))
+        for output in call.outputs:
+            numbers[id(output)] = len(numbers)
+    return [(layer, None) for layer in all_layers(model)] if calls is None else found
+
+
 def output_shape_of(layer: Any) -> tuple[int | None, ...]:
     """Return the output shape of a layer where it was first called; empty if it was not or has several outputs."""
     return tuple(getattr(getattr(layer, "output", None), "shape", ()))
@@ -60,6 +88,7 @@ def final_activation(model: Any) -> tuple[str | None, Any]:
     return (name, last) if name in ("sigmoid", "softmax") else (None, None)
 
 
+@uninterrupted
 def copy_of_layer(layer: Any) -> Any:
     """Return a new layer with the configuration of this one.
 
@@ -70,6 +99,8 @@ def copy_of_layer(layer: Any) -> Any:
     """
     try:
         return type(layer).from_config(layer.get_config())
+    except Warning:  # that the user has made an error
+        raise
     except Exception as error:  # whatever a layer raises
         raise ValueError(
             f"The layer {type(layer).__name__} ({layer.name!r}) cannot be copied, since Keras cannot build it from its "
@@ -89,6 +120,33 @@ def own_variables(layer: Any) -> list[Any]:
 def unseeded_initializers(layer: Any) -> list[Any]:
     """Return the random initializers of a layer that got no seed; the public ``seed`` is then one that Keras drew."""
     return [value for value in vars(layer).values() if getattr(value, "_init_seed", 0) is None]
+
+
+class _Seeds:
+    """Stands for Python's ``random`` where Keras draws unset seeds: one thread draws from a generator of its own."""
+
+    def __init__(self, generator: random.Random) -> None:
+        self._generator = generator
+        self._thread = get_ident()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._generator if get_ident() == self._thread else random, name)
+
+
+@contextmanager
+def seeds_from(seed: str) -> Iterator[None]:
+    """Have Keras draw the unset seeds of this thread from a generator with this seed, and leave Python's as it is.
+
+    No public setting chooses where Keras draws them: from Python's ``random``, which all threads share.
+    """
+    from keras.src.random import seed_generator
+
+    drawn_from = seed_generator.python_random
+    try:
+        seed_generator.python_random = _Seeds(random.Random(seed))  # noqa: S311 (as Keras draws them)
+        yield
+    finally:
+        seed_generator.python_random = drawn_from
 
 
 # Callbacks and losses -----------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from skcnn._engine.program import Program, Typical
+from skcnn._engine.signals import signals_held, uninterrupted
 from skcnn._engine.threads import start_tensorflow
 
 __all__ = ["Epochs", "Keeper", "Plan", "Progress", "Told", "Watcher", "train"]
@@ -324,24 +325,27 @@ class _Run:
         """Run the steps of an epoch, in calls of the graph of about a second, and return the mean loss."""
         tf, _ = start_tensorflow()
         dtype = self.program.topology.dtype
-        inputs = {
-            "order": tf.constant(order, tf.int32),
-            "batch_size": tf.constant(min(self.plan.batch_size, len(order)), tf.int32),
-            "rates": tf.constant(rates, dtype),
-            "seed": tf.constant(self.plan.seed, tf.int32),
-            "clock": tf.constant(self.progress.step, tf.int32),
-            **{name: tf.constant(value, dtype) for name, value in self.plan.strengths.items()},
-        }
-        total, first = tf.constant(0.0, tf.float64), 0
+        with signals_held():
+            inputs = {
+                "order": tf.constant(order, tf.int32),
+                "batch_size": tf.constant(min(self.plan.batch_size, len(order)), tf.int32),
+                "rates": tf.constant(rates, dtype),
+                "seed": tf.constant(self.plan.seed, tf.int32),
+                "clock": tf.constant(self.progress.step, tf.int32),
+                **{name: tf.constant(value, dtype) for name, value in self.plan.strengths.items()},
+            }
+            total, first = tf.constant(0.0, tf.float64), 0
         while first < len(rates):
             last = min(len(rates), first + self._call_steps)
             start = time.perf_counter()
-            total = self.program.steps(self._tensors, inputs, first, last, total)
-            self._check_finite(float(total), "loss", rates[last - 1])  # which waits for a card to finish
+            with signals_held():
+                total = self.program.steps(self._tensors, inputs, first, last, total)
+                summed = float(total)  # which waits for a card to finish
+            self._check_finite(summed, "loss", rates[last - 1])
             seconds = max(time.perf_counter() - start, 1e-9)
             self._call_steps = max(1, int((last - first) * CALL_SECONDS / seconds))
             first = last
-        return float(total) / len(order)
+        return summed / len(order)
 
     def _settle_on(self, X: np.ndarray, order: np.ndarray) -> None:
         """Let the first samples of an epoch, which are in random order, decide the statistics of prediction."""
@@ -358,6 +362,7 @@ class _Run:
             )
 
 
+@uninterrupted
 def _on_device(values: np.ndarray) -> Any:
     """Return a tensor of its own memory. TensorFlow itself makes two copies of an array, this makes one."""
     tf, _ = start_tensorflow()

@@ -47,12 +47,18 @@ class Pool:
             What the program must compute.
         weights : list of ndarray, default=None
             What the program is to hold. One that holds them already is preferred, and loads nothing.
+
+        Raises
+        ------
+        ValueError
+            If the topology is that of a fitted estimator, and its network now builds another model.
         """
-        program = self._take(topology, weights)
+        blueprint = None if topology.structure else self._current(topology)
+        program = self._take(topology, blueprint, weights)
         if program is None:
             with BUILDING:  # on the blueprint of another program of the topology, if one is alive
-                program = Program(topology, self._blueprints.get(topology))
-                self._blueprints[topology] = program.blueprint
+                program = Program(topology, blueprint or self._blueprints.get(topology))
+                self._blueprints[program.topology] = program.blueprint
         try:
             if weights is not None:
                 program.load_weights(weights)
@@ -64,10 +70,25 @@ class Pool:
                 del self._idle[: -self.capacity]
             del dropped  # freed outside of the lock
 
-    def _take(self, topology: Topology, weights: object) -> Program | None:
-        """Take an idle program of the topology, if there is one, at best one that holds the weights."""
+    def _current(self, topology: Topology) -> Blueprint:
+        """Return the blueprint of what the network builds now, for which one that may change is built to compare."""
+        known = self._blueprints.get(topology)
+        if known is not None and topology.certain:
+            return known
+        with BUILDING:
+            known = self._blueprints.get(topology)
+            if known is None or not (topology.certain or known.is_current(topology.build)):
+                known = self._blueprints[topology] = Blueprint(topology)
+            return known
+
+    def _take(self, topology: Topology, blueprint: Blueprint | None, weights: object) -> Program | None:
+        """Take an idle program of the blueprint or else the topology, at best one that holds the weights."""
         with self._lock:
-            fitting = [program for program in self._idle if program.topology == topology]
+            fitting = [
+                program
+                for program in self._idle
+                if (program.topology == topology if blueprint is None else program.blueprint is blueprint)
+            ]
             fitting.sort(key=lambda program: weights is not None and program.loaded is weights)
             if fitting:
                 self._idle.remove(fitting[-1])

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skcnn._engine.blueprint import Blueprint, Topology
+from skcnn._engine.blueprint import Blueprint, Graph, Topology
+from skcnn._engine.signals import signals_held, uninterrupted
 from skcnn._engine.threads import start_tensorflow
 
 __all__ = ["Program", "Typical"]
@@ -48,19 +49,22 @@ class Program:
     topology : Topology
         What it computes.
     blueprint : Blueprint, default=None
-        That of another program of the topology; with None a new one, whose variables this program takes for its own.
+        One of the topology; None builds it. The first program takes its variables for its own, unless they belong to
+        layers that the user made.
     """
 
+    @uninterrupted
     def __init__(self, topology: Topology, blueprint: Blueprint | None = None) -> None:
         tf, _ = start_tensorflow()
-        self.topology = topology
         self.blueprint = blueprint or Blueprint(topology)
+        self.topology = self.blueprint.topology
         self.loaded: object = None  # the list of weights that is loaded, so that predicting twice loads it once
         self._typical: Typical | None = None  # what `settle_on` was given
         self._settled = False  # whether the statistics are those of the present weights
         self._variables = self.blueprint.variables
-        if blueprint is not None:
-            self._variables = [tf.Variable(value, trainable=False) for value in blueprint.initial]
+        if self.blueprint.taken:
+            self._variables = [tf.Variable(value, trainable=False) for value in self.blueprint.initial]
+        self.blueprint.taken = True
         n_weights, n_slots = self.blueprint.n_weights, self.blueprint.n_slots
         self._weights = self._variables[:n_weights]
         self._slots = self._variables[n_weights : n_weights + n_slots]
@@ -70,12 +74,14 @@ class Program:
 
     # State ------------------------------------------------------------------------------------------------------
 
+    @uninterrupted
     def _assign(self, variables: list[Any], values: Iterable[Any]) -> None:
         """Change variables; an interrupt may leave it half done, so nothing counts as loaded from here on."""
         self.loaded, self._settled = None, False
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 
+    @uninterrupted
     def reset(self, seed: int) -> None:
         """Start again: weights drawn from `seed`, slots zero, nothing left of an earlier fit."""
         blueprint, n_random = self.blueprint, len(self.blueprint.random)
@@ -92,6 +98,7 @@ class Program:
         """Set what samples are standardised with."""
         self._assign(self._weights[-2:], (mean, scale))
 
+    @uninterrupted
     def weights(self) -> list[np.ndarray]:
         """Copy the weights out, in the order of ``model.weights``; then mean and scale, if samples are standardised."""
         return [weight.numpy() for weight in self._weights]
@@ -111,11 +118,14 @@ class Program:
         """
         averaged = [self._weights[i] for i in self.blueprint.averaged]
         # The last slots are the averages and the sum of their shares.
-        *averages, shares = [variable.numpy() for variable in self._slots[-len(averaged) - 1 :]] if averaged else [0]
+        with signals_held():
+            slots = self._slots[-len(averaged) - 1 :]
+            *averages, shares = [variable.numpy() for variable in slots] if averaged else [0]
         if shares == 0:
             yield
             return
-        last = [weight.numpy() for weight in averaged]
+        with signals_held():
+            last = [weight.numpy() for weight in averaged]
         try:
             self._assign(averaged, (average / shares for average in averages))
             yield
@@ -140,6 +150,7 @@ class Program:
                 self._settle(self._typical)
             yield
 
+    @uninterrupted
     def _settle(self, typical: Typical) -> None:
         """Replace the statistics by the means of those of batches, of equal size, give or take one.
 
@@ -157,6 +168,7 @@ class Program:
             n_before += len(part)
         self._settled = True
 
+    @uninterrupted
     def optimizer_state(self) -> list[np.ndarray]:
         """Copy the optimizer's slots, the averages, and the states of Keras' seed generators out."""
         return [variable.numpy() for variable in [*self._slots, *self._seeds]]
@@ -167,6 +179,7 @@ class Program:
 
     # Compiled functions -----------------------------------------------------------------------------------------
 
+    @uninterrupted
     def steps(self, data: tuple[Any, Any, Any], inputs: dict[str, Any], first: int, last: int, total: Any) -> Any:
         """Run the steps from `first` up to `last` of one epoch inside the graph.
 
@@ -194,7 +207,6 @@ class Program:
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Return the outputs of the network for samples of shape ``input_shape``, ``(n, n_outputs)``."""
-        tf, _ = start_tensorflow()
         graph = self.blueprint.predict(X.dtype)
         out = np.empty((len(X), self.topology.n_outputs), self.topology.dtype)
         full = self._chunks[-1]
@@ -202,11 +214,16 @@ class Program:
         whole = len(X) // full * full
         for start in range(0, whole, at_once):
             stop = min(start + at_once, whole)
-            out[start:stop] = graph(self._variables, tf.constant(X[start:stop]), tf.constant(full, tf.int32)).numpy()
+            out[start:stop] = self._outputs(graph, X[start:stop], full)
         if whole < len(X):
             rest = X[whole:]
             size = next(size for size in self._chunks if size >= len(rest))
             padded = np.zeros((size, *X.shape[1:]), X.dtype)
             padded[: len(rest)] = rest
-            out[whole:] = graph(self._variables, tf.constant(padded), tf.constant(size, tf.int32)).numpy()[: len(rest)]
+            out[whole:] = self._outputs(graph, padded, size)[: len(rest)]
         return out
+
+    @uninterrupted
+    def _outputs(self, graph: Graph, X: np.ndarray, size: int) -> Any:
+        tf, _ = start_tensorflow()
+        return graph(self._variables, tf.constant(X), tf.constant(size, tf.int32)).numpy()

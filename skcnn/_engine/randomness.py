@@ -9,7 +9,7 @@ import numpy as np
 from skcnn._engine.keras_internals import all_layers, own_variables, unseeded_initializers
 from skcnn._engine.threads import start_tensorflow
 
-__all__ = ["generator_states", "random_weights"]
+__all__ = ["drawn_again", "generator_states", "random_weights"]
 
 
 def random_weights(model: Any) -> list[tuple[int, Any]]:
@@ -29,6 +29,21 @@ def random_weights(model: Any) -> list[tuple[int, Any]]:
             if drawn_by is not None:
                 found.append((index_of[id(variable)], drawn_by))
     return sorted(found, key=lambda pair: pair[0])
+
+
+def drawn_again(drawn: list[tuple[int, Any]], model: Any, again: Any) -> list[tuple[int, Any]]:
+    """Return those of the weights that differ in a model built with other seeds; what is equal was loaded.
+
+    A weight that both models share says nothing.
+    """
+    if len(model.weights) != len(again.weights):
+        return drawn
+    pairs = list(zip(model.weights, again.weights, strict=True))
+    return [(i, by) for i, by in drawn if pairs[i][0] is pairs[i][1] or not _are_equal(*pairs[i])]
+
+
+def _are_equal(one: Any, other: Any) -> bool:
+    return np.array_equal(one.numpy(), other.numpy())
 
 
 def _variants(initializer: Any, rank: int) -> Iterator[Any]:

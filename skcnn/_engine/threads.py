@@ -86,7 +86,10 @@ def start_tensorflow(positions: int | None = None) -> Any:
     Raises
     ------
     RuntimeError
-        If Keras runs on another backend than TensorFlow, or this process was forked from one that uses TensorFlow.
+        If Keras runs on another backend than TensorFlow, or TensorFlow in a mode that skcnn does not use, or this
+        process was forked from one that uses TensorFlow.
+    ImportError
+        If the backend of Keras is not installed.
 
     Warns
     -----
@@ -99,14 +102,13 @@ def start_tensorflow(positions: int | None = None) -> Any:
             "This process was forked from one in which TensorFlow had started, whose threads do not exist here. Use "
             "joblib's 'loky' or 'threading' backend, or set_start_method('spawn'), or fork before the first fit."
         )
-    import keras
-    import tensorflow as tf
-
+    keras, tf = _imported()
     if keras.config.backend() != "tensorflow":
         raise RuntimeError(
             f"Keras runs on the backend {keras.config.backend()!r}, skcnn needs 'tensorflow'. Set the environment "
             'variable KERAS_BACKEND=tensorflow (or "backend" in ~/.keras/keras.json) and restart Python.'
         )
+    _check_mode(tf)
     is_small = positions is not None and positions <= SMALL_SAMPLE
     with _lock:
         if not _started and (_runs_in_worker() or is_small) and not _is_chosen(tf):
@@ -121,6 +123,35 @@ def start_tensorflow(positions: int | None = None) -> Any:
             )
         )
     return tf, keras
+
+
+def _imported() -> tuple[Any, Any]:
+    """Import Keras and TensorFlow."""
+    try:
+        import keras
+        import tensorflow as tf
+    except ImportError as error:
+        chosen = os.environ.get("KERAS_BACKEND")
+        setting = f"KERAS_BACKEND={chosen}" if chosen else '"backend" in ~/.keras/keras.json, if there is one'
+        raise ImportError(
+            f"Keras and TensorFlow cannot be imported ({error}), with {setting}. skcnn needs Keras on TensorFlow: pip "
+            "install tensorflow, and set the environment variable KERAS_BACKEND=tensorflow."
+        ) from error
+    return keras, tf
+
+
+def _check_mode(tf: Any) -> None:
+    """Refuse to run where TensorFlow builds graphs for others, or spreads variables over devices."""
+    if not tf.compat.v1.executing_eagerly_outside_functions():
+        raise RuntimeError(
+            "TensorFlow is not in eager mode: tf.compat.v1.disable_eager_execution() or disable_v2_behavior() was "
+            "called, or this is inside a tf.Graph. Leave the graph, or do not call them in this process."
+        )
+    if tf.distribute.has_strategy():
+        raise RuntimeError(
+            "This is inside the scope of a tf.distribute.Strategy, and skcnn trains a network on one device. Leave "
+            "the scope; to train several networks at once, use n_jobs of a search."
+        )
 
 
 def _threads_of_worker() -> int:

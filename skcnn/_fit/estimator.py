@@ -16,9 +16,9 @@ from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skcnn._engine.behaviour import behaviour_of
 from skcnn._engine.blueprint import Topology
 from skcnn._engine.checkpoints import memory_folder
-from skcnn._engine.fingerprint import object_key
 from skcnn._engine.greetings import quiet_start
 from skcnn._engine.keras_internals import copy_of_layer
 from skcnn._engine.loop import Plan
@@ -453,8 +453,9 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         if "augmentation_strength" not in strengths:  # at strength 0 named augmentations change nothing
             transformations = tuple(one for one in transformations if not isinstance(one, str))
         rates = {name: self.DROPOUT_ON for name in self.DROPOUTS if name in strengths}
+        behaviour = behaviour_of(network)
         return Topology(
-            network=object_key(network),
+            network=behaviour.key or ("object", id(network)),
             input_shape=input_shape,
             n_outputs=target.n_outputs,
             loss=self._loss_name(target),
@@ -465,6 +466,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
             augmentation=tuple(map(layer_key, transformations)),
             transformations=transformations,
             build=NetworkBuilder(network, input_shape, target.n_outputs, rates),
+            certain=behaviour.certain,
         )
 
     # Record -----------------------------------------------------------------------------------------------------
@@ -518,8 +520,9 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
     def _outputs(self, X: Any) -> tuple[Any, np.ndarray]:
         """Return the fitted target and the outputs for X, (n, n_outputs) in float64."""
         check_is_fitted(self)
-        fitted = self._fitted
-        return fitted.target, fitted.outputs(check_X(self, X, sample_shape=fitted.layout.sample_shape))
+        fitted = self._fitted  # once, since another thread may fit
+        seen = self._as_seen(fitted.layout)
+        return fitted.target, fitted.outputs(check_X(seen, X, sample_shape=fitted.layout.sample_shape))
 
     def to_keras(self) -> Any:
         """Return the fitted network as a separate Keras model.

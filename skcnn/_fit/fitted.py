@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from skcnn._engine.blueprint import Topology, building
+from skcnn._engine.blueprint import Topology, building, shares_weights
 from skcnn._engine.keras_internals import copy_of_layer
 from skcnn._engine.loop import Progress
 from skcnn._engine.memory import Need
 from skcnn._engine.pool import pool
 from skcnn._engine.program import Program
+from skcnn._engine.structure import check_unchanged
 from skcnn._engine.threads import start_tensorflow
 from skcnn._fit.samples import Layout, as_inputs
 from skcnn._fit.targets import Target
@@ -103,11 +104,19 @@ class Fitted:
         return outputs.astype(np.float64) - self.shift
 
     def to_keras(self) -> Any:
-        """Return a Keras model from samples to logits, or to predictions in the unit of y."""
+        """Return a Keras model from samples to logits, or to predictions in the unit of y.
+
+        Raises
+        ------
+        ValueError
+            If the network now builds another model than when it was fitted.
+        """
         _, keras = start_tensorflow()
         with building(self.topology.dtype):
             model = self.topology.build()
-            if any(hasattr(layer, "plain") for layer in model.layers):
+            check_unchanged(self.topology.structure, model)
+            shared = not self.topology.certain and shares_weights(model, self.topology.build())
+            if shared or any(hasattr(layer, "plain") for layer in model.layers):
                 model = keras.models.clone_model(model, clone_function=self._plain_layer)
             n_weights = len(model.weights)
             model.set_weights(self.weights[:n_weights])

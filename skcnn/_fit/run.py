@@ -13,6 +13,7 @@ from skcnn._engine.fingerprint import fingerprint, object_key
 from skcnn._engine.loop import Plan, Progress, Told, Watcher, train
 from skcnn._engine.pool import pool
 from skcnn._engine.program import Program
+from skcnn._engine.signals import signals_held
 from skcnn._engine.threads import start_tensorflow
 from skcnn._fit.fitted import Fitted
 from skcnn._fit.keras_callbacks import KerasCallbacks, copy_callbacks
@@ -92,6 +93,7 @@ class Run:
         Keras callbacks follow the first training only; a refit repeats the learning rates that they set.
         """
         with pool.lend(self.recipe.topology) as program:
+            self.recipe = replace(self.recipe, topology=program.topology)  # now it is known what the network builds
             program.reset(plan.seed)
             if part.prepared.units is not None:
                 program.set_units(*part.prepared.units)
@@ -155,7 +157,9 @@ class Run:
 
         def validate(program: Program) -> dict[str, float]:
             z = program.predict(held_out.X) - part.prepared.judging_shift
-            losses = sample_losses(topology.loss, encoded, z.astype(topology.dtype), **quantile).numpy().mean(axis=1)
+            with signals_held():
+                losses = sample_losses(topology.loss, encoded, z.astype(topology.dtype), **quantile).numpy()
+            losses = losses.mean(axis=1)
             values = {"val_loss": float(np.average(losses.astype(np.float64), weights=held_out.weight))}
             if scorer is not None:
                 with naming("scoring", theirs=True):
@@ -191,7 +195,7 @@ class Run:
         Pretrained weights, units and the seed show in the weights that a program starts with.
         """
         balancing, batches = self.recipe.balancing, part.prepared.batches
-        apart = ("build", "knobs", "transformations")  # which follow from the rest, and from the strengths
+        apart = ("build", "certain", "knobs", "transformations")  # which follow from the rest, and from the strengths
         topology = {key: value for key, value in vars(self.recipe.topology).items() if key not in apart}
         how = {key: value for key, value in vars(plan).items() if key not in ("epochs", "horizon", "rate_factors")}
         if plan.schedule in ("cosine", "one_cycle"):

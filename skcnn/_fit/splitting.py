@@ -9,6 +9,8 @@ from skcnn.exceptions import InnerSplitWarning, warn
 
 __all__ = ["inner_split", "last_split"]
 
+MOST_LOOPED = 10_000  # single samples that are looked at one by one for the sake of some that stay together
+
 
 def inner_split(
     X: np.ndarray, labels: np.ndarray, fraction: float, groups: np.ndarray | None, seed: int, *, classes: bool = True
@@ -63,6 +65,8 @@ def inner_split(
         _warn_of_lonely(counts)
     if n_units == len(X) and (labels.sum(axis=1) == 1).all():
         chosen = _choose_samples(counts.argmax(axis=1), labels.shape[1], fraction, classes, rng)
+    elif (sizes == 1).sum() > MOST_LOOPED and (labels.sum(axis=1) == 1).all():
+        chosen = _choose_many(counts, sizes, fraction, classes, rng)
     else:
         chosen = _choose_units(counts, sizes, fraction, classes, rng)
         chosen = _topped_up(chosen, counts, sizes, fraction, classes, rng)
@@ -178,6 +182,27 @@ def _choose_samples(
     shuffled = rng.permutation(len(codes))
     for code, n in enumerate(quota):
         chosen[shuffled[codes[shuffled] == code][:n]] = True
+    return chosen
+
+
+def _choose_many(
+    counts: np.ndarray, sizes: np.ndarray, fraction: float, classes: bool, rng: np.random.Generator
+) -> np.ndarray:
+    """Choose among many single samples of one label each, and some units of several.
+
+    Of these each is in the validation part with probability `fraction`, as long as it does not take more than the
+    share of a label; single samples fill up the rest.
+    """
+    chosen = np.zeros(len(sizes), dtype=bool)
+    room = fraction * counts.sum(axis=0)
+    for unit in rng.permutation(np.flatnonzero(sizes > 1)):
+        if rng.random() < fraction and (counts[unit] <= room).all():
+            chosen[unit] = True
+            room -= counts[unit]
+    single = np.flatnonzero(sizes == 1)
+    left = (fraction * sizes.sum() - sizes[chosen].sum()) / len(single)
+    if left > 0:
+        chosen[single] = _choose_samples(counts[single].argmax(axis=1), counts.shape[1], min(left, 1.0), classes, rng)
     return chosen
 
 

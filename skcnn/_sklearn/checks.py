@@ -5,13 +5,15 @@ import math
 import operator
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from difflib import get_close_matches
 from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import validate_data
+
+from skcnn._engine.signals import signals_held
 
 __all__ = [
     "KnownArguments",
@@ -197,17 +199,18 @@ def naming(name: str, *, theirs: bool = False) -> Iterator[None]:
         Whether the block runs code of the user, who then sees where it failed; errors of other kinds than those of
         bad values are theirs, too. Otherwise the block converts to an array, which may raise anything.
     """
-    try:
-        yield
-    except (OverflowError, TypeError, ValueError) as error:
-        kind = TypeError if isinstance(error, TypeError) and not isinstance(error, ValueError) else ValueError
-        if isinstance(error, kind) and re.search(rf"\b{name}\b", str(error)):
-            raise
-        raise kind(f"{name}: {error}") from (error if theirs else None)
-    except Exception as error:
-        if theirs or isinstance(error, MemoryError):
-            raise
-        raise ValueError(f"{name} cannot be used ({type(error).__name__}: {error}).") from None
+    with nullcontext() if theirs else signals_held():  # or the exception of a handler would pass for one about values
+        try:
+            yield
+        except (OverflowError, TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) and not isinstance(error, ValueError) else ValueError
+            if isinstance(error, kind) and re.search(rf"\b{name}\b", str(error)):
+                raise
+            raise kind(f"{name}: {error}") from (error if theirs else None)
+        except Exception as error:
+            if theirs or isinstance(error, MemoryError):
+                raise
+            raise ValueError(f"{name} cannot be used ({type(error).__name__}: {error}).") from None
 
 
 def is_frame(X: Any) -> bool:

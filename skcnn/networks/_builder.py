@@ -41,6 +41,8 @@ def build_model(
         )
     try:
         model = network.build(input_shape, n_outputs, **rates) if rates else network(input_shape, n_outputs)
+    except Warning:  # that the user has made an error, of whatever library; the network is not to blame
+        raise
     except Exception as error:
         raise ValueError(
             f"The network {name} could not be built for input_shape={input_shape} and n_outputs={n_outputs}: {error} "

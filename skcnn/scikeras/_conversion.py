@@ -1,6 +1,7 @@
 """`convert`: from a scikeras estimator to the skcnn estimator that trains alike."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ from sklearn.utils import check_random_state
 
 from skcnn._engine.blueprint import building
 from skcnn._engine.loop import Progress
+from skcnn._engine.structure import structure_of
 from skcnn._fit.fitted import Fitted
 from skcnn._fit.samples import Layout
 from skcnn._fit.targets import ClassTarget
@@ -219,8 +221,8 @@ def _carry_weights(estimator: Any, converted: Any) -> None:
     target = _target_of(estimator)
     strengths = converted._strengths()
     topology = converted._topology(target, layout, strengths)
-    with building(topology.dtype):
-        topology.build()  # refuses what does not fit now rather than at the first prediction
+    with building(topology.dtype):  # refuses what does not fit now rather than at the first prediction
+        topology = replace(topology, structure=structure_of(topology.build()))
     weights = [np.asarray(weight) for weight in estimator.model_.weights]
     history = {name: list(map(float, values)) for name, values in getattr(estimator, "history_", {}).items()}
     epochs = len(history.get("loss", ()))
