@@ -158,8 +158,8 @@ def chosen(what: str, names: list[str], among: list[str]) -> list[str]:
     return found
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(description: str | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", action="store_true", help="the half that thresholds are set on; prints only")
     for name in ("causes", "data", "models"):
         parser.add_argument(f"--{name}", type=listed, default=[], help="only these, parts of names, comma between")
@@ -213,7 +213,7 @@ def named_in(record: dict[str, Any]) -> bool:
 
 
 def main() -> None:
-    given = arguments()
+    given = arguments(__doc__)
     half = "set" if given.set else "judged"
     missing = [name for name in (*DATA, *CLEAN_ONLY) if name not in available([name])]
     if missing:

@@ -23,7 +23,10 @@ from threadpoolctl import threadpool_limits
 import skcnn
 from skcnn import diagnose
 
-__all__ = ["BUCKETS", "bucket_of", "cell", "cells_of", "clean_cell", "clean_cells", "load", "of_sources"]
+__all__ = [
+    *("BUCKETS", "MEMORY", "bucket_of", "cell", "cells_of", "clean_cell", "clean_cells", "climbed", "load"),
+    *("of_sources", "version_of"),
+]
 
 BUCKETS = {"weak": (0.01, 0.035), "medium": (0.035, 0.10), "strong": (0.10, np.inf)}
 AIMS = {"weak": 0.02, "medium": 0.05, "strong": 0.15}
