@@ -23,7 +23,7 @@ __all__ = ["CHECKS"]
 
 # In the order in which a sample travels: what goes wrong early explains what shows late.
 MODULES = (
-    *(_inputs, _split, _copies, _test_labels, _targets, _losses, _labels, _leaks, _shift, _drift),
+    *(_inputs, _split, _copies, _leaks, _test_labels, _targets, _losses, _labels, _shift, _drift),
     *(_imbalance, _learning, _capacity, _probabilities, _tuning),
 )
 CHECKS: list[type[Check]] = [check for module in MODULES for check in module.CHECKS]
