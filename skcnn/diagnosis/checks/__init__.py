@@ -37,9 +37,9 @@ __all__ = ["CHECKS"]
 CHECKS: list[type[Check]] = [
     *(NonFinite, LossMismatch, SquashedTwice, BatchStatistics),
     *(SentinelValues, OneHotTarget, TestScale, Layout, ConstantInputs, ScalerOutside),
-    *(MissingClasses, LabelEncoding, RowOrder, TargetUnit, TargetOutliers),
+    *(MissingClasses, LeakColumn, SelectionBeforeSplit, LabelEncoding, RowOrder, TargetUnit, TargetOutliers),
     *(SamplerBeforeSplit, ResampledValidation, Groups, Times, Duplicates, NearDuplicates, UnmarkedGroups),
-    *(LeakColumn, SelectionBeforeSplit, NoSignal, SuspiciousLabels, ConflictingLabels),
+    *(NoSignal, SuspiciousLabels, ConflictingLabels),
     *(CovariateShift, ConceptDrift, TestLabels, LabelShift),
     *(BalancedTwice, ClassShares, Threshold),
     *(InputScale, LossBlewUp, Overdone, LossNeverFell, LossFalling, ReceptiveField, Underfit, DeadUnits),

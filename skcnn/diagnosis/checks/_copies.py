@@ -15,7 +15,7 @@ from skcnn.diagnosis.checks._effects import by_folds, like_the_estimator, random
 from skcnn.diagnosis.checks._overlaps import overlapping_windows
 from skcnn.diagnosis.checks._split import TOO_GOOD
 
-__all__ = ["CHECKS"]
+__all__ = ["CHECKS", "by_nature"]
 
 COMPARABLE = 0.1  # of the test samples must be no copies, to compare with
 
@@ -75,6 +75,28 @@ def _distinct(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return X[first], place
 
 
+def by_nature(train: np.ndarray, samples: np.ndarray, copies: np.ndarray) -> bool:
+    """Whether samples are equal to others because their values are discrete.
+
+    Parameters
+    ----------
+    train, samples : ndarray of shape (n, n_features)
+        Training samples, and those of which some have an equal one.
+    copies : ndarray of bool
+        Which of them have one.
+    """
+    distinct, _ = _distinct(train)
+    # Where some feature has a value of its own in most samples, no two samples are equal by chance.
+    if not copies.any() or (np.diff(np.sort(distinct, axis=0), axis=0) > 0).mean(axis=0).max(initial=0) > 0.5:
+        return False
+    distance, index = NearestNeighbors(n_neighbors=min(2, len(distinct))).fit(distinct).kneighbors(samples)
+    # The first beyond the sample itself, which is at distance 0.
+    rows, beyond = np.arange(len(samples)), (distance[:, 0] == 0) * (distance.shape[1] - 1)
+    differ = (distinct[index[rows, beyond]] != samples).sum(axis=1)[copies]
+    few = max(2.0, 0.1 * samples.shape[1])  # answers, or columns of one-hot, in which neighbours differ
+    return bool(np.median(differ) <= few) or crowded(distance[rows, beyond], copies)
+
+
 class Duplicates(Check):
     """Test samples that are equal, to the bit, to a training sample.
 
@@ -120,20 +142,7 @@ class Duplicates(Check):
         """Whether so many are equal within the training part, where samples stand close together anyway."""
         if difference(share, among).low > 0:
             return False
-        train, test = seen.train.flat, seen.test.flat
-        distinct, _ = _distinct(train)
-        # Where some feature has a value of its own in most samples, no two samples are equal by chance.
-        if (np.diff(np.sort(distinct, axis=0), axis=0) > 0).mean(axis=0).max(initial=0) > 0.5:
-            return False
-        copies = again[seen.test.chosen]
-        if (~copies).mean() < COMPARABLE:
-            return True
-        distance, index = NearestNeighbors(n_neighbors=min(2, len(distinct))).fit(distinct).kneighbors(test)
-        # The first beyond the sample itself, which is at distance 0.
-        rows, beyond = np.arange(len(test)), (distance[:, 0] == 0) * (distance.shape[1] - 1)
-        differ = (distinct[index[rows, beyond]] != test).sum(axis=1)[copies]
-        few = max(2.0, 0.1 * test.shape[1])  # answers, or columns of one-hot, in which neighbours differ
-        return bool(len(differ) and np.median(differ) <= few) or crowded(distance[rows, beyond], copies)
+        return by_nature(seen.train.flat, seen.test.flat, again[seen.test.chosen])
 
 
 class NearDuplicates(Check):

@@ -7,6 +7,7 @@ from skcnn._statistics import ALPHA, Estimate, auc, balanced_accuracy, proportio
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
 from skcnn.diagnosis._reference import Reference
+from skcnn.diagnosis.checks._copies import by_nature
 from skcnn.diagnosis.checks._effects import without_rows
 
 __all__ = ["CHECKS", "confident_errors", "from_test_samples"]
@@ -212,19 +213,12 @@ class ConflictingLabels(Check):
         text = f"{torn.sum()} of {len(torn)} samples have an equal sample with another label."
         if torn.sum() < max(self.least_samples, self.threshold * len(torn)):
             return text
-        if self._by_nature(seen):
-            return f"{text} Equal samples are common among these: by nature."
         train = torn[: len(seen.train.y)]
+        if by_nature(seen.train.flat, seen.train.flat, train[seen.train.chosen]):
+            return f"{text} Equal samples are common among these: by nature."
         effect, measured, mended = self._effect(seen, train, torn[len(seen.train.y) :])
         share = {"share of samples with an equal sample of another label": proportion(torn)}
         return self.finding(text, share, effect=effect, measured=measured, mended=mended)
-
-    @staticmethod
-    def _by_nature(seen: Observations) -> bool:
-        """Whether no feature has a value of its own in most of the samples, and half of them are no different."""
-        X = np.unique(seen.train.flat, axis=0)
-        own = (np.diff(np.sort(X, axis=0), axis=0) > 0).mean(axis=0).max(initial=0)
-        return bool(own <= 0.5 and len(X) < 0.9 * len(seen.train.flat))
 
     @staticmethod
     def _effect(

@@ -83,7 +83,10 @@ class LabelEncoding(Check):
         if gain.low <= 0 or gain.value < max(LEAST_MISFIT, self.share_mended * lost):
             return text
         whole = self._mapped(place, self._best(seen, predicted, place[rows], labels))
-        mended = seen.changed(y_test=seen.classes[whole] if seen.has_classes else whole)
+        if seen.has_classes:
+            whole = np.where(whole < 0, targets, whole)
+        y = np.where(whole < 0, seen.test.y, seen.classes[whole]) if seen.has_classes else whole
+        mended = seen.changed(y_test=y)
         effect = seen.gain(mended)
         what = f"{text} {self._named(seen, place, whole, labels)}"
         measured = "The test score with labels changed so; found on one half of the samples, judged on the other."
@@ -110,7 +113,7 @@ class LabelEncoding(Check):
         np.add.at(agree, (predicted, place), 1)
         agree[own[own >= 0], np.flatnonzero(own >= 0)] += self.bonus
         of, label = linear_sum_assignment(-agree)
-        code = np.where(own >= 0, own, 0)
+        code = np.full(len(labels), -1)  # a label too many is that of no class
         code[label] = of
         return code
 
@@ -127,7 +130,7 @@ class LabelEncoding(Check):
         if labels is None:
             columns = [j for j in range(place.shape[1]) if not np.array_equal(place[:, j], whole[:, j])]
             return f"Columns {', '.join(map(str, columns[:10]))} of y_test stand for others."
-        pairs = {(labels[a], seen.classes[b]) for a, b in zip(place, whole, strict=True)}
+        pairs = {(labels[a], seen.classes[b]) for a, b in zip(place, whole, strict=True) if b >= 0}
         moved = [f"{a} for {b}" for a, b in sorted(pairs, key=str) if a != b]
         return f"In the test set, {', '.join(moved[:10])}."
 
