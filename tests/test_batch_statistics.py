@@ -172,7 +172,7 @@ def test_validation_uses_the_statistics_that_are_kept(few_digits, scoring):
         {"warm_start": True},
         {"optimizer": "sgd", "l2": 1e-2},
     ],
-    ids=str,
+    ids=["default", "custom", "ema", "early_stopping", "warm_start", "sgd"],
 )
 def test_each_way_to_train_ends_in_settled_statistics(few_digits, parameters):
     X, y = few_digits
