@@ -47,6 +47,7 @@ class Reference:
         self.n_classes = len(seen.classes) if seen.has_classes else 0
         groups = seen.beside.get("groups_train")
         self.groups = None if groups is None else groups[rows]
+        self.steps = 100 if seen.fast else 300
         self.rng = np.random.default_rng([seen.seed, 11])
         forest = ExtraTreesClassifier if self.n_classes else ExtraTreesRegressor
         n_trees = self.FAST_TREES if seen.fast else self.TREES
@@ -84,7 +85,11 @@ class Reference:
         few = [PCA(100, random_state=0)] if min(self.X.shape[1], len(self.y) // 2) > 100 else []
         nearest, linear, name = KNeighborsRegressor(10), RidgeCV(np.logspace(-3, 3, 7)), "ridge regression"
         if self.n_classes:
-            nearest, linear, name = KNeighborsClassifier(10), LogisticRegression(max_iter=300), "logistic regression"
+            nearest, linear, name = (
+                KNeighborsClassifier(10),
+                LogisticRegression(max_iter=self.steps),
+                "logistic regression",
+            )
         return {
             name: make_pipeline(StandardScaler(), *few, linear),
             "a forest": self.forest,

@@ -11,6 +11,7 @@ from skcnn.diagnosis._check import Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._components import layers_of
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
 from skcnn.diagnosis.checks._mending import numbers, with_numbers
+from skcnn.diagnosis.checks._trials import by_lead
 
 __all__ = ["CHECKS", "InputScale"]
 
@@ -318,10 +319,7 @@ class InputScale(Check):
         if other is not None:
             measured = "The test score of the estimator fitted again on standardised inputs, less that before."
             return self.finding(text, evidence, effect=seen.gain(other), measured=measured, mended=other)
-        measured = (
-            "The lead of a simple model over the estimator, which was not fitted again: within reach, for any reason."
-        )
-        return self.finding(text, evidence, effect=seen.lead, measured=measured)
+        return self.finding(text, evidence, **by_lead(seen).facts)
 
     @staticmethod
     def _scales(seen: Observations, X: np.ndarray) -> tuple[float, float, float]:
