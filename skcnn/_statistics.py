@@ -153,9 +153,7 @@ def weighted_mean(values: np.ndarray, weight: np.ndarray, level: float = STRICT)
     return Estimate.around(mean, half, len(values))
 
 
-def grouped_mean(
-    values: np.ndarray, weight: np.ndarray, groups: np.ndarray | None, level: float = STRICT
-) -> Estimate:
+def grouped_mean(values: np.ndarray, weight: np.ndarray, groups: np.ndarray | None, level: float = STRICT) -> Estimate:
     """Return the weighted mean with a t interval over groups, whose values depend on each other; None: no groups."""
     if groups is None:
         return weighted_mean(values, weight, level)
