@@ -37,7 +37,7 @@ __all__ = ["CHECKS"]
 CHECKS: list[type[Check]] = [
     *(NonFinite, LossMismatch, SquashedTwice, BatchStatistics),
     *(SentinelValues, OneHotTarget, TestScale, Layout, ConstantInputs, ScalerOutside),
-    *(MissingClasses, LeakColumn, SelectionBeforeSplit, LabelEncoding, RowOrder, TargetUnit, TargetOutliers),
+    *(LeakColumn, SelectionBeforeSplit, LabelEncoding, RowOrder, MissingClasses, TargetUnit, TargetOutliers),
     *(SamplerBeforeSplit, ResampledValidation, Groups, Times, Duplicates, NearDuplicates, UnmarkedGroups),
     *(NoSignal, SuspiciousLabels, ConflictingLabels),
     *(CovariateShift, ConceptDrift, TestLabels, LabelShift),
