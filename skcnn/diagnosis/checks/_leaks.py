@@ -119,14 +119,8 @@ class LeakColumn(Check):
             return f"{text} Without it, the others do not predict test samples either: it is not the feature."
         effect = weighted_mean(rest - simple_quality(seen), seen.test.weight[seen.test.chosen], EFFECT_LEVEL)
         where = ", ".join(map(str, np.flatnonzero(left_out)[:5])) + (", ..." if left_out.sum() > 5 else "")
-<<<<<<< HEAD
         scores = f"the simple model has {1 - more:.3f} out of fold, with it {1 - errors:.3f}."
         what = f"{text} Without it (feature {where}) {scores}"
-=======
-        what = (
-            f"{text} The simple model has {1 - errors:.3f} out of fold, without it {1 - more:.3f} (left out: {where})."
-        )
->>>>>>> c-labels
         what += "" if in_both else " On the test samples it does not predict: it leaks in training alone."
         measured = "The simple model without the feature, minus with it, on the test samples."
         mended = None if in_both else _without_features(seen, left_out)
