@@ -534,7 +534,7 @@ def outputs(estimator, X):
 def check_agreement(estimator, X, y, epochs):
     """Train both on the same batches, which skcnn draws from seed and epoch, and compare what they predict."""
     estimator = clone(estimator).set_params(batch_size=16, epochs=epochs, **QUIET)
-    converted = convert(estimator).fit(X, y)
+    converted = convert(estimator).set_params(batch_statistics="moving").fit(X, y)  # Keras' own
     known = {"classes": np.unique(y)} if y.ndim == 1 and is_classifier(converted) else {}
     weight = np.ones(len(y))
     for epoch in range(epochs):

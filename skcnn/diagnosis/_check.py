@@ -114,6 +114,8 @@ class Finding:
         A picture of it.
     explained_by : str or None
         Code of the cause without which this is no longer found.
+    mended : Observations or None
+        What is diagnosed, without it; None once the diagnosis is made.
     """
 
     code: str

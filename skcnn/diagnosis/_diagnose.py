@@ -101,9 +101,9 @@ def diagnose(
     >>> X, y = load_digits(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0)
     >>> model = LogisticRegression(max_iter=1000).fit(X_train, y_train)
-    >>> diagnose(model, X_train, y_train, X_test, y_test, fast=True).findings
+    >>> diagnose(model, X_train, y_train, X_test, y_test, fast=True).causes
     []
-    >>> [finding.title for finding in diagnose(model, X_train, y_train, 16 * X_test, y_test, fast=True).findings][:1]
+    >>> [finding.title for finding in diagnose(model, X_train, y_train, 16 * X_test, y_test, fast=True).causes][:1]
     ['Test samples are scaled differently']
     """
     with naming("checks"):

@@ -54,7 +54,7 @@ class Diagnosis:
     >>> diagnosis = diagnose(DecisionTreeClassifier(random_state=0).fit(X, y), X, y, X[::2], y[::2], fast=True)
     >>> print(str(diagnosis)[:75])
     Diagnosis of DecisionTreeClassifier, 150 training samples, 75 test samples.
-    >>> diagnosis.causes[0].what
+    >>> next(finding.what for finding in diagnosis.findings if finding.code == "duplicates")
     '75 of 75 test samples are equal to a training sample.'
     """
 
