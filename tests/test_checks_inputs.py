@@ -257,6 +257,7 @@ def test_channels_in_another_order_in_a_part_of_the_images(rng):
     no_cause("layout", fitted, X[:300], y[:300], X[300:], y[300:])
 
 
+@pytest.mark.filterwarnings("ignore::skcnn.exceptions.LayoutWarning")  # fit says so, too
 def test_channels_first(rng):
     n, steps = 160, 32
     y = np.arange(n) % 2

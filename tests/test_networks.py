@@ -222,7 +222,7 @@ def test_any_keras_layer_trains_and_draws_from_the_random_state(few_digits):
     X = X[:60, :, :, 0]
 
     def fitted(seed):
-        return CNNClassifier(any_layers, epochs=2, random_state=seed).fit(X, y[:60])
+        return CNNClassifier(any_layers, input_shape=(8, 8), epochs=2, random_state=seed).fit(X, y[:60])
 
     first = fitted(0)
     start = clone(first).set_params(learning_rate=1e-30, epochs=1).fit(X, y[:60]).to_keras()
@@ -239,7 +239,9 @@ def test_any_initial_weight_is_drawn_from_the_random_state(few_digits):
     X, y = few_digits
     X = X[:60, :, :, 0]
     models = [
-        CNNClassifier(any_layers, epochs=1, learning_rate=1e-12, random_state=seed).fit(X, y[:60]).to_keras()
+        CNNClassifier(any_layers, input_shape=(8, 8), epochs=1, learning_rate=1e-12, random_state=seed)
+        .fit(X, y[:60])
+        .to_keras()
         for seed in (0, 1)
     ]
     for a, b in zip(*(model.weights for model in models), strict=True):
