@@ -49,7 +49,7 @@ def test_a_pickle_holds_the_weights_once_and_little_else(fitted, few_digits):
     assert b"tensorflow" not in pickled
     n_bytes = sum(value.nbytes for value in weights_of(network_of(fitted)))
     assert n_bytes > 80_000
-    assert len(pickled) < n_bytes + 8_000
+    assert len(pickled) < n_bytes + 8_100  # parameters by name, the layout, digests
     np.testing.assert_array_equal(pickle.loads(pickled).predict(X), fitted.predict(X))
 
 
