@@ -28,7 +28,6 @@ __all__ = [
     "keras_target",
     "layers_of",
     "take_apart",
-    "unread_features",
     "values_of",
 ]
 
@@ -301,30 +300,6 @@ def layers_of(model: Any) -> list[Layer]:
         inner = getattr(layer, "layers", None)
         found += layers_of(layer) if inner else [Layer(type(layer).__name__, activation(layer), layer, model)]
     return found
-
-
-def unread_features(model: Any, X: np.ndarray) -> np.ndarray | None:
-    """Return what the last dense layer is given for samples X, less what it reads of it.
-
-    The features are projected onto the complement of the column space of the layer's kernel.
-
-    Returns
-    -------
-    ndarray of shape (n, n_features) or None
-        None where there is no such layer, or nothing worth speaking of is left.
-    """
-    layers = layers_of(model)
-    if not layers or layers[-1].kind != "Dense":
-        return None
-    last = layers[-1]
-    try:
-        features = values_of([last.layer.input], model, last.owner, X)[0].astype(np.float64)
-    except (AttributeError, ValueError):  # a model that is no graph, or a layer that is used twice
-        return None
-    read, _ = np.linalg.qr(np.asarray(last.layer.kernel, dtype=np.float64))
-    if features.ndim != 2 or features.shape[1] < 2 * read.shape[1]:
-        return None
-    return features - (features @ read) @ read.T
 
 
 def values_of(tensors: list[Any], model: Any, owner: Any, X: np.ndarray) -> list[np.ndarray]:
