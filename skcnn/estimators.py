@@ -78,8 +78,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         Momentum, in [0, 1); 0 is plain gradient descent. Only used with ``optimizer="sgd"``.
     nesterovs_momentum : bool, default=True
         Whether to use Nesterov's momentum. Only used with ``optimizer="sgd"`` and ``momentum > 0``.
-    schedule : {"constant", "cosine", "one_cycle", "plateau"}, default="constant"
-        How the learning rate changes. "cosine" decreases it to 0 at the last epoch; "one_cycle" starts at a 25th of
+    schedule : {"constant", "cosine", "one_cycle", "plateau"}, default="cosine"
+        How the learning rate changes. "cosine" decreases it to 0 at the last epoch (Loshchilov and Hutter 2017); "one_cycle" starts at a 25th of
         `learning_rate`, reaches it after 30% of the epochs and then decreases to almost 0 (Smith and Topin 2018);
         "plateau" divides it by 5 whenever the monitored score has not improved for ``n_iter_no_change // 2`` epochs.
     warmup_epochs : float, default=0.0
@@ -97,8 +97,9 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         moving averages over the training steps as in Keras, which are wrong after few steps. Frozen layers keep theirs.
     batch_size : int, default=32
         Number of samples per training step.
-    epochs : int, default=30
-        Maximum number of passes over the training samples.
+    epochs : int or "auto", default="auto"
+        Maximum number of passes over the training samples. "auto": as many as make 1,000 training steps, at least 30
+        and at most 150.
     early_stopping : bool or "auto", default="auto"
         Whether to stop training when the validation score is no longer improving, and to keep the weights of the best
         epoch. "auto" enables it with `X_val` or more than 10,000 samples, as in `HistGradientBoostingClassifier`.
@@ -120,9 +121,10 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         Smallest improvement of the score that counts.
     warm_start : bool, default=False
         Whether `fit` continues from the previous fit, for `epochs` more epochs.
-    standardize : {"channel", "position"} or None, default=None
+    standardize : {"auto", "channel", "position"} or None, default="auto"
         Whether to standardise samples by the mean and standard deviation of each channel, or of each position and
-        channel, as `StandardScaler` does. Fitted on the training samples only and applied in the graph, so that
+        channel, as `StandardScaler` does. "auto": by position for 2-D `X` without `input_shape`, whose features may
+        have units of their own, else by channel. Fitted on the training samples only and applied in the graph, so that
         ``uint8`` images need no copy in floating point.
     dtype : {"float32", "float64"}, default="float32"
         Data type of weights and computations.
@@ -444,8 +446,8 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         Momentum, in [0, 1); 0 is plain gradient descent. Only used with ``optimizer="sgd"``.
     nesterovs_momentum : bool, default=True
         Whether to use Nesterov's momentum. Only used with ``optimizer="sgd"`` and ``momentum > 0``.
-    schedule : {"constant", "cosine", "one_cycle", "plateau"}, default="constant"
-        How the learning rate changes. "cosine" decreases it to 0 at the last epoch; "one_cycle" starts at a 25th of
+    schedule : {"constant", "cosine", "one_cycle", "plateau"}, default="cosine"
+        How the learning rate changes. "cosine" decreases it to 0 at the last epoch (Loshchilov and Hutter 2017); "one_cycle" starts at a 25th of
         `learning_rate`, reaches it after 30% of the epochs and then decreases to almost 0 (Smith and Topin 2018);
         "plateau" divides it by 5 whenever the monitored score has not improved for ``n_iter_no_change // 2`` epochs.
     warmup_epochs : float, default=0.0
@@ -463,8 +465,9 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         moving averages over the training steps as in Keras, which are wrong after few steps. Frozen layers keep theirs.
     batch_size : int, default=32
         Number of samples per training step.
-    epochs : int, default=30
-        Maximum number of passes over the training samples.
+    epochs : int or "auto", default="auto"
+        Maximum number of passes over the training samples. "auto": as many as make 1,000 training steps, at least 30
+        and at most 150.
     early_stopping : bool or "auto", default="auto"
         Whether to stop training when the validation score is no longer improving, and to keep the weights of the best
         epoch. "auto" enables it with `X_val` or more than 10,000 samples, as in `HistGradientBoostingRegressor`.
@@ -485,9 +488,10 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         Smallest improvement of the score that counts; for "loss" in units of the standardised target.
     warm_start : bool, default=False
         Whether `fit` continues from the previous fit, for `epochs` more epochs.
-    standardize : {"channel", "position"} or None, default=None
+    standardize : {"auto", "channel", "position"} or None, default="auto"
         Whether to standardise samples by the mean and standard deviation of each channel, or of each position and
-        channel, as `StandardScaler` does. Fitted on the training samples only and applied in the graph, so that
+        channel, as `StandardScaler` does. "auto": by position for 2-D `X` without `input_shape`, whose features may
+        have units of their own, else by channel. Fitted on the training samples only and applied in the graph, so that
         ``uint8`` images need no copy in floating point.
     dtype : {"float32", "float64"}, default="float32"
         Data type of weights and computations.

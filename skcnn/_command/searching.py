@@ -64,16 +64,8 @@ def make_pipeline(task: Task, epochs: int, seed: int) -> Pipeline:
     """Return scaling, a place for a sampler, and the network."""
     table = task.X_train.ndim == 2
     kind = CNNRegressor if task.kind == "regression" else CNNClassifier
-    # The learning rate ends at 0, because at a constant one the last steps leave the threshold to chance. No early
-    # stopping: its inner split would not know the groups.
-    cnn = kind(
-        Plain(),
-        epochs=epochs,
-        schedule="cosine",
-        early_stopping=False,
-        standardize=None if table else "channel",  # in the graph: no copy of the images in floating point
-        random_state=seed,
-    )
+    # No early stopping: its inner split would not know the groups.
+    cnn = kind(Plain(), epochs=epochs, early_stopping=False, random_state=seed)
     steps = [("scale", StandardScaler())] if table else []
     balance = [] if task.kind == "regression" else [("balance", "passthrough")]
     return Pipeline([*steps, *balance, ("cnn", cnn)])

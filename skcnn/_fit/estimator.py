@@ -86,6 +86,9 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
     _noted = ("skcnn", "keras")
     # Above this, early_stopping="auto" is on, as in scikit-learn's HistGradientBoostingClassifier.
     AUTO_EARLY_STOPPING_SAMPLES = 10_000
+    # epochs="auto" makes this number of steps, within these numbers of epochs.
+    AUTO_STEPS = 1000
+    AUTO_EPOCHS = (30, 150)
     # Any rate in (0, 1) stands for "on" when a network is built; the actual rates are inputs of each step.
     DROPOUT_ON = 0.5
     DROPOUTS = ("dropout", "spatial_dropout", "stochastic_depth")
@@ -113,11 +116,11 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         "ema_momentum": [RATE],
         "batch_statistics": [StrOptions({"final", "moving"})],
         "batch_size": [COUNT],
-        "epochs": [COUNT],
+        "epochs": [COUNT, StrOptions({"auto"})],
         "early_stopping": ["boolean", StrOptions({"auto"})],
         "scoring": [StrOptions({"loss", *get_scorer_names()}), callable],
         "refit_full": ["boolean"],
-        "standardize": [StrOptions({"channel", "position"}), None],
+        "standardize": [StrOptions({"auto", "channel", "position"}), None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "shuffle_validation": ["boolean"],
         "n_iter_no_change": [COUNT],
@@ -148,13 +151,13 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
     learning_rate: float = 0.003
     momentum: float = 0.9
     nesterovs_momentum: bool = True
-    schedule: Literal["constant", "cosine", "one_cycle", "plateau"] = "constant"
+    schedule: Literal["constant", "cosine", "one_cycle", "plateau"] = "cosine"
     warmup_epochs: float = 0.0
     clipnorm: float | None = None
     ema_momentum: float = 0.0
     batch_statistics: Literal["final", "moving"] = "final"
     batch_size: int = 32
-    epochs: int = 30
+    epochs: int | Literal["auto"] = "auto"
     early_stopping: bool | Literal["auto"] = "auto"
     scoring: str | Callable[..., float] = "loss"
     validation_fraction: float = 0.1
@@ -163,7 +166,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
     n_iter_no_change: int = 10
     tol: float = 1e-4
     warm_start: bool = False
-    standardize: Literal["channel", "position"] | None = None
+    standardize: Literal["auto", "channel", "position"] | None = "auto"
     dtype: Literal["float32", "float64"] = "float32"
     memory: str | PathLike[str] | Memory | None = None
     callbacks: Sequence[Any] | None = None
@@ -283,7 +286,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
             held_out = self._check_validation_samples(samples, X_val, y_val, sample_weight_val)
             recipe = self._recipe(samples, held_out, earlier)
             trainings = 2 if recipe.refits else 1
-            tasks = FitTasks(self, X, samples.y, samples.weight, self.epochs, trainings)
+            tasks = FitTasks(self, X, samples.y, samples.weight, recipe.plan.epochs, trainings)
             self._train(recipe, samples, held_out, tasks)
         tasks.end()
         return self
@@ -392,7 +395,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
             stops_early = held_out is not None or len(samples.X) > self.AUTO_EARLY_STOPPING_SAMPLES
         splits = stops_early and held_out is None
         plan = Plan(
-            epochs=int(self.epochs),
+            epochs=self._n_epochs(len(samples.indices)),
             batch_size=int(self.batch_size),
             seed=earlier.seed if earlier else int(check_random_state(self.random_state).randint(2**31 - 1)),
             learning_rate=float(self.learning_rate),
@@ -419,6 +422,19 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
             keeps_optimizer=self.warm_start,
             memory=memory if found_again and not watched else None,
         )
+
+    def _n_epochs(self, n_samples: int) -> int:
+        """Return how often to pass over so many samples."""
+        if not isinstance(self.epochs, str):
+            return int(self.epochs)
+        fewest, most = self.AUTO_EPOCHS
+        return int(np.clip(-(-self.AUTO_STEPS // -(-n_samples // self.batch_size)), fewest, most))
+
+    def _standardization(self, layout: Layout) -> str | None:
+        """Return along which axes inputs are standardised: features of 2-D X may have units of their own."""
+        if self.standardize != "auto":
+            return self.standardize
+        return "position" if len(layout.sample_shape) == 1 and self.input_shape is None else "channel"
 
     def _strengths(self) -> dict[str, float]:
         """Return the strengths that are on, by name; `l2` always is.
@@ -462,7 +478,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
             optimizer=optimizer,
             dtype=self.dtype,
             knobs=tuple(sorted(strengths)),
-            standardize=self.standardize,
+            standardize=self._standardization(layout),
             augmentation=tuple(map(layer_key, transformations)),
             transformations=transformations,
             build=NetworkBuilder(network, input_shape, target.n_outputs, rates),

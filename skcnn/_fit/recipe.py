@@ -86,9 +86,10 @@ class Recipe:
     memory: Path | None
 
     def for_one_epoch(self) -> "Recipe":
-        """Return the recipe of `partial_fit`."""
+        """Return the recipe of `partial_fit`; nobody knows where a schedule with an end would end."""
         least = STREAM_SAMPLES if self.earlier else 0
-        plan = replace(self.plan, epochs=1, stop_early=False, least_samples=least)
+        schedule = "constant" if self.plan.schedule in ("cosine", "one_cycle") else self.plan.schedule
+        plan = replace(self.plan, epochs=1, schedule=schedule, stop_early=False, least_samples=least)
         return replace(self, plan=plan, validation_fraction=0.0, refits=False, keeps_optimizer=True)
 
     def split(self, samples: Samples, held_out: Samples | None) -> tuple[Samples, Samples | None]:

@@ -16,6 +16,7 @@ from sklearn.utils.multiclass import type_of_target
 from skcnn._engine.keras_internals import function_options
 from skcnn._sklearn.steps import is_pipeline, is_search, unwrap
 from skcnn.diagnosis._keras_refit import settings_of
+from skcnn.networks import resolve_network
 
 __all__ = [
     "SQUASHING",
@@ -180,8 +181,23 @@ class Components:
 
     @cached_property
     def params(self) -> dict[str, Any]:
-        """All parameters of the final step, nested ones too."""
+        """All parameters of the final step, nested ones too; for "auto" what it stood for."""
+        params = self.given
+        if params.get("epochs") == "auto":
+            params["epochs"] = self.final.n_iter_
+        return params | self.filters()
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """All parameters of the final step as they were set."""
         return self.final.get_params(deep=True) if hasattr(self.final, "get_params") else {}
+
+    def filters(self, network: Any = None) -> dict[str, tuple[int, ...]]:
+        """Return the filters that this network, or that of the final step, has in each block, if it chooses them."""
+        network = resolve_network(self.given.get("network")) if network is None else network
+        if not hasattr(network, "filters_for"):
+            return {}
+        return {"network__filters": network.filters_for(self.final.input_shape_)}
 
     @property
     def is_network(self) -> bool:

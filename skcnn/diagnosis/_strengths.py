@@ -63,6 +63,8 @@ def defaults_of(components: Components) -> dict[str, Any]:
     network = resolve_network(components.params.get("network"))
     if hasattr(network, "get_params"):
         defaults |= {f"network__{name}": value for name, value in _signature(network).items()}
+        if hasattr(network, "filters_for"):
+            defaults |= components.filters(type(network)())
     return defaults
 
 
@@ -74,11 +76,10 @@ def _signature(estimator: Any) -> dict[str, Any]:
 
 def differing(components: Components) -> dict[str, Any]:
     """Return the defaults of those parameters of the final step that have another value."""
-    params = components.params
-    found = {}
+    params, given, found = components.params, components.given, {}
     for name, default in defaults_of(components).items():
-        value = params.get(name, default)
-        if name not in ("random_state", "input_shape", "verbose", "n_jobs") and not _same(value, default):
+        same = _same(params.get(name, default), default) or _same(given.get(name, default), default)
+        if name not in ("random_state", "input_shape", "verbose", "n_jobs") and not same:
             found[name] = default
     return found
 
@@ -214,8 +215,6 @@ def width_of(params: Mapping[str, Any]) -> tuple[str, Any] | None:
     for name in ("network__filters", "hidden_layer_sizes"):
         if params.get(name) is not None:
             return name, params[name]
-    if isinstance(params.get("network"), str):
-        return "network__filters", resolve_network(params["network"]).filters
     return None
 
 

@@ -150,6 +150,8 @@ def _training_settings(estimator: Any) -> dict[str, Any]:
     settings = {
         "epochs": given["epochs"],
         "batch_size": ALL_SAMPLES if batch_size == -1 else batch_size,
+        "schedule": "constant",
+        "standardize": None,
         "warm_start": estimator.warm_start,
         "random_state": estimator.random_state,
         "verbose": 2 * int(given["verbose"] not in (0, False)),
