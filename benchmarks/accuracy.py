@@ -55,6 +55,7 @@ class Setup:
     batch_size: int = 8
     learning_rate: float = 0.003
     schedule: str = "cosine"
+    standardize: str | None = None
 
 
 # FCN in batches of 16 does not learn the training part of ArrowHead in 400 epochs (loss 0.08, accuracy 0.81), in one

@@ -188,8 +188,9 @@ class Skcnn(Library):
         split = settings.pop("validation_split", 0)
         if split:
             settings |= {"validation_fraction": split, "early_stopping": True}
-        plain = Plain(**body, normalization=None)
-        return CNNClassifier(plain, learning_rate=rate, dtype=dtype, **{"early_stopping": False} | settings)
+        plain = Plain(**body, normalization=None, pooling=None)
+        same = {"schedule": "constant", "standardize": None, "early_stopping": False}
+        return CNNClassifier(plain, learning_rate=rate, dtype=dtype, **same | settings)
 
     def validation_labels(self, estimator: Any, X: Any, y: Any) -> Any:
         seen: list[Any] = []

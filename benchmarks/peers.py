@@ -65,10 +65,9 @@ def skcnn(problem: Problem, epochs: int | None = None, **params: Any) -> tuple[B
     from skcnn import CNNClassifier
     from skcnn.networks import Plain
 
-    network = Plain(filters=problem.filters, normalization=None)
-    estimator = CNNClassifier(
-        network, epochs=epochs or problem.epochs, learning_rate=RATE, batch_size=BATCH, random_state=0, **params
-    )
+    network = Plain(filters=problem.filters, normalization=None, pooling=None)
+    same = {"schedule": "constant", "standardize": None, "learning_rate": RATE, "batch_size": BATCH}
+    estimator = CNNClassifier(network, epochs=epochs or problem.epochs, random_state=0, **same | params)
     return estimator, {"l2": L2, "dropout": DROPOUT}
 
 

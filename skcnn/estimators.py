@@ -79,9 +79,11 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     nesterovs_momentum : bool, default=True
         Whether to use Nesterov's momentum. Only used with ``optimizer="sgd"`` and ``momentum > 0``.
     schedule : {"constant", "cosine", "one_cycle", "plateau"}, default="cosine"
-        How the learning rate changes. "cosine" decreases it to 0 at the last epoch (Loshchilov and Hutter 2017); "one_cycle" starts at a 25th of
-        `learning_rate`, reaches it after 30% of the epochs and then decreases to almost 0 (Smith and Topin 2018);
-        "plateau" divides it by 5 whenever the monitored score has not improved for ``n_iter_no_change // 2`` epochs.
+        How the learning rate changes. "cosine" decreases it to 0 at the last epoch (Loshchilov and Hutter 2017);
+        "one_cycle" starts at a 25th of `learning_rate`, reaches it after 30% of the epochs and then decreases to almost
+        0 (Smith and Topin 2018); "plateau" divides it by 5 whenever the monitored score has not improved for
+        ``n_iter_no_change // 2`` epochs. With "constant", a fit that continues another (`warm_start`, `memory`) ends as
+        one that was as long from the start. `partial_fit` trains at a constant rate where a schedule would end.
     warmup_epochs : float, default=0.0
         Number of epochs in which the learning rate rises linearly from 0 to `learning_rate` before the schedule begins
         (Goyal et al. 2017).
@@ -447,9 +449,11 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     nesterovs_momentum : bool, default=True
         Whether to use Nesterov's momentum. Only used with ``optimizer="sgd"`` and ``momentum > 0``.
     schedule : {"constant", "cosine", "one_cycle", "plateau"}, default="cosine"
-        How the learning rate changes. "cosine" decreases it to 0 at the last epoch (Loshchilov and Hutter 2017); "one_cycle" starts at a 25th of
-        `learning_rate`, reaches it after 30% of the epochs and then decreases to almost 0 (Smith and Topin 2018);
-        "plateau" divides it by 5 whenever the monitored score has not improved for ``n_iter_no_change // 2`` epochs.
+        How the learning rate changes. "cosine" decreases it to 0 at the last epoch (Loshchilov and Hutter 2017);
+        "one_cycle" starts at a 25th of `learning_rate`, reaches it after 30% of the epochs and then decreases to almost
+        0 (Smith and Topin 2018); "plateau" divides it by 5 whenever the monitored score has not improved for
+        ``n_iter_no_change // 2`` epochs. With "constant", a fit that continues another (`warm_start`, `memory`) ends as
+        one that was as long from the start. `partial_fit` trains at a constant rate where a schedule would end.
     warmup_epochs : float, default=0.0
         Number of epochs in which the learning rate rises linearly from 0 to `learning_rate` before the schedule begins
         (Goyal et al. 2017).

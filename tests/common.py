@@ -14,7 +14,15 @@ from skcnn.networks import Plain
 OURS = ("SCIPY_ARRAY_API", "MPLBACKEND", "TF_CPP_MIN_LOG_LEVEL")
 USERS_ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in OURS}
 
-SMALL = {"network": Plain(filters=(4,)), "epochs": 3, "learning_rate": 0.01, "random_state": 0}
+# A constant rate, so that a fit may go on where another ended.
+SMALL = {
+    "network": Plain(filters=(4,)),
+    "epochs": 3,
+    "learning_rate": 0.01,
+    "schedule": "constant",
+    "standardize": None,
+    "random_state": 0,
+}
 TINY = {"network": Plain(filters=(2,)), "epochs": 1, "batch_size": 8, "random_state": 0}
 
 

@@ -18,7 +18,7 @@ from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import log_loss, mean_pinball_loss, recall_score
 from sklearn.model_selection import GridSearchCV, train_test_split
 
-from skcnn import CNNRegressor
+from skcnn import CNNClassifier, CNNRegressor
 from skcnn._engine.blueprint import trace_count
 from skcnn.networks import Plain
 
@@ -320,6 +320,26 @@ def test_auto_early_stopping_and_the_inner_split(rng):
     assert "val_loss" not in classifier(epochs=1, batch_size=512).fit(X[:-1], y[:-1]).history_
 
 
+@pytest.mark.parametrize(("n", "batch_size", "epochs"), [(20, 32, 150), (300, 32, 100), (400, 8, 30), (300, 300, 150)])
+def test_auto_epochs_make_a_thousand_steps(n, batch_size, epochs, rng):
+    X, y = rng.normal(size=(n, 2)).astype("float32"), rng.integers(0, 2, n)
+    network = Plain(filters=(1,), normalization=None)
+    assert CNNClassifier(network, batch_size=batch_size).fit(X, y).n_iter_ == epochs
+
+
+def test_auto_standardises_columns_of_tables_and_channels_of_shapes(few_digits):
+    X, y = few_digits
+    units = (X - X.mean(axis=0)) / np.where(X.std(axis=0) > 0, X.std(axis=0), 1)
+    table = classifier(standardize="auto", dtype="float64").fit(X * 1e4, y)
+    np.testing.assert_allclose(
+        table.predict_proba(X * 1e4), classifier(dtype="float64").fit(units, y).predict_proba(units), atol=1e-8
+    )
+    for images in ({"input_shape": (8, 8, 1)}, {}):
+        shaped = X if images else X.reshape(-1, 8, 8, 1)
+        auto, channel = (classifier(standardize=one, **images).fit(shaped, y) for one in ("auto", "channel"))
+        assert same_model(auto, channel)
+
+
 def test_plateau_lowers_the_rate(few_digits):
     X, y = few_digits
     model = classifier(schedule="plateau", n_iter_no_change=2, tol=10.0, epochs=4, learning_rate=0.01).fit(X, y)
@@ -364,6 +384,10 @@ def test_partial_fit_equals_fit_epoch_by_epoch(few_digits):
     assert same_model(whole, part)
     part.partial_fit(X[y == 3], y[y == 3])
     assert part.n_iter_ == 4
+    endless = classifier(schedule="cosine")  # nobody knows where its end would be
+    for _ in range(3):
+        endless.partial_fit(X, y, classes=np.arange(10))
+    assert same_model(whole, endless)
     again = regressor().partial_fit(X, y).partial_fit(X, y)
     assert same_model(again, regressor(epochs=2).fit(X, y))
 

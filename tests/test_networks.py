@@ -41,6 +41,34 @@ def test_plain_is_laid_as_documented():
 
 
 @pytest.mark.parametrize(
+    ("shape", "filters"),
+    [
+        ((1, 1), (32, 64)),
+        ((8, 8, 1), (32, 64)),
+        ((35, 2), (32, 64)),
+        ((36, 2), (32, 64, 64)),
+        ((20, 28, 28, 1), (32, 64)),
+        ((20, 90, 3), (32, 64, 64, 64)),
+    ],
+)
+def test_plain_halves_until_few_positions_are_left_and_averages_them(shape, filters):
+    assert Plain().filters_for(shape) == filters
+    model = Plain()(shape, 3)
+    assert [layer.filters for layer in model.layers if hasattr(layer, "filters")] == list(filters)
+    last, pooling = model.layers[-3:-1]
+    assert max(last.output.shape[1:-1]) <= 8
+    assert type(pooling).__name__.startswith("GlobalAveragePooling")
+
+
+@pytest.mark.parametrize(
+    ("shape", "filters", "ending"),
+    [((8, 8, 1), (4,), "Flatten"), ((36, 1), (4, 4), "Flatten"), ((35, 1), (4, 4), "GlobalAveragePooling1D")],
+)
+def test_plain_averages_only_what_sees_much_of_the_input(shape, filters, ending):
+    assert kinds(Plain(filters)(shape, 2))[-2] == ending
+
+
+@pytest.mark.parametrize(
     ("shape", "pools"),
     [((1, 1), 0), ((2, 3), 1), ((3, 1, 1), 1), ((1, 1, 2), 0), ((4, 1, 2, 1), 2), ((5, 5), 2)],
 )

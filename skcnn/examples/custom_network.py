@@ -30,7 +30,7 @@ def main() -> tuple[float, float]:
     X, y = load_digits(return_X_y=True)
     X = (X / 16).reshape(-1, 8, 8, 1)
     X_train, X_test, y_train, y_test = train_test_split(X, y, train_size=600, stratify=y, random_state=0)
-    cnn = CNNClassifier(Separable(), epochs=25, learning_rate=0.01, schedule="cosine", random_state=0)
+    cnn = CNNClassifier(Separable(), epochs=25, learning_rate=0.01, random_state=0)
     search = GridSearchCV(cnn, {"network__filters": [16, 48]}, cv=3).fit(X_train, y_train)
     print(f"Best: {search.best_params_}, accuracy {search.score(X_test, y_test):.3f} on other images.")
 

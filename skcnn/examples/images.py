@@ -16,8 +16,6 @@ def main() -> GridSearchCV:
     )
     cnn = CNNClassifier(
         epochs=20,
-        schedule="cosine",  # the learning rate goes down to 0
-        standardize="channel",  # mean and scale of the training part alone
         augmentation=["translation", "rotation"],  # of training samples alone, different in every step
         random_state=0,
     )

@@ -23,7 +23,7 @@ def main() -> tuple[float, float]:
     X_test, y_test, start = hidden_shapes(200, seed=1)
     # FCN averages over the steps, so that the place of a shape does not matter.
     network = FCN(filters=(16, 32, 16), kernel_sizes=(8, 5, 3))
-    cnn = CNNClassifier(network, epochs=20, schedule="cosine", random_state=0)
+    cnn = CNNClassifier(network, epochs=20, random_state=0)
     cnn.fit(X_train, y_train)
     accuracy = cnn.score(X_test, y_test)
     print(f"Accuracy on 200 other series: {accuracy:.3f}.")
