@@ -166,6 +166,32 @@ def test_helpers_constants_and_imports_are_part_of_the_key(module):
     assert keys[2] == keys[5]
 
 
+LATE = {  # ways to a helper that no global of the function names
+    "closure": "def made():\n import users_helper as h\n return lambda s, n: h.flat(s)\nnetwork = made()",
+    "default": "import users_helper\ndef network(s, n, h=users_helper): return h.flat(s)",
+    "argument": "import users_helper\ndef of(h, s): return h.flat(s)\ndef network(s, n): return of(users_helper, s)",
+    "attribute": "import users_helper\nclass N:\n def __call__(self, s, n): return self.h.flat(s)\n"
+    "network = N()\nnetwork.h = users_helper",
+    "by name": "import users_helper\nNAME = 'flat'\ndef network(s, n): return getattr(users_helper, NAME)(s)",
+    "decorated": "import contextlib, users_helper\n@contextlib.contextmanager\n"
+    "def network(s, n): yield users_helper.flat(s)",
+}
+
+
+@pytest.mark.parametrize("text", LATE.values(), ids=LATE)
+def test_helpers_are_found_whichever_way_the_code_gets_them(text, module):
+    keys = []
+    for more in ("", " * 2", ""):
+        module(HELPER.format(more=more), "users_helper")
+        keys.append(object_key(module(text).network))
+    assert keys[0] == keys[2] != keys[1]
+
+
+def test_names_that_are_made_late_are_not_certain():
+    made = [lambda s, n: globals()[f"{s}_{n}"], lambda s, n: getattr(keras.layers, s + n), lambda s, n: vars(n)[s]]
+    assert not any(behaviour_of(one).certain for one in made)
+
+
 def test_what_python_does_not_show_equals_only_itself():
     lock = threading.Lock()
     assert object_key(Holding(lock)) != object_key(Holding(lock))
