@@ -18,6 +18,7 @@ from common import classifier, run_python, same_model, weights_of
 from sklearn.base import clone
 
 from skcnn import CNNClassifier, export
+from skcnn._engine.behaviour import behaviour_of
 from skcnn._engine.blueprint import building, trace_count
 from skcnn._engine.fingerprint import object_key
 from skcnn._engine.pool import pool
@@ -163,6 +164,32 @@ def test_helpers_constants_and_imports_are_part_of_the_key(module):
     assert len({*keys}) == 3
     assert keys[0] == keys[3] == keys[4]
     assert keys[2] == keys[5]
+
+
+LATE = {  # ways to a helper that no global of the function names
+    "closure": "def made():\n import users_helper as h\n return lambda s, n: h.flat(s)\nnetwork = made()",
+    "default": "import users_helper\ndef network(s, n, h=users_helper): return h.flat(s)",
+    "argument": "import users_helper\ndef of(h, s): return h.flat(s)\ndef network(s, n): return of(users_helper, s)",
+    "attribute": "import users_helper\nclass N:\n def __call__(self, s, n): return self.h.flat(s)\n"
+    "network = N()\nnetwork.h = users_helper",
+    "by name": "import users_helper\nNAME = 'flat'\ndef network(s, n): return getattr(users_helper, NAME)(s)",
+    "decorated": "import contextlib, users_helper\n@contextlib.contextmanager\n"
+    "def network(s, n): yield users_helper.flat(s)",
+}
+
+
+@pytest.mark.parametrize("text", LATE.values(), ids=LATE)
+def test_helpers_are_found_whichever_way_the_code_gets_them(text, module):
+    keys = []
+    for more in ("", " * 2", ""):
+        module(HELPER.format(more=more), "users_helper")
+        keys.append(object_key(module(text).network))
+    assert keys[0] == keys[2] != keys[1]
+
+
+def test_names_that_are_made_late_are_not_certain():
+    made = [lambda s, n: globals()[f"{s}_{n}"], lambda s, n: getattr(keras.layers, s + n), lambda s, n: vars(n)[s]]
+    assert not any(behaviour_of(one).certain for one in made)
 
 
 def test_what_python_does_not_show_equals_only_itself():
@@ -345,6 +372,75 @@ def test_weights_that_were_loaded_are_kept_whatever_seed_drew_them(few, tmp_path
             np.testing.assert_allclose(a, b, atol=1e-6)
         pool._idle.clear()
         path.unlink()
+
+
+class Projection(keras.layers.Layer):
+    """A custom layer that keeps its initializer in no attribute."""
+
+    def __init__(self, initializer, **settings):
+        super().__init__(**settings)
+        self._make = lambda: initializer
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 4), initializer=self._make())
+
+    def call(self, x):
+        return x @ self.kernel
+
+
+def doubled(shape, dtype):
+    return 2 * keras.initializers.GlorotUniform()(shape, dtype)
+
+
+def halved(layer):
+    layer.build((None, 4))
+    layer.kernel.assign(layer.kernel / 2)
+    return layer
+
+
+def normal(shape, dtype):
+    return keras.random.normal(shape, dtype=dtype)
+
+
+FOLLOWING = {
+    "by name": lambda: Projection("glorot_uniform"),
+    "frozen": lambda: Projection("he_normal", trainable=False),
+    "of an initializer within": lambda: keras.layers.Dense(4, kernel_initializer=doubled),
+    "changed after": lambda: halved(keras.layers.Dense(4)),
+    "known": lambda: keras.layers.Dense(4),
+}
+KEPT = {
+    "seeded": lambda: Projection(keras.initializers.GlorotUniform(seed=3)),
+    "set": lambda: Projection(keras.initializers.Constant(0.3)),
+}
+
+
+@pytest.mark.parametrize("is_certain", [True, False])
+def test_weights_drawn_in_any_way_follow_random_state(is_certain, few):
+    X, y = few
+    makers = FOLLOWING if is_certain else {"normal": lambda: keras.layers.Dense(4, kernel_initializer=normal)}
+
+    def network(input_shape, n_outputs):
+        inputs = keras.Input(input_shape)
+        x = keras.layers.Flatten()(inputs)
+        for make in [*makers.values(), *KEPT.values()]:
+            x = make()(x)
+        return keras.Model(inputs, keras.layers.Dense(n_outputs)(x))
+
+    def started(seed):
+        model = CNNClassifier(network, epochs=1, learning_rate=1e-12, random_state=seed).fit(X, y)
+        return [value for value in weights_of(model) if value.ndim > 1]
+
+    assert behaviour_of(network).certain == is_certain
+    traces = trace_count()
+    first, second, again = started(1), started(2), started(1)
+    assert trace_count() == traces + 1
+    pool._idle.clear()
+    built_anew = started(2)
+    for i, name in enumerate([*makers, *KEPT]):
+        np.testing.assert_array_equal(first[i], again[i], err_msg=name)
+        np.testing.assert_array_equal(second[i], built_anew[i], err_msg=name)
+        assert np.allclose(first[i], second[i], atol=1e-6) == (name in KEPT), name
 
 
 def test_layers_that_the_user_made_once_are_never_changed(few):

@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 import warnings
@@ -14,7 +15,7 @@ import joblib
 import keras
 import numpy as np
 import pytest
-from common import dropout_network, same_model
+from common import dropout_network, run_python, same_model
 from imblearn.over_sampling import RandomOverSampler
 from sklearn.base import clone
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -360,25 +361,55 @@ def test_files_that_are_no_checkpoints_are_never_removed(unbalanced, tmp_path, m
     assert len(list(folder.iterdir())) == len(mine) + 1
 
 
-def test_what_can_only_be_read_is_used(unbalanced, tmp_path, epochs_printed, monkeypatch):
-    """A mount or another user's folder; the tests may run as a user who may do anything."""
+READING = """
+    import os, sys
+    import joblib
+    import numpy as np
+    import skcnn
+    from skcnn import CNNClassifier
+    from skcnn.networks import Plain
 
-    def refuse(*args, **options):
-        raise PermissionError(13, "Permission denied")
+    skcnn.set_threads(1)
+    folder, data = sys.argv[1], np.load(sys.argv[1] + "/data.npz")
+    model = CNNClassifier(Plain(filters=(4,)), random_state=0)
+    model.set_params(epochs=1).fit(data["X"], data["y"])  # imports what may be where others may not read
+    if os.getuid() == 0:  # who may do anything
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+    for memory, epochs in [("kept", 2), ("kept", 3), ("closed/kept", 2)]:
+        try:
+            model.set_params(memory=f"{folder}/{memory}", epochs=epochs, verbose=1).fit(data["X"], data["y"])
+            print(joblib.hash(model.predict_proba(data["X"])))
+        except ValueError as error:
+            print(error)
+"""
 
-    net = CNNClassifier(NET, epochs=2, random_state=0, memory=tmp_path, verbose=2)
-    first = clone(net).fit(*unbalanced)
-    epochs_printed()
-    monkeypatch.setattr(skcnn._engine.checkpoints.os, "utime", refuse)
-    monkeypatch.setattr(skcnn._engine.checkpoints, "_write", refuse)
-    assert same_model(clone(net).fit(*unbalanced), first)
-    assert epochs_printed() == 0
-    with pytest.warns(CheckpointWarning, match=r"cannot be written \(this user may only read there\)"):
-        clone(net).set_params(epochs=3).fit(*unbalanced)
-    assert epochs_printed() == 1
-    monkeypatch.setattr(Path, "is_dir", refuse)
-    with pytest.raises(ValueError, match="this user may not read"):
-        clone(net).fit(*unbalanced)
+
+def test_what_can_only_be_read_is_used(unbalanced):
+    """In a process of a user who may read a folder but not write there, and not even read another."""
+    X, y = unbalanced
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.chmod(folder, 0o755)
+        np.savez(folder / "data.npz", X=X, y=y)
+        first = CNNClassifier(NET, epochs=2, random_state=0, memory=folder / "kept").fit(X, y)
+        (folder / "closed").mkdir(mode=0)
+        places = [folder / "kept" / "skcnn", *folder.glob("kept/skcnn/*")]
+        try:
+            for place in places:
+                os.chmod(place, 0o555)
+            job = run_python("-W", "always", "-c", textwrap.dedent(READING), name)
+        finally:
+            for place in (*places, folder / "closed"):
+                os.chmod(place, 0o755)
+        told, outputs, more, _, refused = job.stdout.splitlines()
+        assert outputs == joblib.hash(first.predict_proba(X))
+        assert "Fit 0 epochs after 2" in told
+        assert "Fit 1 epoch after 2" in more
+        assert "closed/kept' is in a folder that this user may not read" in refused
+        assert job.stderr.count("cannot be written (this user may only read there). Training goes on without") == 1
+        assert len(list((folder / "kept").rglob("*"))) == len(places)
 
 
 def test_many_files_cost_no_more_than_few(tmp_path, monkeypatch):

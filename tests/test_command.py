@@ -742,8 +742,28 @@ def test_a_page_of_ours_is_overwritten(rng, tmp_path, capsys):
     report = skcnn.diagnose(LogisticRegression().fit(X, y), X, y, X, y, fast=True)
     for _ in range(2):
         print_diagnosis(report, out)
-    (tmp_path / "link.html").symlink_to(out)
-    check_out(str(tmp_path / "link.html"))
+    link = tmp_path / "link.html"
+    link.symlink_to(out)
+    print_diagnosis(Diagnosed(), str(link))
+    assert link.is_symlink()
+    assert Path(out).read_text() == Diagnosed.page
+
+
+def test_a_disk_that_is_full_leaves_the_earlier_page(tmp_path, monkeypatch):
+    out, page = tmp_path / "page.html", "<!DOCTYPE html><title>Diagnosis</title>skcnn"
+    out.write_text(page)
+    write = Path.write_text
+
+    def fill(path, text, **options):
+        write(path, text[:10], **options)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", fill)
+    with pytest.raises(OSError, match=r"No space left on device.*; the page is in ") as error:
+        print_diagnosis(Diagnosed(), str(out))
+    Path(str(error.value).rpartition("the page is in ")[2]).unlink()
+    assert out.read_text() == page
+    assert list(tmp_path.iterdir()) == [out]
 
 
 # Odd files -----------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.metrics import accuracy_score, average_precision_score, balanced_accuracy_score, get_scorer, recall_score
 
 from skcnn.__main__ import main, make_parser
-from skcnn._command.console import Progress, duration
+from skcnn._command.console import Output, Progress, duration
 from skcnn._command.reporting import settings_of, verdict
 from skcnn._command.scores import QUICK, QUICK_BINARY, Comparison, Effect, Known, compare, effects, equal_alarms
 from skcnn._command.searching import Record
@@ -285,6 +285,25 @@ def test_progress_is_a_bar_on_a_terminal(monkeypatch):
     assert written.startswith("\nTitle\n")
     assert re.search(r"fit 3 of 3 .*━", written)
     assert written.endswith("\n\x1b[?25h")  # the cursor, shown again
+
+
+@pytest.mark.parametrize("n_written", [0, 2])
+def test_progress_on_a_terminal_that_goes_is_no_fault(n_written, monkeypatch):
+    class Gone(Terminal):
+        def write(self, text):
+            nonlocal n_written
+            n_written -= 1
+            if n_written < 0:
+                raise OSError(5, "Input/output error")
+            return super().write(text)
+
+    monkeypatch.setattr(sys, "stdout", Output(Gone()))
+    n_done = 0
+    with Progress("Title", 3) as tick:
+        for _ in range(3):
+            tick()
+            n_done += 1
+    assert n_done == 3
 
 
 def test_progress_without_rich_is_a_log_on_a_terminal_too(monkeypatch):

@@ -118,9 +118,9 @@ def test_modes_of_tensorflow_that_are_not_used_are_explained():
     start_tensorflow()
     with tf.Graph().as_default(), pytest.raises(RuntimeError, match=r"not in eager mode.* tf\.Graph"):
         start_tensorflow()
-    scope = tf.distribute.OneDeviceStrategy("/cpu:0").scope()
-    with scope, pytest.raises(RuntimeError, match=r"scope of a tf\.distribute\.Strategy"):
-        start_tensorflow()
+    for strategy in (tf.distribute.OneDeviceStrategy("/cpu:0"), tf.distribute.MirroredStrategy(["/cpu:0"])):
+        with strategy.scope(), pytest.raises(RuntimeError, match=r"scope of a tf\.distribute\.Strategy"):
+            start_tensorflow()
     tf.function(lambda: start_tensorflow() and None)()  # as while a graph is traced
 
 

@@ -31,6 +31,8 @@ class Output:
     ----------
     stream : text stream or None
         The real one; Python has none where it was closed.
+    raw : bool, default=False
+        Whether control characters reach it, for text that names in data are no part of.
 
     Attributes
     ----------
@@ -38,13 +40,14 @@ class Output:
         What the real one raised first.
     """
 
-    def __init__(self, stream: TextIO | None) -> None:
+    def __init__(self, stream: TextIO | None, raw: bool = False) -> None:
         self.stream = stream
+        self.raw = raw
         self.error: Exception | None = None
 
     def write(self, text: str) -> int:
         """Write what can be written."""
-        shown = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+        shown = text if self.raw else _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
         if self.stream is not None and self.error is None:
             try:
                 try:
@@ -139,9 +142,9 @@ def _rich_bar(total: int) -> Any:
         from rich import console, progress
     except ImportError:
         return None
-    terminal = console.Console(file=getattr(sys.stdout, "stream", sys.stdout))  # which its escapes are for
+    terminal: Any = Output(getattr(sys.stdout, "stream", sys.stdout), raw=True)  # which its escapes are for
     columns = progress.BarColumn(), progress.TimeElapsedColumn(), progress.TimeRemainingColumn()
-    bar = progress.Progress("  fit {task.completed} of {task.total}", *columns, console=terminal)
+    bar = progress.Progress("  fit {task.completed} of {task.total}", *columns, console=console.Console(file=terminal))
     bar.add_task("", total=total)
     bar.start()
     return bar

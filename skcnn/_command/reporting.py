@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -182,10 +183,21 @@ def print_diagnosis(diagnosis: Any, out: str) -> None:
     page = diagnosis.to_html()
     try:
         check_out(out)  # it may have become another file meanwhile
-        Path(out).write_text(page, encoding="utf-8", errors="replace")
+        _write_whole(page, out)
     except (OSError, DataError) as error:
         raise OSError(_saved_elsewhere(page, out, error)) from error
     print(f"\nThe same as a page, with charts (--out chooses another file):\n{os.path.abspath(out)}")
+
+
+def _write_whole(page: str, out: str) -> None:
+    """Write a page, in place of an earlier one only when it is whole; a link stays one."""
+    target = Path(os.path.realpath(out))
+    unfinished = target.with_name(f"{target.stem}-{uuid4().hex}.tmp")
+    try:
+        unfinished.write_text(page, encoding="utf-8", errors="replace")
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _saved_elsewhere(page: str, out: str, error: Exception) -> str:
@@ -207,10 +219,12 @@ def check_out(out: str) -> None:
     DataError
         If it is so.
     """
-    path, folder = Path(out), Path(out).parent
+    path = Path(out)
     try:
+        folder = Path(os.path.realpath(path)).parent  # where a link leads
         there = os.path.lexists(path)
-        fits = folder.is_dir() and not path.is_dir() and os.access(path if there else folder, os.W_OK)
+        may_write = os.access(folder, os.W_OK) and (not there or os.access(path, os.W_OK))
+        fits = folder.is_dir() and not path.is_dir() and may_write
         is_other = there and fits and not _is_page(path)
     except (OSError, ValueError):  # such as a name that is too long, or has a null
         fits = is_other = False

@@ -45,6 +45,17 @@ _PURE = {"builtins", "keras", "math", "numpy", "scikeras", "skcnn", "sklearn", "
 _PURE |= {"abc", "collections", "copy", "copyreg", "dataclasses", "enum", "functools", "itertools", "operator", "types"}
 _IMPURE = {"applications", "environ", "eval", "exec", "fromfile", "genfromtxt", "getenv", "input", "load", "load_model"}
 _IMPURE |= {"load_weights", "loads", "loadtxt", "memmap", "open", "random", "read_bytes", "read_file", "read_text"}
+# Names that are made while the code runs are not seen in it.
+_IMPURE |= {"__dict__", "__import__", "attrgetter", "getattr", "globals", "methodcaller", "vars"}
+# Where objects that Python calls keep what they call.
+_HELD: dict[type, tuple[str, ...]] = {
+    types.MethodType: ("__func__", "__self__"),
+    property: ("fget", "fset", "fdel"),
+    staticmethod: ("__func__",),
+    classmethod: ("__func__",),
+    functools.cached_property: ("func",),
+    functools._lru_cache_wrapper: ("__wrapped__",),
+}
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,7 @@ def behaviour_of(value: Any) -> Behaviour:
     walk = _Walk()
     try:
         walk.see(value)
+        walk.see_modules()
     except Exception:  # whatever a user's object raises when it is looked at
         return Behaviour(None, certain=False)
     return Behaviour(walk.digest(), walk.certain)
@@ -88,7 +100,11 @@ class _Walk:
         self.certain = True
         self._hash = hashlib.sha256()
         self._n_seen = 0
-        self._places: dict[Any, int] = {}  # of functions, classes and modules, which copies share as they are
+        self._places: dict[
+            int, tuple[int, Any]
+        ] = {}  # of functions, classes and modules, which copies share as they are
+        self._modules: dict[str, dict[str, Any]] = {}  # of the user's, what was not seen yet
+        self._names = {""}  # that code may ask modules for
         self._above: dict[int, int] = {}  # containers around the present value
 
     def digest(self) -> str:
@@ -103,8 +119,10 @@ class _Walk:
         kind = type(value)
         if kind in _PLAIN:
             self._put(kind.__name__, repr(value))
+            if kind is str:
+                self._names.add(value)
         elif isinstance(value, (type, types.FunctionType, types.ModuleType)):
-            if not self._is_again(id(value)):
+            if not self._is_again(value):
                 self._definition(value)
         elif id(value) in self._above:
             self._put("within", str(len(self._above) - self._above[id(value)]))
@@ -119,16 +137,25 @@ class _Walk:
         elif isinstance(value, types.FunctionType):
             self._function(value)
         else:
-            self._module(value, ())
+            self._module(value)
+
+    def see_modules(self) -> None:
+        """Add what the code seen so far may read in modules of the user's, whichever way it has got them."""
+        while asked := [
+            (module, name) for module in self._modules for name in self._names & self._modules[module].keys()
+        ]:
+            for module, name in sorted(asked):
+                self._put(module, name)
+                self.see(self._modules[module].pop(name))
 
     def _put(self, *words: str) -> None:
         for word in words:
             encoded = word.encode("utf-8", "surrogatepass")
             self._hash.update(b"%d:" % len(encoded) + encoded)
 
-    def _is_again(self, key: Any) -> bool:
+    def _is_again(self, value: Any) -> bool:
         """Tell whether this was seen before; it is then referred to by its place."""
-        place = self._places.setdefault(key, len(self._places))
+        place, _ = self._places.setdefault(id(value), (len(self._places), value))  # which keeps it, and its address
         self._put("again" if place < len(self._places) - 1 else "first", str(place))
         return place < len(self._places) - 1
 
@@ -158,18 +185,10 @@ class _Walk:
             self._put("array", str(joblib.hash(np.asarray(value))))
         elif kind is types.CodeType:
             self._code(value)
-        elif kind is types.MethodType:
-            self._each("method", [value.__func__, value.__self__])
+        elif kind in _HELD:
+            self._each(kind.__name__, [getattr(value, name) for name in _HELD[kind]])
         elif isinstance(value, _DESCRIPTORS):
             self._builtin(value)
-        elif kind is property:
-            self._each("property", [value.fget, value.fset, value.fdel])
-        elif kind in (staticmethod, classmethod):
-            self._each(kind.__name__, [value.__func__])
-        elif kind is functools.cached_property:
-            self._each("cached_property", [value.func])
-        elif kind is functools._lru_cache_wrapper:
-            self._each("cached", [value.__wrapped__])
         elif hasattr(value, "get_params"):
             self._parameters(value)
         elif not self._of_keras(value):
@@ -246,7 +265,7 @@ class _Walk:
         if installed:
             self._put(module, function.__qualname__, _version(module))
             self._outside(module, [function.__name__])
-        if not installed or _found(module, function.__qualname__) is not function:
+        if not (installed and _is_installed(module) and _found(module, function.__qualname__) is function):
             # Also of the function that a package's decorator has made: what it decorates is enclosed in it.
             self.see(code)
             self.see(function.__defaults__)
@@ -259,6 +278,7 @@ class _Walk:
 
     def _code(self, code: types.CodeType) -> None:
         self._put("code", code.co_code.hex(), getattr(code, "co_exceptiontable", b"").hex())
+        self._names.update(code.co_names)
         self._put(*code.co_names, *code.co_varnames, *code.co_freevars, *code.co_cellvars)
         self._put(str((code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)))
         self._each("constants", code.co_consts)
@@ -266,25 +286,22 @@ class _Walk:
     def _globals(self, function: types.FunctionType) -> None:
         """Add the globals that the code reads, and the modules that it imports."""
         every = list(_with_inner(function.__code__))
-        attributes = {name for code in every for name in _names_in(code)}
-        self._outside("builtins", attributes)
+        self._outside("builtins", {name for code in every for name in _names_in(code)})
         read = {one.argval for code in every for one in dis.get_instructions(code) if one.opname in _GLOBALS}
         values = function.__globals__
         for name in sorted(read):
             self._put(name)
-            if isinstance(values.get(name), types.ModuleType):
-                self._module(values[name], attributes)
-            elif name in values:
+            if name in values:
                 self.see(values[name])
             elif not hasattr(builtins, name):
                 self._put("missing")
         for name in sorted({name for code in every for name in _imports(code, values)}):
-            self._imported(name, attributes)
+            self._imported(name)
 
-    def _imported(self, name: str, attributes: set[str]) -> None:
+    def _imported(self, name: str) -> None:
         self._put("import", name)
         if _is_installed(name):
-            self._outside(name, attributes)
+            self._outside(name, ())
             self._put(_version(name))
             return
         try:
@@ -292,21 +309,17 @@ class _Walk:
         except Exception:
             self.certain = False
             return
-        self._module(module, attributes)
+        self.see(module)
 
-    def _module(self, module: types.ModuleType, attributes: Iterable[str]) -> None:
-        """Add a module: by its name, or of a user's own module the attributes that the code may read."""
+    def _module(self, module: types.ModuleType) -> None:
+        """Add a module by its name; of a user's own, what is asked for is added later."""
         name = module.__name__
         self._put("module", name)
         if _is_installed(name):
             self._put(_version(name))
-            self._outside(name, attributes)
-        elif not self._is_again((id(module), tuple(sorted(attributes)))):
-            found = {one: vars(module)[one] for one in attributes if one in vars(module)}
-            for one in sorted(found):
-                self._put(one)
-                is_module = isinstance(found[one], types.ModuleType)
-                self._module(found[one], attributes) if is_module else self.see(found[one])
+            self._outside(name, ())
+        else:
+            self._modules.setdefault(name, dict(vars(module)))
 
     def _class(self, kind: type) -> None:
         self._put("class", kind.__qualname__)

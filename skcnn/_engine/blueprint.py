@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from skcnn._engine.keras_internals import output_shape_of, seeds_from
-from skcnn._engine.randomness import drawn_again, generator_states, random_weights
+from skcnn._engine.randomness import are_all_known, changing_weights, generator_states, random_weights
 from skcnn._engine.signals import signals_held
 from skcnn._engine.structure import check_unchanged, structure_of
 from skcnn._engine.tensorflow_internals import call_flat
@@ -158,6 +158,8 @@ class Blueprint:
         Their values when built.
     random : list of (int, initializer)
         Weights that an initializer without a seed draws, by their index.
+    built_again : list of int
+        Weights that depend on unset seeds in a way that no initializer shows; a fit takes them from a build of its own.
     taken : bool
         Whether its variables are those of a program, or of layers that the user made once for all networks.
     seeds : list of (list of int or None)
@@ -180,11 +182,9 @@ class Blueprint:
             self._computation = Computation(topology, self.model)
             self.random = random_weights(self.model)
             generators = generator_states([self.model, *self._computation.layers])
-        if not topology.certain:
-            with building(topology.dtype, stream=1):
-                again = topology.build()
-            self.random = drawn_again(self.random, self.model, again)
-            self.taken = shares_weights(self.model, again)
+        self.built_again: list[int] = []
+        if not (topology.certain and are_all_known(self.random, self.model)):
+            self._compare_builds()
         self.averaged = self._computation.averaged
         self.has_statistics = bool(self._computation.normalising)
         weights = [*(variable.value for variable in self.model.weights), *self._computation.units]
@@ -202,11 +202,32 @@ class Blueprint:
         self.step_sample_bytes = max(_held_for_gradient(self.model), 2 * max(sizes)) * size
         self.gradient_bytes = sum(math.prod(weight.shape) for weight in self._computation.trained) * size
 
+    def _compare_builds(self) -> None:
+        """Find what depends on unset seeds: what differs in a build with others. What is equal was loaded or set."""
+        again = self._build(stream=1)
+        changing = changing_weights(self.model, again)
+        self.random = [(i, by) for i, by in self.random if i in changing]
+        if others := changing.difference(i for i, _ in self.random):
+            self.built_again = sorted(others - changing_weights(self.model, self._build()))
+        self.taken = shares_weights(self.model, again)
+
+    def _build(self, stream: int = 0) -> Any:
+        with building(self.topology.dtype, stream):
+            return self.topology.build()
+
+    def start(self, seed: int) -> dict[int, np.ndarray]:
+        """Return the values of `built_again` for a seed."""
+        if not self.built_again:
+            return {}
+        model = self._build(stream=seed)
+        check_unchanged(self.topology.structure, model)
+        return {i: model.weights[i].numpy() for i in self.built_again}
+
     def is_current(self, build: Callable[[], Any]) -> bool:
         """Tell whether what is built now is the same network, with the same weights but those that are drawn."""
         with building(self.topology.dtype):
             model = build()
-        drawn = {i for i, _ in self.random}
+        drawn = {*self.built_again, *(i for i, _ in self.random)}
         return structure_of(model) == self.topology.structure and all(
             i in drawn or np.array_equal(weight.numpy(), value)
             for i, (weight, value) in enumerate(zip(model.weights, self.initial, strict=False))

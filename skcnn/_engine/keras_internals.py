@@ -137,16 +137,21 @@ class _Seeds:
 def seeds_from(seed: str) -> Iterator[None]:
     """Have Keras draw the unset seeds of this thread from a generator with this seed, and leave Python's as it is.
 
-    No public setting chooses where Keras draws them: from Python's ``random``, which all threads share.
+    No public setting chooses where Keras draws them: from Python's ``random``, which all threads share, and in
+    ``keras.random`` from a generator that each thread has of its own.
     """
+    from keras.src.backend.common import global_state
     from keras.src.random import seed_generator
 
-    drawn_from = seed_generator.python_random
+    drawn_from, name = seed_generator.python_random, seed_generator.GLOBAL_SEED_GENERATOR
+    generator = global_state.get_global_attribute(name)
     try:
         seed_generator.python_random = _Seeds(random.Random(seed))  # noqa: S311 (as Keras draws them)
+        global_state.set_global_attribute(name, None)  # so that Keras makes another when one is asked for
         yield
     finally:
         seed_generator.python_random = drawn_from
+        global_state.set_global_attribute(name, generator)
 
 
 # Callbacks and losses -----------------------------------------------------------------------------------------------

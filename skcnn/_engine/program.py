@@ -86,6 +86,8 @@ class Program:
         """Start again: weights drawn from `seed`, slots zero, nothing left of an earlier fit."""
         blueprint, n_random = self.blueprint, len(self.blueprint.random)
         self._assign(self._variables, blueprint.initial)
+        for index, value in blueprint.start(seed).items():
+            self._weights[index].assign(value)
         sequence = (np.random.SeedSequence(seed).generate_state(n_random + len(self._seeds)) >> 1).tolist()
         for (index, initializer), drawn in zip(blueprint.random, sequence[:n_random], strict=True):
             weight = self._weights[index]

@@ -9,7 +9,7 @@ import numpy as np
 from skcnn._engine.keras_internals import all_layers, own_variables, unseeded_initializers
 from skcnn._engine.threads import start_tensorflow
 
-__all__ = ["drawn_again", "generator_states", "random_weights"]
+__all__ = ["are_all_known", "changing_weights", "generator_states", "random_weights"]
 
 
 def random_weights(model: Any) -> list[tuple[int, Any]]:
@@ -31,19 +31,25 @@ def random_weights(model: Any) -> list[tuple[int, Any]]:
     return sorted(found, key=lambda pair: pair[0])
 
 
-def drawn_again(drawn: list[tuple[int, Any]], model: Any, again: Any) -> list[tuple[int, Any]]:
-    """Return those of the weights that differ in a model built with other seeds; what is equal was loaded.
+def are_all_known(drawn: list[tuple[int, Any]], model: Any) -> bool:
+    """Tell whether all weights but those that are drawn start at zero or at one, as biases and statistics do."""
+    by_index = dict(drawn)
+    return all(i in by_index or _is_zero_or_one(weight.numpy()) for i, weight in enumerate(model.weights))
 
-    A weight that both models share says nothing.
+
+def _is_zero_or_one(value: np.ndarray) -> bool:
+    return not value.size or (value.min() == value.max() and value.max() in (0, 1))
+
+
+def changing_weights(model: Any, again: Any) -> set[int]:
+    """Return the indices of weights that are others in another build of a model, or of which that says nothing.
+
+    These are weights that both share, and all weights of models of which each has another number.
     """
     if len(model.weights) != len(again.weights):
-        return drawn
-    pairs = list(zip(model.weights, again.weights, strict=True))
-    return [(i, by) for i, by in drawn if pairs[i][0] is pairs[i][1] or not _are_equal(*pairs[i])]
-
-
-def _are_equal(one: Any, other: Any) -> bool:
-    return np.array_equal(one.numpy(), other.numpy())
+        return set(range(len(model.weights)))
+    pairs = enumerate(zip(model.weights, again.weights, strict=True))
+    return {i for i, (one, other) in pairs if one is other or not np.array_equal(one.numpy(), other.numpy())}
 
 
 def _variants(initializer: Any, rank: int) -> Iterator[Any]:

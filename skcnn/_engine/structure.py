@@ -41,5 +41,6 @@ def _operation(one: Any) -> list[Any]:
     try:
         settings = one.get_config()
     except Exception:  # of a custom layer that does not tell its own
-        settings = {name: value for name, value in vars(one).items() if isinstance(value, (int, float, str, tuple))}
+        plain = {name: value for name, value in vars(one).items() if isinstance(value, (int, float, str, tuple))}
+        settings = {name: value for name, value in plain.items() if not name.endswith("_path")}  # with Keras' numbers
     return [type(one), without_number(settings)]
