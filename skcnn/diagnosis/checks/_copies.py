@@ -15,7 +15,7 @@ from skcnn.diagnosis.checks._effects import by_folds, like_the_estimator, random
 from skcnn.diagnosis.checks._overlaps import overlapping_windows
 from skcnn.diagnosis.checks._split import TOO_GOOD
 
-__all__ = ["CHECKS", "by_nature"]
+__all__ = ["Duplicates", "NearDuplicates", "UnmarkedGroups", "by_nature"]
 
 COMPARABLE = 0.1  # of the test samples must be no copies, to compare with
 
@@ -336,6 +336,3 @@ class UnmarkedGroups(Check):
         first[place[::-1]] = np.arange(len(X))[::-1]
         same = np.stack([np.arange(len(X)), first[place]], axis=1)
         return np.concatenate([first[linked], same])
-
-
-CHECKS: list[type[Check]] = [Duplicates, NearDuplicates, UnmarkedGroups]

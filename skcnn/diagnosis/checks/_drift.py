@@ -12,7 +12,7 @@ from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
 from skcnn.diagnosis.checks._labels import from_test_samples
 from skcnn.diagnosis.checks._test_labels import DO_NOT_FIT, FAR, misfit, shuffled
 
-__all__ = ["CHECKS"]
+__all__ = ["ConceptDrift", "TestLabels"]
 
 MEASURED = "The simple model out of fold on training samples, minus the same on test samples."
 
@@ -218,6 +218,3 @@ class TestLabels(Check):
         proba = reference.predict(fitted, seen.test.flat)
         own = np.where(targets >= 0, proba[np.arange(len(proba)), targets], 0)
         return np.asarray(own - proba.max(axis=1))
-
-
-CHECKS: list[type[Check]] = [ConceptDrift, TestLabels]

@@ -13,7 +13,7 @@ from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
 from skcnn.diagnosis.checks._mending import numbers, with_numbers
 from skcnn.diagnosis.checks._trials import by_lead
 
-__all__ = ["CHECKS", "InputScale"]
+__all__ = ["ConstantInputs", "InputScale", "NonFinite", "ScalerOutside", "SentinelValues"]
 
 
 class NonFinite(Check):
@@ -394,6 +394,3 @@ class ScalerOutside(Check):
 
     def _range(self, X: np.ndarray) -> bool:
         return bool((np.abs(X.min(axis=0)) < 1e-6).all() and (np.abs(X.max(axis=0) - 1) < 1e-6).all())
-
-
-CHECKS = [NonFinite, SentinelValues, ConstantInputs, InputScale, ScalerOutside]

@@ -10,7 +10,7 @@ from skcnn.diagnosis._reference import Reference
 from skcnn.diagnosis.checks._copies import by_nature
 from skcnn.diagnosis.checks._effects import without_rows
 
-__all__ = ["CHECKS", "confident_errors", "from_test_samples"]
+__all__ = ["ConflictingLabels", "NoSignal", "SuspiciousLabels", "confident_errors", "from_test_samples"]
 
 
 def from_test_samples(seen: Observations) -> np.ndarray:
@@ -244,6 +244,3 @@ class ConflictingLabels(Check):
         except NotApplicable as reason:
             return None, f"Not measured: {reason}.", None
         return effect, "A simple model without these samples, minus one with them, on the test samples.", None
-
-
-CHECKS: list[type[Check]] = [NoSignal, SuspiciousLabels, ConflictingLabels]

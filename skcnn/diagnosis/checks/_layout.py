@@ -14,7 +14,7 @@ from skcnn.diagnosis._components import layers_of
 from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis.checks._mending import Transform, best_of, numbers
 
-__all__ = ["CHECKS", "layouts"]
+__all__ = ["Layout", "layouts"]
 
 
 class Layout(Check):
@@ -224,6 +224,3 @@ class _Nearer:
         if by_others:
             np.fill_diagonal(squares, np.inf)
         return squares.min(axis=1)
-
-
-CHECKS = [Layout]

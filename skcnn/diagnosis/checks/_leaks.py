@@ -10,7 +10,7 @@ from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
 from skcnn.diagnosis.checks._effects import simple_quality
 
-__all__ = ["CHECKS", "lone_scores"]
+__all__ = ["LeakColumn", "SelectionBeforeSplit", "lone_scores"]
 
 N_BINS = 20
 
@@ -213,6 +213,3 @@ class SelectionBeforeSplit(Check):
             return text
         what = f"{text} The features go with the target each by itself."
         return self.finding(what, measured="Not measured: it would take the features that were left out.")
-
-
-CHECKS: list[type[Check]] = [LeakColumn, SelectionBeforeSplit]

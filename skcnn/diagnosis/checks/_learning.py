@@ -7,10 +7,9 @@ from skcnn.diagnosis._check import Check, Evidence, Finding
 from skcnn.diagnosis._components import is_number
 from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis._strengths import defaults_of, rate_name
-from skcnn.diagnosis.checks._strengths import Overdone
 from skcnn.diagnosis.checks._trials import history_chart, tried
 
-__all__ = ["CHECKS"]
+__all__ = ["LossBlewUp", "LossFalling", "LossNeverFell", "ValidationTurned"]
 
 
 def _guessing_loss(seen: Observations) -> float:
@@ -204,6 +203,3 @@ class ValidationTurned(Check):
         evidence = {"lowest validation loss": loss[best], "last validation loss": loss[-1]}
         text = f"{text} At the end it was {loss[-1]:.3g}."
         return self.finding(text, evidence, chart=history_chart(seen), **trial.facts)
-
-
-CHECKS = [LossBlewUp, Overdone, LossNeverFell, LossFalling, ValidationTurned]

@@ -11,7 +11,7 @@ from skcnn.diagnosis._check import Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis.checks._mending import Transform, best_of, numbers
 
-__all__ = ["CHECKS", "Columns"]
+__all__ = ["Columns", "TestScale"]
 
 
 @dataclass(frozen=True)
@@ -214,6 +214,3 @@ def _finite(X: np.ndarray) -> np.ndarray:
     finite = np.where(np.isfinite(X), X, np.nan)
     medians = np.nan_to_num(np.nanmedian(finite, axis=0))
     return np.where(np.isnan(finite), medians, finite)
-
-
-CHECKS = [TestScale]

@@ -7,7 +7,7 @@ from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
 from skcnn.diagnosis.checks._effects import by_folds, random_rows, simple_quality
 
-__all__ = ["CHECKS", "TOO_GOOD"]
+__all__ = ["TOO_GOOD", "Groups", "SmallTest", "Times"]
 
 TOO_GOOD = "The test score is too good: on these samples it measures memory, and says little of new samples."
 
@@ -133,6 +133,3 @@ class SmallTest(Check):
             return text
         measured = "It costs no score: it says how far to trust it."
         return self.finding(text + rare, {f"test {seen.score_name}": score}, measured=measured)
-
-
-CHECKS: list[type[Check]] = [Groups, Times, SmallTest]

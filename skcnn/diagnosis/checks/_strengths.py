@@ -11,7 +11,7 @@ from skcnn.diagnosis._strengths import differing, excessive, far_from_default
 from skcnn.diagnosis.checks._trials import history_chart, tried
 from skcnn.diagnosis.checks._yardsticks import behind_on_training
 
-__all__ = ["CHECKS", "Gap", "Overdone", "regularised"]
+__all__ = ["Gap", "Overdone", "regularised"]
 
 
 class Overdone(Check):
@@ -136,6 +136,3 @@ class Gap(Check):
             return f"{text} With more regularisation the test score is no better."
         evidence = {f"training {name}": train, f"test {name}": test, "difference": gap}
         return self.finding(text, evidence, chart=history_chart(seen), **trial.facts)
-
-
-CHECKS = [Overdone, Gap]

@@ -10,7 +10,7 @@ from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
 from skcnn.diagnosis.checks._effects import r2_gain, without_rows
 
-__all__ = ["CHECKS", "beyond_any_tail"]
+__all__ = ["MissingClasses", "OneHotTarget", "TargetOutliers", "beyond_any_tail"]
 
 
 class MissingClasses(Check):
@@ -166,6 +166,3 @@ class TargetOutliers(Check):
         gain = r2_gain(seen, mended, kept)
         measured = "The test score without these samples in training (fitted again) and in the test set."
         return gain, measured, mended.changed(keep=kept) if test.any() else mended
-
-
-CHECKS: list[type[Check]] = [MissingClasses, OneHotTarget, TargetOutliers]

@@ -11,7 +11,7 @@ from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
 from skcnn.diagnosis.checks._effects import r2_gain
 
-__all__ = ["CHECKS", "misfit", "shuffled"]
+__all__ = ["LabelEncoding", "RowOrder", "TargetUnit", "misfit", "shuffled"]
 
 LEAST_MISFIT = 0.05  # 26 of 26 such faults, none of 32 clean cases in a trial
 FAR = 4.0  # standard deviations that test samples stand away from training samples
@@ -350,6 +350,3 @@ class TargetUnit(Check):
         offset, slope = np.transpose(lines)
         back = offset + slope * values.reshape(len(values), -1)
         return np.asarray(back.reshape(values.shape))
-
-
-CHECKS: list[type[Check]] = [LabelEncoding, RowOrder, TargetUnit]

@@ -12,7 +12,7 @@ from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
 from skcnn.diagnosis._strengths import REGULARISERS, differing, rate_name, width_of
 from skcnn.diagnosis.checks._trials import by_lead, history_chart, tried
 
-__all__ = ["CHECKS", "LearningCurve", "Underfit", "behind_on_training", "wider"]
+__all__ = ["Baseline", "Dummy", "FewRows", "LearningCurve", "Underfit", "behind_on_training", "wider"]
 
 
 def behind_on_training(seen: Observations) -> Estimate:
@@ -266,6 +266,3 @@ class LearningCurve(Check):
             return text
         chart = Chart("lines", "Learning curve", sizes, {"test accuracy": scores}, "training samples", "accuracy")
         return self.finding(text, {"gain by twice the samples": gain}, chart=chart)
-
-
-CHECKS = [FewRows, Dummy, Baseline]
