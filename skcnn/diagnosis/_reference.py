@@ -98,7 +98,9 @@ class Reference:
             "10 nearest neighbours": make_pipeline(StandardScaler(), nearest),
         }
 
-    def out_of_fold(self, model: Any, share: float = 1.0, folds: np.ndarray | None = None) -> np.ndarray:
+    def out_of_fold(
+        self, model: Any, share: float = 1.0, folds: np.ndarray | None = None, kept: list[Any] | None = None
+    ) -> np.ndarray:
         """Predict each sample by a model that has not seen it, trained on a share of the other folds.
 
         Parameters
@@ -109,6 +111,8 @@ class Reference:
             Of the samples of the other folds.
         folds : ndarray of int, default=None
             Fold of each sample, if not `folds`.
+        kept : list, default=None
+            To which the fitted models are added.
 
         Returns
         -------
@@ -121,7 +125,10 @@ class Reference:
             test, train = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
             if share < 1:
                 train = np.sort(self.rng.permutation(train)[: max(2, round(share * len(train)))])
-            out[test] = self.predict(clone(model).fit(self.X[train], self.y[train]), self.X[test])
+            fitted = clone(model).fit(self.X[train], self.y[train])
+            out[test] = self.predict(fitted, self.X[test])
+            if kept is not None:
+                kept.append(fitted)
         return out
 
     def predict(self, fitted: Any, X: np.ndarray) -> np.ndarray:
@@ -145,11 +152,12 @@ class Reference:
     @cached_property
     def name(self) -> str:
         """Which model is best."""
-        return max(self._out_of_fold, key=lambda name: float(self.quality(self._out_of_fold[name]).mean()))
+        return max(self._out_of_fold, key=lambda name: float(self.quality(self._out_of_fold[name][0]).mean()))
 
     @cached_property
-    def _out_of_fold(self) -> dict[str, np.ndarray]:
-        return {name: self.out_of_fold(model) for name, model in self.models.items()}
+    def _out_of_fold(self) -> dict[str, tuple[np.ndarray, list[Any]]]:
+        kept: dict[str, list[Any]] = {name: [] for name in self.models}
+        return {name: (self.out_of_fold(model, kept=kept[name]), kept[name]) for name, model in self.models.items()}
 
     @property
     def model(self) -> Any:
@@ -159,7 +167,7 @@ class Reference:
     @property
     def oof(self) -> np.ndarray:
         """Out-of-fold predictions of the best model."""
-        return self._out_of_fold[self.name]
+        return self._out_of_fold[self.name][0]
 
     @cached_property
     def half_oof(self) -> np.ndarray:
@@ -171,11 +179,7 @@ class Reference:
 
         They are as good on others as out of fold, while a model of all samples is better.
         """
-        out = []
-        for fold in np.unique(self.folds):
-            rows = self.folds != fold
-            out.append(self.predict(clone(self.model).fit(self.X[rows], self.y[rows]), X))
-        return out
+        return [self.predict(fitted, X) for fitted in self._out_of_fold[self.name][1]]
 
     def predicted_for(self, X: np.ndarray, rows: Any = slice(None)) -> np.ndarray:
         """Return class codes, labels or targets that the best model predicts after a fit on all training samples.
