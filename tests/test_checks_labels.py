@@ -325,8 +325,8 @@ def test_one_hot_target(rng):
     hot, hot_test = np.eye(10, dtype=int)[y], np.eye(10, dtype=int)[y_test]
     model = RandomForestClassifier(20, max_depth=6, random_state=0).fit(X, hot)
     found = cause("one_hot_target", model, X, hot, X_test, hot_test)
-    now = (model.predict(X_test) == hot_test).mean()
-    assert found.effect.value == pytest.approx((found.mended.test.predicted == hot_test).mean() - now)
+    now = (model.predict(X_test) == hot_test).all(axis=1).mean()
+    assert found.effect.value == pytest.approx((found.mended.test.predicted == hot_test).all(axis=1).mean() - now)
     free = (rng.random((len(X), 10)) < 0.4).astype(int)
     silent("one_hot_target", KNeighborsClassifier().fit(X, free), X, free)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
+from scipy.stats import chi2_contingency
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils.multiclass import type_of_target
 
@@ -14,6 +15,7 @@ from skcnn._fit.batches import sample_digests
 from skcnn._sklearn.checks import is_frame, naming
 from skcnn._sklearn.internals import safe_indexing
 from skcnn._statistics import (
+    ALPHA,
     Estimate,
     balanced_accuracy,
     difference,
@@ -479,29 +481,49 @@ class Observations:
     @cached_property
     def test_within(self) -> np.ndarray:
         """How well each of the test samples `test.chosen` is predicted by the simple model of others of them."""
+        return self._within(self.test, np.arange(len(self.test.chosen)), None)
+
+    def _within(self, side: Side, rows: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+        """Return how well samples, of `chosen`, are predicted out of fold by the simple model of each other."""
         turned = self.changed()
-        turned.train, turned.beside = self.test, {}
-        share = min(1.0, len(self.reference.y) / len(self.test.chosen))
+        turned.train, turned.beside = side, {}
         within = Reference(turned)
-        return within.quality(within.out_of_fold(self.reference.model, share))
+        within.X, within.y = side.flat[rows], side.targets[side.chosen][rows]
+        within.groups = None if groups is None else groups[side.chosen][rows]
+        return within.quality(within.out_of_fold(self.reference.model))
 
     @cached_property
     def muddled(self) -> Estimate:
-        """Score of the simple model within the test samples, minus that within as many training samples.
+        """Score of the simple model within the test samples, minus that within as many training samples of each class.
 
         Above 0 if training labels say less of training samples than test labels of test samples: some are wrong.
         """
         self.need("test")
-        reference, rows = self.reference, self.test.chosen
-        share = min(1.0, len(rows) / len(reference.y))
-        out = reference.oof if share == 1 else reference.out_of_fold(reference.model, share)
-        test_groups = self.beside.get("groups_test")
-        loss = self._loss(
-            (reference.y, reference.quality(out), reference.groups),
-            (self.test.targets[rows], self.test_within, None if test_groups is None else test_groups[rows]),
-            CAREFUL_LEVEL,
-        )
-        return Estimate(-loss.value, -loss.high, -loss.low, loss.n)
+        sides = {name: self.beside.get(f"groups_{name}") for name in ("train", "test")}
+        means = []
+        for rows, (name, groups) in zip(self._as_many(), sides.items(), strict=True):
+            side = getattr(self, name)
+            if len(rows) < len(side.chosen):
+                quality = self._within(side, rows, groups)
+            else:
+                quality = self.test_within if name == "test" else self.reference.quality(self.reference.oof)
+            of_rows = None if groups is None else groups[side.chosen][rows]
+            means.append(grouped_mean(quality, np.ones(len(rows)), of_rows, CAREFUL_LEVEL))
+        return difference(means[1], means[0])
+
+    def _as_many(self) -> list[np.ndarray]:
+        """Return samples of `chosen`, training and test, of which there are about as many of each class."""
+        sides = [side.targets[side.chosen] for side in (self.train, self.test)]
+        rng, least = self.rng(47), min(map(len, sides))
+        counts = np.stack([self.counts(codes) for codes in sides]) if self.has_classes else np.zeros((2, 0))
+        counts = counts[:, counts.all(axis=0)]
+        if counts.shape[1] < 2 or chi2_contingency(counts).pvalue > ALPHA:
+            return [np.sort(rng.permutation(len(targets))[:least]) for targets in sides]
+        most = np.stack([self.counts(codes) for codes in sides]).min(axis=0)
+        return [
+            np.sort(np.concatenate([rng.permutation(np.flatnonzero(codes == c))[:n] for c, n in enumerate(most)]))
+            for codes in sides
+        ]
 
     # What kind of problem it is ------------------------------------------------------------------------------------
 

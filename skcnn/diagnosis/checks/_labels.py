@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy.special import ndtri
+from sklearn.base import clone
 
 from skcnn._statistics import ALPHA, Estimate, auc, balanced_accuracy, proportion, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
@@ -242,7 +243,8 @@ class SuspiciousLabels(Check):
 class ConflictingLabels(Check):
     """Equal samples with different labels, among training and test samples together.
 
-    Effect: a simple model fitted without them, minus one fitted with them, on the test samples. Where values are
+    Effect: the estimator (or a simple model) fitted again with only that label of equal samples which a simple model of
+    the other samples finds likeliest, minus that with all of them, on the test samples. Where values are
     discrete (answers, counts, one-hot columns) equal samples of different classes are natural, and no effect is seen.
 
     Threshold: 0.5% of all samples, and three samples. Each pair is an error of at least one label, or of the features,
@@ -256,6 +258,7 @@ class ConflictingLabels(Check):
     do = "Look at these samples; correct the labels, remove the samples, or add the columns that tell them apart."
     threshold = 0.005
     least_samples = 3
+    least_others = 30
 
     def look(self, seen: Observations) -> Finding | str:
         """Compare the labels of samples with equal digests."""
@@ -270,21 +273,38 @@ class ConflictingLabels(Check):
         train = torn[: len(seen.train.y)]
         if by_nature(seen.train.flat, seen.train.flat, train[seen.train.chosen]):
             return f"{text} Equal samples are common among these: by nature."
-        effect, measured, mended = self._effect(seen, train, torn[len(seen.train.y) :])
+        effect, measured, mended = self._effect(seen, train)
         share = {"share of samples with an equal sample of another label": proportion(torn)}
         return self.finding(text, share, effect=effect, measured=measured, mended=mended)
 
-    @staticmethod
-    def _effect(
-        seen: Observations, train: np.ndarray, test: np.ndarray
-    ) -> tuple[Estimate | None, str, Observations | None]:
-        if not seen.has_test or not train.any():
+    def _effect(self, seen: Observations, torn: np.ndarray) -> tuple[Estimate | None, str, Observations | None]:
+        if not seen.has_test or not torn.any():
             return None, "Not measured: no test samples were given, or no training sample is concerned.", None
-        refitted = seen.refitted(rows=~train)
+        keep = ~torn
+        keep[seen.train.chosen[self._likely(seen, torn[seen.train.chosen])]] = True
+        refitted = seen.refitted(rows=keep)
         if refitted is not None:
-            return seen.gain(refitted), "The estimator, fitted again without these samples.", refitted
+            how = "The estimator, fitted again with that label of equal samples which a simple model prefers."
+            return seen.gain(refitted), how, refitted
         try:
-            effect = without_rows(seen, ~train[seen.train.chosen])
+            effect = without_rows(seen, keep[seen.train.chosen])
         except NotApplicable as reason:
             return None, f"Not measured: {reason}.", None
-        return effect, "A simple model without these samples, minus one with them, on the test samples.", None
+        how = (
+            "A simple model with the likelier label of equal samples, minus one with all of them, on the test samples."
+        )
+        return effect, how, None
+
+    def _likely(self, seen: Observations, torn: np.ndarray) -> np.ndarray:
+        """Return those training samples, of `train.chosen`, whose label is the likeliest of their equals."""
+        reference = seen.reference
+        y = reference.y[~torn]
+        if len(y) < self.least_others or len(np.unique(y)) < 2:
+            return np.zeros(0, dtype=int)
+        rows = np.flatnonzero(torn)
+        fitted = clone(reference.model).fit(reference.X[~torn], y)
+        own = reference.predict(fitted, reference.X[rows])[np.arange(len(rows)), reference.y[rows]]
+        _, group = np.unique(seen.digests[0][seen.train.chosen][rows], return_inverse=True)
+        best = np.zeros(group.max() + 1)
+        np.maximum.at(best, group, own)
+        return rows[own >= best[group]]
