@@ -101,7 +101,8 @@ class Finding:
     evidence : list of Evidence
         The numbers.
     effect : Estimate or None
-        How much the test score changes without it, with its 99% interval; None if that was not measured.
+        How much the test score changes without it, with its 95% interval, or 99% where the pattern is common
+        on sound data; None if that was not measured.
     measured : str
         How the effect was measured, or why it could not be.
     sign : {1, -1}
