@@ -35,6 +35,8 @@ WEIGHABLE = ("cnn", "custom", "forest", "linear", "boosting", "svm", "search")
 MEMORY = Memory(Path(tempfile.gettempdir()) / "skcnn-benchmark-diagnosis", verbose=0)
 Key = tuple[str, str, str, Any, int]  # data, cause ("" for none), model, strength (None for none), seed
 
+skcnn.set_threads(1)  # before TensorFlow starts, once in each process
+
 
 @cache
 def of_sources(part: str) -> str:
@@ -65,7 +67,6 @@ def bucket_of(cost: float) -> str:
 def trained(key: Key, version: str, verbose: bool = False) -> dict[str, Any]:
     """Plant the cause, train, and predict test and fresh samples; `version` tells versions of the code apart."""
     data, name, model, strength, seed = key
-    skcnn.set_threads(1)
     samples = samples_of(data, seed)
     settings = dict({**DATA, **CLEAN_ONLY}[data].settings)
     if name:
@@ -142,7 +143,6 @@ def told(finding: Any) -> dict[str, Any]:
 @MEMORY.cache(ignore=["verbose"])
 def diagnosed(key: Key, version: str, diagnosis: str, fast: bool, verbose: bool = False) -> dict[str, Any]:
     """Diagnose a trained case; `version` and `diagnosis` tell versions of the code apart."""
-    skcnn.set_threads(1)
     samples, fitted = load(key)
     given = {
         name: getattr(samples, name.removesuffix("_train")) if name.endswith("_train") else getattr(samples, name)

@@ -24,7 +24,6 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, KFold, ParameterSampler, StratifiedKFold
 from threadpoolctl import threadpool_limits
 
-import skcnn
 from skcnn import diagnose
 from skcnn.networks import Plain
 
@@ -60,7 +59,6 @@ def searched(estimator: Any, grid: Any, samples: Samples, seed: int, scoring: An
 def cured(key: tuple[str, str, str, Any, int], version: str, diagnosis: str, fast: bool) -> dict[str, Any]:
     """Search the suggested grid and an uninformed one; `version` and `diagnosis` tell versions of the code apart."""
     data, name, model, strength, seed = key
-    skcnn.set_threads(1)
     samples, fitted = load(key)
     record = {"data": data, "cause": name, "model": model, "strength": strength, "seed": seed}
     with threadpool_limits(1), warnings.catch_warnings():

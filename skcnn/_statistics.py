@@ -3,7 +3,8 @@
 A check of the diagnosis that fires when the whole interval lies beyond its threshold uses the level 99.9%: one
 diagnosis looks at some fifty intervals, so that, were each exact, all of them would hold together in 95% of the
 diagnoses (Bonferroni). How often each really covers the truth, benchmarks/intervals.py measures. Effects of causes have
-the level 99%, and intervals that are shown rather than tested the usual 95%.
+the level 95% where a pattern that is rare on sound data was seen before, else 99%, and intervals that are shown rather
+than tested the usual 95%.
 """
 
 from collections.abc import Callable

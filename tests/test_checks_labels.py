@@ -231,6 +231,18 @@ def test_a_best_feature_among_good_ones_is_no_leak(load):
     silent("leak_column", RandomForestClassifier(30, random_state=0).fit(X, y), X, y, X_test, y_test)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_feature_that_the_target_depends_on_is_no_leak(seed):
+    """Given the target, it goes with the others that the target depends on; what is made of the target does not."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(600, 6))
+    y = 3 * X[:, 0] + X[:, 1] + 0.1 * rng.normal(size=600)
+    X, X_test, y, y_test = split(X, y)
+    silent("leak_column", Ridge().fit(X, y), X, y, X_test, y_test)
+    made, made_test = (np.c_[one[:, 1:], 3 * t + rng.normal(size=len(t))] for one, t in ((X, y), (X_test, y_test)))
+    cause("leak_column", Ridge().fit(made, y), made, y, made_test, y_test)
+
+
 def test_lone_scores_by_hand():
     X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]] * 5, dtype=float)
     assert lone_scores(X, X[:, 0].astype(int), X, X[:, 0].astype(int)).tolist() == [1, 0]
@@ -279,6 +291,15 @@ def test_suspicious_labels(data, rng):
     silent("suspicious_labels", LogisticRegression().fit(X, y), X, y, X_test, y_test)
 
 
+def test_suspicious_targets_of_a_regression(rng):
+    X = rng.normal(size=(1200, 4))
+    X, X_test, y, y_test = split(X, X[:, 0] + X[:, 1] + 0.1 * rng.normal(size=1200))
+    noisy = np.where(np.arange(len(y)) % 3 == 0, rng.permutation(y), y)
+    model = RandomForestRegressor(30, random_state=0)
+    cause("suspicious_labels", model.fit(X, noisy), X, noisy, X_test, y_test, refits=1)
+    silent("suspicious_labels", model.fit(X, y), X, y, X_test, y_test, refits=1)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_overlapping_classes_are_no_wrong_labels(seed):
     rng = np.random.default_rng(seed)
@@ -300,6 +321,8 @@ def test_conflicting_labels(data):
     found = look("conflicting_labels", model, twice, labels, X_test, y_test, refits=1)
     assert "280 of 740" in found.what
     assert found.effect is not None
+    gain = cause("conflicting_labels", nearest().fit(twice, labels), twice, labels, X_test, y_test, refits=1).effect
+    assert gain.value > 0.01
     assert found.mended is not None
     same = np.r_[y, y[:140]]
     silent("conflicting_labels", model.fit(twice, same), twice, same, X_test, y_test)
@@ -325,8 +348,8 @@ def test_one_hot_target(rng):
     hot, hot_test = np.eye(10, dtype=int)[y], np.eye(10, dtype=int)[y_test]
     model = RandomForestClassifier(20, max_depth=6, random_state=0).fit(X, hot)
     found = cause("one_hot_target", model, X, hot, X_test, hot_test)
-    now = (model.predict(X_test) == hot_test).mean()
-    assert found.effect.value == pytest.approx((found.mended.test.predicted == hot_test).mean() - now)
+    now = (model.predict(X_test) == hot_test).all(axis=1).mean()
+    assert found.effect.value == pytest.approx((found.mended.test.predicted == hot_test).all(axis=1).mean() - now)
     free = (rng.random((len(X), 10)) < 0.4).astype(int)
     silent("one_hot_target", KNeighborsClassifier().fit(X, free), X, free)
 

@@ -101,6 +101,23 @@ def test_misfit_sees_labels_that_do_not_fit_and_no_other_shares(iris):
     assert others.misfit.low < 0 < others.misfit.high
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_wrong_labels_of_a_part_are_contradicted_in_test_and_muddled_in_training(seed):
+    rng = np.random.default_rng(seed)
+    X, y = load_digits(return_X_y=True)
+    X, X_test, y, y_test = train_test_split(X / 16, y, train_size=400, test_size=400, random_state=seed)
+    wrong = np.where(np.arange(400) < 40, (y_test + rng.integers(1, 10, 400)) % 10, y_test)
+    model = ExtraTreesClassifier(10, random_state=0).fit(X, y)
+    sound = Observations(model, X, y, X_test, y_test, fast=True)
+    assert sound.contradicted.low < 0 < sound.contradicted.high
+    assert sound.muddled.low < 0 < sound.muddled.high
+    assert sound.changed(y_test=wrong).contradicted.value == pytest.approx(0.1, abs=0.04)
+    assert sound.changed(y_test=wrong).contradicted.low > 0
+    noisy = np.where(np.arange(400) < 120, rng.permutation(y), y)
+    muddled = Observations(model, X, noisy, X_test, y_test, fast=True).muddled
+    assert muddled.low > 0.1
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_moved_is_small_by_chance_and_large_for_a_shift(seed, rng):
     X, y = load_digits(return_X_y=True)

@@ -101,7 +101,8 @@ class Finding:
     evidence : list of Evidence
         The numbers.
     effect : Estimate or None
-        How much the test score changes without it, with its 99% interval; None if that was not measured.
+        How much the test score changes without it, with its 95% interval, or 99% where the pattern is common
+        on sound data; None if that was not measured.
     measured : str
         How the effect was measured, or why it could not be.
     sign : {1, -1}
@@ -112,6 +113,8 @@ class Finding:
         Values that cures need, such as class shares.
     chart : Chart or None
         A picture of it.
+    grades : tuple of float
+        Sizes of the effect from which a cause is of medium and of high severity.
     explained_by : str or None
         Code of the cause without which this is no longer found.
     mended : Observations or None
@@ -131,6 +134,7 @@ class Finding:
     cures: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
     chart: Chart | None = None
+    grades: tuple[float, float] = (0.02, 0.05)
     explained_by: str | None = None
     mended: Any = field(default=None, repr=False)  # observations without it, while the diagnosis is made
 
@@ -144,10 +148,10 @@ class Finding:
 
     @property
     def severity(self) -> int:
-        """3 for a cause that costs at least 0.05 of the score, 2 from 0.02 on, else 1, as for every note."""
+        """3 for a cause that costs at least 0.05 of the score, 2 from 0.02 on (or `grades`), else 1, as of notes."""
         if not self.is_cause or self.effect is None:
             return 1
-        return 1 + (abs(self.effect.value) >= 0.02) + (abs(self.effect.value) >= 0.05)
+        return 1 + sum(abs(self.effect.value) >= grade for grade in self.grades)
 
 
 @dataclass
@@ -191,6 +195,8 @@ class Check:
         Group of causes.
     sign : {1, -1}
         Whether the score rises (1, a fault) or falls (-1, a leak) without what the check finds.
+    grades : tuple of float
+        Sizes of the effect from which a cause is of medium and of high severity.
     why, do : str
         Why a finding matters, what to do about it.
     cures : tuple of str
@@ -218,6 +224,7 @@ class Check:
     question: ClassVar[str] = ""
     cause: ClassVar[str] = ""
     sign: ClassVar[int] = 1
+    grades: ClassVar[tuple[float, float]] = (0.02, 0.05)
     why: ClassVar[str] = ""
     do: ClassVar[str] = ""
     cures: ClassVar[tuple[str, ...]] = ()
@@ -276,6 +283,7 @@ class Check:
             self.cures if cures is None else cures,
             facts,
             chart,
+            self.grades,
             mended=mended,
         )
 

@@ -6,6 +6,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri
+from scipy.stats import chi2_contingency
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils.multiclass import type_of_target
 
@@ -13,6 +15,7 @@ from skcnn._fit.batches import sample_digests
 from skcnn._sklearn.checks import is_frame, naming
 from skcnn._sklearn.internals import safe_indexing
 from skcnn._statistics import (
+    ALPHA,
     Estimate,
     balanced_accuracy,
     difference,
@@ -28,9 +31,16 @@ from skcnn.diagnosis._reference import Reference
 from skcnn.diagnosis._refits import Refits
 from skcnn.diagnosis._two_samples import neighbours_of_own_part
 
-__all__ = ["EFFECT_LEVEL", "Observations", "Side"]
+__all__ = ["CAREFUL_LEVEL", "EFFECT_LEVEL", "Observations", "Side"]
 
-EFFECT_LEVEL = 0.99  # of the intervals of effects
+EFFECT_LEVEL = 0.95  # of the intervals of effects, where a pattern that is rare on sound data was seen before
+CAREFUL_LEVEL = 0.99  # and where the pattern is common, or the effect the best of several
+
+# What is computed from both sides, and no longer holds once one of them changes.
+OF_BOTH_SIDES = (
+    *("digests", "reference_test", "reference_folds", "test_within", "lead", "moved", "misfit", "contradicted"),
+    *("muddled", "held_back", "strata"),
+)
 
 
 class Side:
@@ -242,7 +252,7 @@ class Observations:
             Predicts instead, while parameters, steps and history stay those of the estimator.
         """
         other = copy.copy(self)
-        for name in ("digests", "reference_test", "lead", "moved", "misfit", "held_back", "strata"):
+        for name in OF_BOTH_SIDES:
             other.__dict__.pop(name, None)
         if estimator is not None:
             other.components = take_apart(estimator, self.train.y)
@@ -264,9 +274,9 @@ class Observations:
             other.test = self.test.of(other, X, y, same)
         return other
 
-    def gain(self, other: "Observations") -> Estimate:
+    def gain(self, other: "Observations", level: float = EFFECT_LEVEL) -> Estimate:
         """Return the test score of `other` minus that here, paired by test samples."""
-        return weighted_mean(other.test.quality - self.test.quality, self.test.weight, EFFECT_LEVEL)
+        return weighted_mean(other.test.quality - self.test.quality, self.test.weight, level)
 
     def without(self, concerned: np.ndarray) -> Estimate:
         """Return what the test score changes by if the samples concerned are left out.
@@ -344,7 +354,7 @@ class Observations:
             (self.test.targets, self.test.quality, self.beside.get("groups_test")),
         )
 
-    def _loss(self, ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> Estimate:
+    def _loss(self, ours: tuple[Any, ...], theirs: tuple[Any, ...], level: float = EFFECT_LEVEL) -> Estimate:
         """Return the score of known samples minus that of test samples, each as targets, quality and groups.
 
         Known samples weigh as often as their class occurs in the test samples; groups count as one value each.
@@ -359,8 +369,8 @@ class Observations:
             raise NotApplicable("no test sample is of a class that has training samples")
         test_groups = None if test_groups is None else test_groups[known]
         return difference(
-            grouped_mean(quality, weight, groups, EFFECT_LEVEL),
-            grouped_mean(test_quality[known], np.ones(known.sum()), test_groups, EFFECT_LEVEL),
+            grouped_mean(quality, weight, groups, level),
+            grouped_mean(test_quality[known], np.ones(known.sum()), test_groups, level),
         )
 
     def without_refits(self) -> "Observations":
@@ -375,7 +385,7 @@ class Observations:
         self.need("test")
         rows = self.test.chosen
         simple = self.quality(self.test.targets[rows], self.reference_test)
-        return weighted_mean(simple - self.test.quality[rows], self.test.weight[rows], EFFECT_LEVEL)
+        return weighted_mean(simple - self.test.quality[rows], self.test.weight[rows], CAREFUL_LEVEL)
 
     @cached_property
     def moved(self) -> float:
@@ -408,16 +418,112 @@ class Observations:
     def misfit(self) -> Estimate:
         """Score of the simple model out of fold on training samples minus its score on test samples.
 
-        Training samples weigh as often as their class occurs in the test samples, so that other class shares are no
-        misfit. What is left is samples from elsewhere, or labels that do not fit. Samples of one group count as one.
+        Models of the same folds predict both. Training samples weigh as often as their class occurs in the test
+        samples, so that other class shares are no misfit. What is left is samples from elsewhere, or labels that do not
+        fit. Samples of one group count as one.
         """
         self.need("test")
         reference, rows = self.reference, self.test.chosen
         targets, test_groups = self.test.targets[rows], self.beside.get("groups_test")
+        tested = [self.quality(targets, reference.labels(out)) for out in self.reference_folds]
         return self._loss(
             (reference.y, reference.quality(reference.oof), reference.groups),
-            (targets, self.quality(targets, self.reference_test), None if test_groups is None else test_groups[rows]),
+            (targets, np.mean(tested, axis=0), None if test_groups is None else test_groups[rows]),
+            CAREFUL_LEVEL,
         )
+
+    @cached_property
+    def reference_folds(self) -> list[np.ndarray]:
+        """What the models of the folds predict for the test samples `test.chosen`, as they do out of fold."""
+        return self.reference.by_folds_for(self.test.flat)
+
+    @cached_property
+    def contradicted(self) -> Estimate:
+        """What `misfit` is if labels are wrong at random: known better, since few errors are made with confidence.
+
+        Errors are compared within fifths of the confidence that the simple model has out of fold. Wrong labels add as
+        many to each, but where hardly any are made by nature these tell most. NotApplicable without classes.
+        """
+        self.need("test", "classes")
+        reference, targets = self.reference, self.test.targets[self.test.chosen]
+        if "groups_test" in self.beside:
+            return self.misfit
+        sure = reference.oof.max(axis=1)
+        edges = np.quantile(sure, [0.2, 0.4, 0.6, 0.8])
+        place = np.searchsorted(edges, sure)
+        wrong = 1 - reference.quality(reference.oof)
+        weight = self._like_test(reference.y, targets)
+        theirs = [np.searchsorted(edges, out.max(axis=1)) for out in self.reference_folds]
+        errors = [1 - self.quality(targets, reference.labels(out)) for out in self.reference_folds]
+        n, k = (np.bincount(place, values, minlength=5) for values in (weight, weight * wrong))
+        n_eff = n**2 / np.maximum(np.bincount(place, weight**2, minlength=5), 1e-12)
+        m, j = (
+            np.mean([np.bincount(at, values, minlength=5) for at, values in zip(theirs, counted, strict=True)], axis=0)
+            for counted in ([np.ones(len(at)) for at in theirs], errors)
+        )
+        usual, now = (k + 0.5) / (n + 1), (j + 0.5) / (m + 1)
+        variance = usual * (1 - usual) / np.maximum(n_eff, 1) + now * (1 - now) / np.maximum(m, 1)
+        n_classes = max(2, len(np.unique(reference.y)))
+        share = np.clip(1 - usual * n_classes / (n_classes - 1), 0.05, 1)  # of the wrong labels that add an error
+        known = (m > 0) & (n > 0)
+        precision = share[known] ** 2 / variance[known]
+        value = ((j / np.maximum(m, 1) - k / np.maximum(n, 1e-12)) / share)[known] @ precision / precision.sum()
+        scale = float(share[known] @ m[known] / m[known].sum())
+        half = ndtri((1 + CAREFUL_LEVEL) / 2) / np.sqrt(precision.sum())
+        return Estimate.around(scale * value, scale * half, len(targets))
+
+    def _like_test(self, codes: np.ndarray, test_codes: np.ndarray) -> np.ndarray:
+        """Return weights of training samples with which classes are as frequent as among test samples."""
+        counts = np.stack([self.counts(codes), self.counts(test_codes)])
+        weight = (counts[1] / np.maximum(counts[0], 1))[codes]
+        return np.asarray(weight * len(codes) / max(weight.sum(), 1e-12))
+
+    @cached_property
+    def test_within(self) -> np.ndarray:
+        """How well each of the test samples `test.chosen` is predicted by the simple model of others of them."""
+        return self._within(self.test, np.arange(len(self.test.chosen)), None)
+
+    def _within(self, side: Side, rows: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+        """Return how well samples, of `chosen`, are predicted out of fold by the simple model of each other."""
+        turned = self.changed()
+        turned.train, turned.beside = side, {}
+        within = Reference(turned)
+        within.X, within.y = side.flat[rows], side.targets[side.chosen][rows]
+        within.groups = None if groups is None else groups[side.chosen][rows]
+        return within.quality(within.out_of_fold(self.reference.model))
+
+    @cached_property
+    def muddled(self) -> Estimate:
+        """Score of the simple model within the test samples, minus that within as many training samples of each class.
+
+        Above 0 if training labels say less of training samples than test labels of test samples: some are wrong.
+        """
+        self.need("test")
+        sides = {name: self.beside.get(f"groups_{name}") for name in ("train", "test")}
+        means = []
+        for rows, (name, groups) in zip(self._as_many(), sides.items(), strict=True):
+            side = getattr(self, name)
+            if len(rows) < len(side.chosen):
+                quality = self._within(side, rows, groups)
+            else:
+                quality = self.test_within if name == "test" else self.reference.quality(self.reference.oof)
+            of_rows = None if groups is None else groups[side.chosen][rows]
+            means.append(grouped_mean(quality, np.ones(len(rows)), of_rows, CAREFUL_LEVEL))
+        return difference(means[1], means[0])
+
+    def _as_many(self) -> list[np.ndarray]:
+        """Return samples of `chosen`, training and test, of which there are about as many of each class."""
+        sides = [side.targets[side.chosen] for side in (self.train, self.test)]
+        rng, least = self.rng(47), min(map(len, sides))
+        counts = np.stack([self.counts(codes) for codes in sides]) if self.has_classes else np.zeros((2, 0))
+        counts = counts[:, counts.all(axis=0)]
+        if counts.shape[1] < 2 or chi2_contingency(counts).pvalue > ALPHA:
+            return [np.sort(rng.permutation(len(targets))[:least]) for targets in sides]
+        most = np.stack([self.counts(codes) for codes in sides]).min(axis=0)
+        return [
+            np.sort(np.concatenate([rng.permutation(np.flatnonzero(codes == c))[:n] for c, n in enumerate(most)]))
+            for codes in sides
+        ]
 
     # What kind of problem it is ------------------------------------------------------------------------------------
 

@@ -51,7 +51,9 @@ class Reference:
         self.rng = np.random.default_rng([seen.seed, 11])
         forest = ExtraTreesClassifier if self.n_classes else ExtraTreesRegressor
         n_trees = self.FAST_TREES if seen.fast else self.TREES
-        self.forest = forest(n_trees, min_samples_leaf=2, random_state=seen.seed, n_jobs=seen.n_jobs)
+        # A third of the features, as is usual, where there are many: trees of a regression take long over all of them.
+        few = {} if self.n_classes else {"max_features": float(np.clip(30 / self.X.shape[1], 1 / 3, 1))}
+        self.forest = forest(n_trees, min_samples_leaf=2, random_state=seen.seed, n_jobs=seen.n_jobs, **few)
 
     @cached_property
     def folds(self) -> np.ndarray:
@@ -96,7 +98,9 @@ class Reference:
             "10 nearest neighbours": make_pipeline(StandardScaler(), nearest),
         }
 
-    def out_of_fold(self, model: Any, share: float = 1.0, folds: np.ndarray | None = None) -> np.ndarray:
+    def out_of_fold(
+        self, model: Any, share: float = 1.0, folds: np.ndarray | None = None, kept: list[Any] | None = None
+    ) -> np.ndarray:
         """Predict each sample by a model that has not seen it, trained on a share of the other folds.
 
         Parameters
@@ -107,6 +111,8 @@ class Reference:
             Of the samples of the other folds.
         folds : ndarray of int, default=None
             Fold of each sample, if not `folds`.
+        kept : list, default=None
+            To which the fitted models are added.
 
         Returns
         -------
@@ -119,7 +125,10 @@ class Reference:
             test, train = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
             if share < 1:
                 train = np.sort(self.rng.permutation(train)[: max(2, round(share * len(train)))])
-            out[test] = self.predict(clone(model).fit(self.X[train], self.y[train]), self.X[test])
+            fitted = clone(model).fit(self.X[train], self.y[train])
+            out[test] = self.predict(fitted, self.X[test])
+            if kept is not None:
+                kept.append(fitted)
         return out
 
     def predict(self, fitted: Any, X: np.ndarray) -> np.ndarray:
@@ -143,11 +152,12 @@ class Reference:
     @cached_property
     def name(self) -> str:
         """Which model is best."""
-        return max(self._out_of_fold, key=lambda name: float(self.quality(self._out_of_fold[name]).mean()))
+        return max(self._out_of_fold, key=lambda name: float(self.quality(self._out_of_fold[name][0]).mean()))
 
     @cached_property
-    def _out_of_fold(self) -> dict[str, np.ndarray]:
-        return {name: self.out_of_fold(model) for name, model in self.models.items()}
+    def _out_of_fold(self) -> dict[str, tuple[np.ndarray, list[Any]]]:
+        kept: dict[str, list[Any]] = {name: [] for name in self.models}
+        return {name: (self.out_of_fold(model, kept=kept[name]), kept[name]) for name, model in self.models.items()}
 
     @property
     def model(self) -> Any:
@@ -157,12 +167,19 @@ class Reference:
     @property
     def oof(self) -> np.ndarray:
         """Out-of-fold predictions of the best model."""
-        return self._out_of_fold[self.name]
+        return self._out_of_fold[self.name][0]
 
     @cached_property
     def half_oof(self) -> np.ndarray:
         """Out-of-fold predictions of its like trained on half of the samples."""
         return self.out_of_fold(self.model, share=0.5)
+
+    def by_folds_for(self, X: np.ndarray) -> list[np.ndarray]:
+        """Return what the models of the folds, of which each has seen a part of the samples, predict for others.
+
+        They are as good on others as out of fold, while a model of all samples is better.
+        """
+        return [self.predict(fitted, X) for fitted in self._out_of_fold[self.name][1]]
 
     def predicted_for(self, X: np.ndarray, rows: Any = slice(None)) -> np.ndarray:
         """Return class codes, labels or targets that the best model predicts after a fit on all training samples.

@@ -63,7 +63,7 @@ class Diagnosis:
         self.outcomes = outcomes
         found = [outcome.finding for outcome in outcomes if outcome.finding is not None]
         independent = [finding for finding in found if finding.explained_by is None]
-        self.causes: list[Finding] = sorted((one for one in independent if one.is_cause), key=_cost, reverse=True)
+        self.causes: list[Finding] = sorted((one for one in independent if one.is_cause), key=_rank, reverse=True)
         self.notes: list[Finding] = [one for one in independent if not one.is_cause]
         self.findings = [*self.causes, *self.notes, *(one for one in found if one.explained_by is not None)]
         self.scores = self._scores()
@@ -249,6 +249,11 @@ def _wrapped(text: str, indent: int = 3) -> list[str]:
 
 def _cost(finding: Finding) -> float:
     return abs(finding.effect.value) if finding.effect is not None else 0.0
+
+
+def _rank(finding: Finding) -> tuple[bool, float]:
+    """Return what causes are sorted by: the effect, those of low severity after the others whatever it is."""
+    return finding.severity > 1, _cost(finding)
 
 
 def _effect(finding: Finding) -> str:

@@ -51,6 +51,7 @@ NO_STRENGTHS = {
     *("epsilon", "beta_1", "beta_2", "batch_size", "warm_start", "intercept_scaling", "coef0", "degree"),
 }
 FACTOR = 100.0
+OF_REGULARISERS = 30.0
 
 
 def defaults_of(components: Components) -> dict[str, Any]:
@@ -189,12 +190,17 @@ def _kernel(params: Mapping[str, Any], seen: Any) -> dict[str, Any]:
 def far_from_default(seen: Any) -> dict[str, Any]:
     """Return the defaults of those parameters that are orders of magnitude from them, or hold back any fit.
 
+    A regulariser is one if it is 30 times as strong as by default, or if there is none by default.
     Whether that is too far depends on the data: it is worth a look only where the fit is bad.
     """
     params, found = seen.components.params, {}
     for name, default in differing(seen.components).items():
         value = params[name]
-        if name in NO_STRENGTHS or name in RANGES or not is_number(value):
+        if name in NO_STRENGTHS or not is_number(value):
+            continue
+        if name in REGULARISERS:
+            if is_number(default) and _stronger(name, float(value), float(default)):
+                found[name] = default
             continue
         if name == "max_iter" and seen.components.is_network:  # how long to train is asked of the loss
             continue
@@ -208,6 +214,12 @@ def far_from_default(seen: Any) -> dict[str, Any]:
     if params.get("max_depth") == 1 and "max_depth" in differing(seen.components):
         found["max_depth"] = defaults_of(seen.components)["max_depth"]
     return found
+
+
+def _stronger(name: str, value: float, default: float) -> bool:
+    if name == "C":  # the smaller, the stronger
+        value, default = 1 / max(value, 1e-300), 1 / max(default, 1e-300)
+    return value > OF_REGULARISERS * default
 
 
 def width_of(params: Mapping[str, Any]) -> tuple[str, Any] | None:

@@ -33,16 +33,16 @@ from skcnn.diagnosis.checks._yardsticks import Baseline, Dummy, FewRows
 __all__ = ["CHECKS"]
 
 # In the order in which causes are removed: first what predicts and how samples arrive, then the test set, leaks and
-# labels, then what the test set only differs in, then decisions, training, and last what is a consequence of the rest.
+# labels, then what else the test set differs in, then settings, decisions, training, and last what follows from them.
 CHECKS: list[type[Check]] = [
     *(NonFinite, LossMismatch, SquashedTwice, BatchStatistics),
     *(SentinelValues, OneHotTarget, TestScale, Layout, ConstantInputs, ScalerOutside),
     *(LeakColumn, SelectionBeforeSplit, LabelEncoding, RowOrder, MissingClasses, TargetUnit, TargetOutliers),
     *(SamplerBeforeSplit, ResampledValidation, Groups, Times, Duplicates, NearDuplicates, UnmarkedGroups),
     *(NoSignal, SuspiciousLabels, ConflictingLabels),
-    *(CovariateShift, ConceptDrift, TestLabels, LabelShift),
-    *(BalancedTwice, ClassShares, Threshold),
-    *(InputScale, LossBlewUp, Overdone, LossNeverFell, LossFalling, ReceptiveField, Underfit, DeadUnits),
+    *(CovariateShift, ConceptDrift, TestLabels),
+    *(InputScale, Overdone, BalancedTwice, ClassShares, LabelShift, Threshold),
+    *(LossBlewUp, LossNeverFell, LossFalling, ReceptiveField, Underfit, DeadUnits),
     *(ValidationTurned, Gap, FewRows, Dummy, MajorityCollapse, MajorityBaseline, RecallSpread, Baseline),
     *(Calibration, MetricUnfit, Edge, Noise, SmallTest),
 ]

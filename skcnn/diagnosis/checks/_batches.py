@@ -13,7 +13,7 @@ from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._components import KerasModel
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
 
-__all__ = ["CHECKS", "BatchStatistics"]
+__all__ = ["BatchStatistics"]
 
 
 def normalizations(model: Any) -> list[Any]:
@@ -136,6 +136,3 @@ class BatchStatistics(Check):
         else:
             again.model_ = copied
         return again
-
-
-CHECKS = [BatchStatistics]

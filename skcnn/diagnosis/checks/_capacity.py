@@ -9,12 +9,11 @@ from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicabl
 from skcnn.diagnosis._components import is_number, layers_of, values_of
 from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis._strengths import differing, rate_name, width_of
-from skcnn.diagnosis.checks._strengths import Gap
 from skcnn.diagnosis.checks._trials import tried
 from skcnn.diagnosis.checks._yardsticks import Underfit, behind_on_training
 from skcnn.networks._summary import receptive_field
 
-__all__ = ["CHECKS", "Memorises"]
+__all__ = ["DeadUnits", "Memorises", "ReceptiveField"]
 
 
 class ReceptiveField(Check):
@@ -149,6 +148,3 @@ class Memorises(Check):
         if learned.value < self.threshold or gap.low < self.gap:
             return text
         return self.finding(text, {"accuracy on shuffled labels": learned, "gap": gap})
-
-
-CHECKS = [ReceptiveField, Underfit, DeadUnits, Gap]

@@ -8,7 +8,7 @@ from scipy.special import expit, logit
 
 from skcnn._statistics import STRICT, Estimate, auc, weighted_mean
 from skcnn.diagnosis._check import NotApplicable
-from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
+from skcnn.diagnosis._observations import CAREFUL_LEVEL, Observations
 
 __all__ = ["Moved", "MovedEstimator", "moved_decisions"]
 
@@ -97,7 +97,7 @@ def _threshold(seen: Observations) -> Moved:
     at = [_best(score[half != one], y[half != one], seen.test.weight[half != one]) for one in (0, 1)]
     right = ((score > np.take(at, half)).astype(int) == y).astype(np.float64)
     gained, weight = right - seen.test.quality, seen.test.weight
-    effect, strict = (weighted_mean(gained, weight, level) for level in (EFFECT_LEVEL, STRICT))
+    effect, strict = (weighted_mean(gained, weight, level) for level in (CAREFUL_LEVEL, STRICT))
     middle = float(np.mean(at))
     how = "A threshold that was chosen on one half of the test samples and judged on the other, both ways."
     if seen.has_probabilities:
@@ -118,4 +118,4 @@ def _class_weights(seen: Observations) -> Moved:
         log_weights = np.log(shares / np.maximum(seen.train.proba.mean(axis=0), 1e-6))
     mended = seen.changed(predicts=MovedEstimator(seen, log_weights))
     gained = mended.test.quality - seen.test.quality
-    return Moved(seen.gain(mended), weighted_mean(gained, seen.test.weight), how, mended)
+    return Moved(seen.gain(mended, CAREFUL_LEVEL), weighted_mean(gained, seen.test.weight), how, mended)

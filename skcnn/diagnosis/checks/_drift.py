@@ -9,10 +9,9 @@ from sklearn.base import clone
 from skcnn._statistics import Estimate, difference, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
-from skcnn.diagnosis.checks._labels import from_test_samples
 from skcnn.diagnosis.checks._test_labels import DO_NOT_FIT, FAR, misfit, shuffled
 
-__all__ = ["CHECKS"]
+__all__ = ["ConceptDrift", "TestLabels"]
 
 MEASURED = "The simple model out of fold on training samples, minus the same on test samples."
 
@@ -27,12 +26,21 @@ def _left(seen: Observations) -> tuple[Estimate | None, str]:
         return None, f"{text}, but the test samples come from elsewhere, which may explain it."
     if seen.kind == "regression" and not _ranks_fall(seen):
         return None, f"{text}, but orders them as well: a few values far away."
-    out_of_fold = float(seen.reference.quality(seen.reference.oof).mean())
-    if float(seen.test.quality.mean()) > out_of_fold - lost.value / 2:
+    if not _agreed(seen, lost):
         return None, f"{text}, but the estimator is not."
     if shuffled(seen):
         return None, f"{text}: the test labels are in another order."
     return lost, f"{text}, though they are like training samples"
+
+
+def _agreed(seen: Observations, lost: Estimate) -> bool:
+    """Whether the estimator contradicts the labels that the simple model contradicts with confidence."""
+    reference, rows = seen.reference, seen.test.chosen
+    if not seen.has_classes:
+        return float(seen.test.quality.mean()) <= float(reference.quality(reference.oof).mean()) - lost.value / 2
+    sure = np.mean([out.max(axis=1) for out in seen.reference_folds], axis=0) > np.median(reference.oof.max(axis=1))
+    contradicted = sure & (seen.reference_test != seen.test.targets[rows])
+    return bool(seen.test.quality[rows][contradicted].mean() < 0.5) if contradicted.any() else False
 
 
 def _ranks_fall(seen: Observations) -> bool:
@@ -54,7 +62,7 @@ def _relearned(seen: Observations, least_samples: int = 60) -> Estimate | None:
     if len(rows) < least_samples:
         return None
     targets = seen.test.targets[rows]
-    gain = seen.quality(targets, from_test_samples(seen)) - seen.quality(targets, seen.reference_test)
+    gain = seen.test_within - seen.quality(targets, seen.reference_test)
     return weighted_mean(gain, np.ones(len(gain)), EFFECT_LEVEL)
 
 
@@ -218,6 +226,3 @@ class TestLabels(Check):
         proba = reference.predict(fitted, seen.test.flat)
         own = np.where(targets >= 0, proba[np.arange(len(proba)), targets], 0)
         return np.asarray(own - proba.max(axis=1))
-
-
-CHECKS: list[type[Check]] = [ConceptDrift, TestLabels]

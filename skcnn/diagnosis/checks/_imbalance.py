@@ -8,7 +8,7 @@ from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis.checks._decisions import moved_decisions
 from skcnn.diagnosis.checks._trials import tried
 
-__all__ = ["CHECKS"]
+__all__ = ["BalancedTwice", "ClassShares", "MajorityBaseline", "MajorityCollapse", "MetricUnfit", "RecallSpread"]
 
 ABOUT_CURES = (
     "Move the threshold: priors with equal shares, TunedThresholdClassifierCV, or class_weight='balanced'. The first "
@@ -245,6 +245,3 @@ class BalancedTwice(Check):
         weighted = seen.components.params.get("class_weight") is not None
         trial = tried(seen, {"class_weight": None} if weighted else {}, lead=False)
         return self.finding(what, {"cures at work": len(found)}, balancing=found, **trial.facts)
-
-
-CHECKS = [BalancedTwice, ClassShares, MajorityCollapse, MajorityBaseline, RecallSpread, MetricUnfit]

@@ -9,11 +9,11 @@ from skcnn._sklearn.checks import is_frame
 from skcnn._statistics import Estimate, weighted_mean
 from skcnn.diagnosis._check import Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._components import layers_of
-from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
+from skcnn.diagnosis._observations import CAREFUL_LEVEL, EFFECT_LEVEL, Observations
 from skcnn.diagnosis.checks._mending import numbers, with_numbers
 from skcnn.diagnosis.checks._trials import by_lead
 
-__all__ = ["CHECKS", "InputScale"]
+__all__ = ["ConstantInputs", "InputScale", "NonFinite", "ScalerOutside", "SentinelValues"]
 
 
 class NonFinite(Check):
@@ -200,7 +200,9 @@ class ConstantInputs(Check):
     """Channels or columns that never change: in training, or in the test samples alone.
 
     Pattern: any channel of N-D samples, or half of the columns of flat samples, that is constant in training: a note,
-    since what never changes carries nothing. If they change in more than half of the test samples, these are put back.
+    since what never changes carries nothing. If they change in more than half of the test samples, these are put back;
+    where that does not help, the cost is what the model could not learn of them, by a simple model within the test
+    samples with them and without.
     Channels or columns that are constant in the test samples alone, where in training the value is frequent in no more
     than half of the samples, have failed; the estimator is fitted again without them, or the simple model says what the
     test set loses.
@@ -214,6 +216,7 @@ class ConstantInputs(Check):
     threshold = 0.5
     awake = 0.5
     least_samples = 20
+    least_within = 60
 
     def look(self, seen: Observations) -> Finding | str:
         """Look for channels and columns without spread."""
@@ -240,9 +243,15 @@ class ConstantInputs(Check):
         self, seen: Observations, woke: np.ndarray, value: np.ndarray, evidence: list[Evidence], kind: str
     ) -> Finding:
         mended = seen.changed(X_test=_with(seen.test.X, woke, value))
-        measured = f"The test score with the training value in these {kind}, less that before."
         what = f"{woke.sum()} {kind} are constant in the training samples, but change in the test samples."
-        return self.finding(what, evidence, effect=seen.gain(mended), measured=measured, mended=mended)
+        gain = seen.gain(mended)
+        if gain.sign > 0 or len(seen.test.chosen) < self.least_within:
+            measured = f"The test score with the training value in these {kind}, less that before."
+            return self.finding(what, evidence, effect=gain, measured=measured, mended=mended)
+        told = seen.test_within - mended.test_within
+        effect = weighted_mean(told, seen.test.weight[seen.test.chosen], EFFECT_LEVEL)
+        measured = f"What these {kind} tell: a simple model within the test samples, with them less without."
+        return self.finding(what, evidence, effect=effect, measured=measured, mended=mended)
 
     def _dead(self, seen: Observations, dead: np.ndarray, value: np.ndarray, kind: str) -> Finding:
         what = f"{dead.sum()} {kind} are constant in the test samples, though not in the training samples."
@@ -273,7 +282,7 @@ def _with(X: Any, columns: np.ndarray, value: np.ndarray) -> Any:
 class InputScale(Check):
     """Inputs far from zero mean and unit spread where the network meets them.
 
-    Pattern: a root mean square above 5 or below 0.1; a mean of more than 3 spreads, in the median channel or column; or
+    Pattern: a root mean square above 3 or below 0.3; a mean of more than 3 spreads, in the median channel or column; or
     columns of a table whose spreads differ by 20 times. Initial weights are made for inputs of zero mean and unit
     variance (Glorot and Bengio 2010; LeCun et al. 1998, section 4.3, https://doi.org/10.1007/978-3-642-35289-8_3).
     Passed if the network normalises within its first layers. The estimator is fitted again on standardised inputs;
@@ -286,8 +295,8 @@ class InputScale(Check):
     why = "Rates, penalties and initial weights are made for unit scale; otherwise training crawls or blows up."
     do = "Scale inside the pipeline: StandardScaler, or NDTransformer(StandardScaler(), per='channel')."
     cures = ("scale",)
-    large = 5.0
-    small = 0.1
+    large = 3.0
+    small = 0.3
     off_centre = 3.0
     columns = 20.0
     NORMALISING = ("BatchNormalization", "LayerNormalization", "GroupNormalization", "Normalization", "Rescaling")
@@ -318,7 +327,7 @@ class InputScale(Check):
         other = self._standardised(seen)
         if other is not None:
             measured = "The test score of the estimator fitted again on standardised inputs, less that before."
-            return self.finding(text, evidence, effect=seen.gain(other), measured=measured, mended=other)
+            return self.finding(text, evidence, effect=seen.gain(other, CAREFUL_LEVEL), measured=measured, mended=other)
         return self.finding(text, evidence, **by_lead(seen).facts)
 
     @staticmethod
@@ -394,6 +403,3 @@ class ScalerOutside(Check):
 
     def _range(self, X: np.ndarray) -> bool:
         return bool((np.abs(X.min(axis=0)) < 1e-6).all() and (np.abs(X.max(axis=0) - 1) < 1e-6).all())
-
-
-CHECKS = [NonFinite, SentinelValues, ConstantInputs, InputScale, ScalerOutside]

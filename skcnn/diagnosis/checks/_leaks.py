@@ -4,13 +4,15 @@ import copy
 
 import numpy as np
 from scipy.stats import f_oneway, rankdata
+from sklearn.ensemble import ExtraTreesRegressor
 
 from skcnn._statistics import weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
+from skcnn.diagnosis._reference import Reference
 from skcnn.diagnosis.checks._effects import simple_quality
 
-__all__ = ["CHECKS", "lone_scores"]
+__all__ = ["LeakColumn", "SelectionBeforeSplit", "lone_scores"]
 
 N_BINS = 20
 
@@ -52,18 +54,20 @@ def lone_scores(X: np.ndarray, y: np.ndarray, X_new: np.ndarray, y_new: np.ndarr
 
 
 class LeakColumn(Check):
-    """One feature, pixel or channel that alone predicts the target almost perfectly, while the others do not.
+    """One feature, pixel or channel that alone predicts the target far better than any other does.
 
     Features are cut into bins that each predict; learned on one half of the training samples and judged on the other.
     Its twins (features in the same order of samples) and, for series, its channel are left out with it.
 
-    Effect: the simple model without it, minus with it, on the test samples. If it does so in training alone, the test
+    Effect: the simple model without it, minus with it, on the test samples. If it predicts in training alone, the test
     score rises without it.
 
-    Threshold: alone nine tenths of the way from guessing to perfect on training samples. On test samples too, at least
-    0.7: then without it the simple model makes at least three times as many errors, and 0.1 more (so that a best
-    feature among good ones, as of iris, is none). Or not: then the others predict test samples as they do out of fold,
-    but for 0.1 (so that it is no matter of the test labels).
+    Threshold: on training samples it makes a third of the errors of the next best feature, its twins aside.
+    What is made from the target goes with the other features by way of the target alone: they predict less than a tenth
+    of the variance that the target leaves of it. A feature that the target depends on goes with them, given the target,
+    be it that they are related, be it that they share in the target; so does one of several measures of the same thing.
+    If it does not predict on test samples, the others do as out of fold, but for 0.1 (so that it is no matter of the
+    test labels).
     """
 
     code, cause, sign = "leak_column", "leak", -1
@@ -71,9 +75,8 @@ class LeakColumn(Check):
     question = "Does one feature alone predict the target almost perfectly?"
     why = "Such a feature is mostly the target itself, or made from it; when the model is used, it will not be there."
     do = "Find out where the feature comes from, and when its value is known; leave it out unless it is known in time."
-    alone = 0.9
-    hair = 0.05
-    times = 3.0
+    ratio = 1 / 3
+    related = 0.1
     apart = 0.1
     most_features = 5000
     least_samples = 40
@@ -81,7 +84,7 @@ class LeakColumn(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Find the best feature, and train without it."""
         seen.need("test")
-        X, y = seen.train.flat, self._target(seen, seen.reference.y)
+        X, y = seen.train.flat, self.target(seen, seen.reference.y)
         if len(X) < self.least_samples or X.shape[1] < 2:
             raise NotApplicable(f"{len(X)} samples of {X.shape[1]} features are too few")
         if X.shape[1] > self.most_features:
@@ -92,28 +95,29 @@ class LeakColumn(Check):
             lone_scores(X[half], y[half], X[~half], y[~half]) + lone_scores(X[~half], y[~half], X[half], y[half])
         ) / 2
         best = int(lone.argmax())
-        targets = self._target(seen, seen.test.targets[seen.test.chosen])
+        targets = self.target(seen, seen.test.targets[seen.test.chosen])
         on_test = float(lone_scores(X[:, [best]], y, seen.test.flat[:, [best]], targets)[0])
-        text = (
-            f"Feature {best} alone is {lone[best]:.2f} of the way from guessing to perfect on training samples, "
-            f"{on_test:.2f} on test samples."
-        )
-        if lone[best] < self.alone:
-            return text
         left_out = self._left_out(seen, best, lone)
         if left_out.all():
+            return "All features predict alike."
+        after = max(0.0, float(lone[~left_out].max()))
+        text = (
+            f"Feature {best} alone is {lone[best]:.2f} of the way from guessing to perfect on training samples, "
+            f"{on_test:.2f} on test samples; the next best {after:.2f}."
+        )
+        if 1 - lone[best] > self.ratio * (1 - after):
             return text
-        return self._judged(seen, text, left_out, on_test)
+        related = _related(seen, best, ~left_out)
+        if related > self.related:
+            return f"{text} The others predict {related:.2f} of what the target leaves of it."
+        return self._judged(seen, text, left_out, on_test > (lone[best] + after) / 2)
 
-    def _judged(self, seen: Observations, text: str, left_out: np.ndarray, on_test: float) -> Finding | str:
+    def _judged(self, seen: Observations, text: str, left_out: np.ndarray, in_both: bool) -> Finding | str:
         reference = seen.reference
         with_it = reference.quality(reference.oof)
         folds = reference.labels(_out_of_fold(seen, ~left_out))
         without_it = seen.quality(reference.y, folds)
         errors, more = 1 - with_it.mean(), 1 - without_it.mean()
-        in_both = on_test > self.alone - 4 * self.hair
-        if in_both and more < max(self.times * errors, errors + self.apart):
-            return f"{text} The others predict as well without it ({1 - more:.3f} against {1 - errors:.3f})."
         rest = simple_quality(seen, columns=~left_out)
         if not in_both and rest.mean() < 1 - more - self.apart:
             return f"{text} Without it, the others do not predict test samples either: it is not the feature."
@@ -124,13 +128,12 @@ class LeakColumn(Check):
         what += "" if in_both else " On the test samples it does not predict: it leaks in training alone."
         measured = "The simple model without the feature, minus with it, on the test samples."
         mended = None if in_both else _without_features(seen, left_out)
-        evidence = {"score alone, on test samples": on_test}
-        found = self.finding(what, evidence, effect=effect, measured=measured, mended=mended, columns=left_out)
+        found = self.finding(what, effect=effect, measured=measured, mended=mended, columns=left_out)
         found.sign = -1 if in_both else 1
         return found
 
     @staticmethod
-    def _target(seen: Observations, y: np.ndarray) -> np.ndarray:
+    def target(seen: Observations, y: np.ndarray) -> np.ndarray:
         """Return class codes, or one target; the label or output with most variance of several."""
         if seen.has_classes:
             return y
@@ -141,7 +144,7 @@ class LeakColumn(Check):
     def _left_out(seen: Observations, best: int, lone: np.ndarray) -> np.ndarray:
         """Return the feature, its twins, and its channel if that gives the answer away at several steps."""
         X = seen.train.flat
-        near = np.flatnonzero(lone >= lone[best] - 0.02)
+        near = np.flatnonzero(lone >= lone[best] / 2)
         ranks = np.stack([rankdata(X[:, j]) for j in near])
         ranks -= ranks.mean(axis=1, keepdims=True)
         own = ranks[int(np.flatnonzero(near == best)[0])]
@@ -154,6 +157,25 @@ class LeakColumn(Check):
             if left_out[channel].mean() > 0.5 or not left_out[~channel].any():
                 left_out |= channel
         return left_out
+
+
+def _related(seen: Observations, feature: int, others: np.ndarray) -> float:
+    """Return which share of a feature's variance, of what the target leaves of it, the others predict out of fold."""
+    reference = seen.reference
+    target = LeakColumn.target(seen, reference.y)
+    place = target if seen.has_classes else np.searchsorted(np.quantile(target, np.linspace(0, 1, 11)[1:-1]), target)
+    left = rankdata(reference.X[:, feature])
+    for part in np.unique(place):  # within classes, or along the target within tenths of it
+        rows = np.flatnonzero(place == part)
+        slope = np.zeros(len(rows)) if seen.has_classes else target[rows]
+        design = np.stack([np.ones(len(rows)), slope], axis=1)
+        left[rows] -= design @ np.linalg.lstsq(design, left[rows], rcond=None)[0]
+    simple = Reference(seen)
+    simple.__dict__["folds"] = reference.folds
+    simple.X, simple.y, simple.n_classes, simple.kind = reference.X[:, others], left, 0, "regression"
+    simple.forest = ExtraTreesRegressor(simple.FAST_TREES, min_samples_leaf=2, random_state=seen.seed)
+    out = [simple.out_of_fold(model) for model in simple.models.values()]
+    return max(float(1 - np.square(left - one).mean() / max(left.var(), 1e-300)) for one in out)
 
 
 def _out_of_fold(seen: Observations, columns: np.ndarray) -> np.ndarray:
@@ -213,6 +235,3 @@ class SelectionBeforeSplit(Check):
             return text
         what = f"{text} The features go with the target each by itself."
         return self.finding(what, measured="Not measured: it would take the features that were left out.")
-
-
-CHECKS: list[type[Check]] = [LeakColumn, SelectionBeforeSplit]

@@ -7,10 +7,9 @@ from skcnn.diagnosis._check import Check, Evidence, Finding
 from skcnn.diagnosis._components import is_number
 from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis._strengths import defaults_of, rate_name
-from skcnn.diagnosis.checks._strengths import Overdone
 from skcnn.diagnosis.checks._trials import history_chart, tried
 
-__all__ = ["CHECKS"]
+__all__ = ["LossBlewUp", "LossFalling", "LossNeverFell", "ValidationTurned"]
 
 
 def _guessing_loss(seen: Observations) -> float:
@@ -125,7 +124,8 @@ class LossFalling(Check):
     Threshold: per fifth of the training, 8% of the whole fall so far, and 1% of what the loss was at first, while more
     than 20% of that is left. Of a loss that decays exponentially and falls by 8% of its whole fall in the last fifth,
     another sixth is to come; along a straight line the last fifth has 20%. With early stopping the validation loss must
-    still fall, too. The effect is what four times as many epochs gain.
+    still fall, too. Or there were fewer than 300 steps of a network: under a schedule that ends at a rate of 0 the loss
+    settles however early that is. The effect is what four times as many epochs gain.
     """
 
     code, cause = "loss_falling", "fit"
@@ -138,6 +138,7 @@ class LossFalling(Check):
     least = 0.01
     left = 0.2
     times = 4
+    least_steps = 300
 
     def look(self, seen: Observations) -> Finding | str:
         """Measure the fall at the end."""
@@ -148,8 +149,10 @@ class LossFalling(Check):
             f"fifth of the training; {left:.0%} of that value was left."
         )
         val = seen.components.history.get("val_loss")
-        settled = fall < max(self.least, self.threshold * (1 - left))
-        if settled or left < self.left or (val and self._fall(np.array(val))[0] < self.least / 2):
+        settled = fall < max(self.least, self.threshold * (1 - left)) or left < self.left
+        settled = settled or bool(val and self._fall(np.array(val))[0] < self.least / 2)
+        n_steps = self._steps(seen, len(loss))
+        if settled and n_steps >= self.least_steps:
             return text
         trial = tried(seen, longer(seen, self.times))
         if trial.refitted and not trial.raised:
@@ -158,8 +161,17 @@ class LossFalling(Check):
             Evidence("fall per fifth of the epochs, share of the first loss", fall, n=len(seen.train.y)),
             Evidence("share of the first loss that is left", left, n=len(seen.train.y)),
             Evidence("epochs", len(loss)),
+            Evidence("steps", n_steps),
         ]
         return self.finding(text, evidence, chart=history_chart(seen), **trial.facts)
+
+    @staticmethod
+    def _steps(seen: Observations, n_epochs: int) -> float:
+        """Return how many steps the training took, infinitely many where that is not known."""
+        size = seen.components.params.get("batch_size")
+        if not seen.components.is_network or not is_number(size):
+            return np.inf
+        return float(n_epochs * -(-len(seen.train.y) // int(size)))
 
     @staticmethod
     def _fall(loss: np.ndarray) -> tuple[float, float]:
@@ -204,6 +216,3 @@ class ValidationTurned(Check):
         evidence = {"lowest validation loss": loss[best], "last validation loss": loss[-1]}
         text = f"{text} At the end it was {loss[-1]:.3g}."
         return self.finding(text, evidence, chart=history_chart(seen), **trial.facts)
-
-
-CHECKS = [LossBlewUp, Overdone, LossNeverFell, LossFalling, ValidationTurned]

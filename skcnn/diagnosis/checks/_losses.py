@@ -9,7 +9,7 @@ from skcnn.diagnosis._check import Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._components import SQUASHING, KerasModel, activation
 from skcnn.diagnosis._observations import Observations
 
-__all__ = ["CHECKS"]
+__all__ = ["LossMismatch", "SquashedTwice"]
 
 RANGES = {"sigmoid": (0, 1), "softmax": (0, 1), "tanh": (-1, 1), "relu": (0, np.inf), "softplus": (0, np.inf)}
 LEAST_OUTSIDE = 0.01  # share of the targets that the last activation cannot return
@@ -138,6 +138,3 @@ class SquashedTwice(Check):
         effect, measured = _within_reach(seen)
         evidence = [Evidence(name, float(value), n=len(rows)) for name, value in ends.items()]
         return self.finding(text, evidence, effect=effect, measured=measured)
-
-
-CHECKS: list[type[Check]] = [LossMismatch, SquashedTwice]

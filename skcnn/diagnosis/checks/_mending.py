@@ -8,7 +8,7 @@ import numpy as np
 from skcnn._sklearn.checks import is_frame
 from skcnn._statistics import Estimate, weighted_mean
 from skcnn.diagnosis._check import NotApplicable
-from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
+from skcnn.diagnosis._observations import CAREFUL_LEVEL, Observations
 
 __all__ = ["Transform", "best_of", "numbers", "with_numbers"]
 
@@ -85,7 +85,7 @@ def best_of(seen: Observations, transforms: Mapping[str, Transform], salt: int) 
     for other, half in enumerate(halves[::-1]):
         quality[half] = apply(_first_of_best(scores[other])).test.quality[half]
     chosen = _first_of_best(scores.mean(axis=0))
-    effect = weighted_mean(quality - seen.test.quality, seen.test.weight, EFFECT_LEVEL)
+    effect = weighted_mean(quality - seen.test.quality, seen.test.weight, CAREFUL_LEVEL)
     return names[chosen], apply(chosen), effect
 
 

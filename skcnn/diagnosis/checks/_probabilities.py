@@ -7,7 +7,7 @@ from skcnn.diagnosis._check import Chart, Check, Evidence, Finding
 from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis.checks._decisions import moved_decisions
 
-__all__ = ["CHECKS", "calibration_error"]
+__all__ = ["Calibration", "Threshold", "calibration_error"]
 
 
 def _bins(confidence: np.ndarray, n_bins: int) -> np.ndarray:
@@ -106,6 +106,3 @@ class Threshold(Check):
             return text
         gain = {f"gain in {seen.score_name}": moved.effect}
         return self.finding(text, gain, effect=moved.effect, measured=moved.measured, mended=moved.mended)
-
-
-CHECKS = [Threshold, Calibration]

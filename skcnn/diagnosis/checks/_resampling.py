@@ -9,7 +9,7 @@ from skcnn._statistics import Estimate, difference, proportion, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
 
-__all__ = ["CHECKS", "made_samples"]
+__all__ = ["ResampledValidation", "SamplerBeforeSplit", "made_samples"]
 
 
 def made_samples(X: np.ndarray, codes: np.ndarray, n_neighbours: int = 20) -> np.ndarray:
@@ -194,6 +194,3 @@ class ResampledValidation(MadeSamples):
             return text
         name = f"share of made samples in class {seen.classes[most]}"
         return self.finding(text, {name: share}, measured=self.UNMEASURED)
-
-
-CHECKS = [SamplerBeforeSplit, ResampledValidation]

@@ -11,7 +11,7 @@ from skcnn.diagnosis._check import Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis.checks._mending import Transform, best_of, numbers
 
-__all__ = ["CHECKS", "Columns"]
+__all__ = ["Columns", "TestScale"]
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,15 @@ class Columns:
         Mean and standard deviation of the values that were pulled in.
     level_error, spread_error : ndarray of shape (n_columns,)
         Standard errors of the level, and of the logarithm of the spread.
+    varies : ndarray of shape (n_columns,) of bool
+        Whether the 10% and 90% quantiles differ.
     """
 
     level: np.ndarray
     spread: np.ndarray
     level_error: np.ndarray
     spread_error: np.ndarray
+    varies: np.ndarray
 
     @classmethod
     def of(cls, X: np.ndarray) -> "Columns":
@@ -41,7 +44,9 @@ class Columns:
         kurtosis = np.mean(((held - level) / safe) ** 4, axis=0)
         n = len(X)
         # Pulling in a tenth of the values lets the errors look smaller by that part (Tukey and McLaughlin 1963).
-        return cls(level, spread, spread / np.sqrt(n) / 0.9, np.sqrt(np.maximum(kurtosis - 1, 0.5) / (4 * n)) / 0.9)
+        spread_error = np.sqrt(np.maximum(kurtosis - 1, 0.5) / (4 * n)) / 0.9
+        varies = np.ptp(np.quantile(X, [0.1, 0.9], axis=0), axis=0) > 0
+        return cls(level, spread, spread / np.sqrt(n) / 0.9, spread_error, varies)
 
 
 class TestScale(Check):
@@ -49,7 +54,8 @@ class TestScale(Check):
 
     Pattern: a column that significantly differs (level 0.1% over all columns) by 1.15 times in spread or by 0.3
     spreads in level; or all columns together by 1.1 times or 0.15 spreads, at four standard errors of the means of
-    samples. Columns with no more than 20 values, all of which occur in training, have no scale. Both are lower bounds
+    samples. Columns with no more than 20 values, all of which occur in training, have no scale, nor do those of which
+    nine tenths of the values are equal, such as corners of pictures. Both are lower bounds
     only: what decides is whether the score rises after the test samples are matched to the training samples, by one
     factor, one offset, both, both for each channel, for the columns that differ, or for every column.
     """
@@ -82,6 +88,7 @@ class TestScale(Check):
         flat, flat_test = _finite(train.reshape(len(train), -1)), _finite(test.reshape(len(test), -1))
         ours, theirs = Columns.of(flat), Columns.of(flat_test)
         scaled = (ours.spread > 1e-12) & (theirs.spread > 1e-12) & ~self._discrete(flat, flat_test)
+        scaled &= ours.varies & theirs.varies
         if not scaled.any():
             raise NotApplicable("no column has a scale")
         differs = self._differ(ours, theirs, scaled)
@@ -214,6 +221,3 @@ def _finite(X: np.ndarray) -> np.ndarray:
     finite = np.where(np.isfinite(X), X, np.nan)
     medians = np.nan_to_num(np.nanmedian(finite, axis=0))
     return np.where(np.isnan(finite), medians, finite)
-
-
-CHECKS = [TestScale]

@@ -9,7 +9,7 @@ from skcnn._statistics import ALPHA, Estimate, mean_difference, weighted_mean
 from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
 
-__all__ = ["CHECKS", "Reweighted"]
+__all__ = ["CovariateShift", "LabelShift", "Reweighted"]
 
 
 class Reweighted:
@@ -214,6 +214,3 @@ def _between(distance: float, *n: int) -> Estimate:
     """
     half = float(np.sqrt(np.log(2 / ALPHA) / 2 * sum(1 / one for one in n)))
     return Estimate(distance, max(0.0, distance - half), min(1.0, distance + half), n[-1])
-
-
-CHECKS = [CovariateShift, LabelShift]

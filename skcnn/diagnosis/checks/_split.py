@@ -1,5 +1,7 @@
 """Checks of the split by groups and times, and of what so few test samples can tell."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from skcnn._statistics import Estimate, proportion, weighted_mean
@@ -7,7 +9,7 @@ from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
 from skcnn.diagnosis.checks._effects import by_folds, random_rows, simple_quality
 
-__all__ = ["CHECKS", "TOO_GOOD"]
+__all__ = ["TOO_GOOD", "Groups", "SmallTest", "Times"]
 
 TOO_GOOD = "The test score is too good: on these samples it measures memory, and says little of new samples."
 
@@ -24,9 +26,9 @@ def _beside(seen: Observations, name: str) -> tuple[np.ndarray, np.ndarray]:
 class Groups(Check):
     """Groups with samples on both sides of the split.
 
-    Effect: the score on the test samples of other groups, compared by class. If fewer than a tenth of the test samples
-    are of other groups: a simple model, the one that predicts most like the estimator, out of fold on the training
-    samples with folds that keep groups together against folds at random.
+    Effect: the score on the test samples of other groups, compared by class; or a simple model, the one that predicts
+    most like the estimator, out of fold on the training samples with folds that keep groups together against folds at
+    random. Of both the one that is known better.
 
     Threshold: 1% of the test samples, below which they cannot move a score by more than that.
     """
@@ -47,19 +49,29 @@ class Groups(Check):
         text = f"{again.sum()} of {len(again)} test samples belong to a group with training samples."
         if share.value < self.threshold:
             return text
-        effect: Estimate | None = None
-        try:
-            if (~again).mean() >= self.comparable:
-                effect = seen.without(again)
-                measured = "The score on test samples of other groups, class by class."
-            else:
-                effect = by_folds(seen, train[seen.train.chosen])
-                measured = "A simple model out of fold: folds that keep groups together against folds at random."
-        except NotApplicable as reason:
-            measured = f"Not measured: {reason}."
+        effect, measured = self._effect(seen, again, train[seen.train.chosen])
         mended = seen.changed(keep=~again) if (~again).mean() >= self.comparable else None
         name = "share of test samples of a group with training samples"
         return self.finding(text, {name: share}, effect=effect, measured=measured, mended=mended)
+
+    @staticmethod
+    def _effect(seen: Observations, again: np.ndarray, groups: np.ndarray) -> tuple[Estimate | None, str]:
+        ways: list[tuple[Callable[[], Estimate], str]] = [
+            (lambda: seen.without(again), "The score on test samples of other groups, class by class."),
+            (
+                lambda: by_folds(seen, groups),
+                "A simple model out of fold: folds that keep groups together against folds at random.",
+            ),
+        ]
+        found, reasons = [], []
+        for measure, how in ways:
+            try:
+                found.append((measure(), how))
+            except NotApplicable as reason:
+                reasons.append(str(reason))
+        if not found:
+            return None, f"Not measured: {reasons[0]}."
+        return min(found, key=lambda one: one[0].high - one[0].low)
 
 
 class Times(Check):
@@ -133,6 +145,3 @@ class SmallTest(Check):
             return text
         measured = "It costs no score: it says how far to trust it."
         return self.finding(text + rare, {f"test {seen.score_name}": score}, measured=measured)
-
-
-CHECKS: list[type[Check]] = [Groups, Times, SmallTest]

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from skcnn._statistics import Estimate, proportion
+from skcnn._statistics import Estimate, proportion, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
 from skcnn.diagnosis.checks._effects import r2_gain, without_rows
 
-__all__ = ["CHECKS", "beyond_any_tail"]
+__all__ = ["MissingClasses", "OneHotTarget", "TargetOutliers", "beyond_any_tail"]
 
 
 class MissingClasses(Check):
@@ -68,7 +68,8 @@ class _OneLabel:
 class OneHotTarget(Check):
     """One-hot rows that are treated as several labels per sample: each row of y adds up to 1.
 
-    Effect: predicting the most probable label of each sample, where now each label is predicted by itself. No
+    Effect: predicting the most probable label of each sample, where now each label is predicted by itself, on the share
+    of samples of which all labels are right, which is what the accuracy of classes would be. No
     threshold: that each sample has exactly one label is no chance on 20 samples or more.
     """
 
@@ -91,8 +92,10 @@ class OneHotTarget(Check):
         if not seen.has_test or not seen.has_probabilities:
             return self.finding(text, measured="Not measured: no test samples, or no probabilities.")
         mended = seen.changed(predicts=_OneLabel(seen.estimator))
-        measured = "Predicting the most probable label of each sample."
-        return self.finding(text, effect=seen.gain(mended), measured=measured, mended=mended)
+        measured = "Predicting the most probable label of each sample; of samples with all labels right."
+        right = [(side.predicted == side.targets).all(axis=1).astype(float) for side in (mended.test, seen.test)]
+        effect = weighted_mean(right[0] - right[1], np.ones(len(right[0])), EFFECT_LEVEL)
+        return self.finding(text, effect=effect, measured=measured, mended=mended)
 
 
 def beyond_any_tail(y: np.ndarray) -> np.ndarray:
@@ -118,7 +121,8 @@ class TargetOutliers(Check):
     Effect: the estimator fitted again without those in training (a simple model, if it may not be), and the test score
     without those in the test set.
 
-    Threshold: `beyond_any_tail`, and no more than 5% of the samples.
+    Threshold: `beyond_any_tail`, or at least three test targets half as far again from the median as any of training
+    (which the largest of a heavy tail often are, but hardly three of them); no more than 5% of the samples.
     """
 
     code, cause = "target_outliers", "labels"
@@ -127,6 +131,8 @@ class TargetOutliers(Check):
     why = "The squared error is theirs alone: the fit follows a few samples, and the score is decided by them."
     do = "Look at these samples: correct the unit, drop missing values, or predict the logarithm."
     most = 0.05
+    farther = 1.5
+    least_farther = 3
     shown = 5
 
     def look(self, seen: Observations) -> Finding | str:
@@ -136,6 +142,9 @@ class TargetOutliers(Check):
         y = np.concatenate([side.targets.reshape(len(side.y), -1) for side in seen.sides.values()])
         far = np.any([beyond_any_tail(column) for column in y.T], axis=0)
         train, test = far[: len(seen.train.y)], far[len(seen.train.y) :]
+        if seen.has_test:
+            test |= self._farther(seen)
+            far = np.concatenate([train, test])
         text = f"{train.sum()} training and {test.sum()} test samples have targets far beyond all others."
         if not far.any() or far.mean() > self.most:
             return text
@@ -143,6 +152,13 @@ class TargetOutliers(Check):
         effect, measured, mended = self._effect(seen, train, test)
         evidence = {"share of samples": proportion(far), "largest distance in deviations": self._largest(y)}
         return self.finding(f"{text} Such as {values}.", evidence, effect=effect, measured=measured, mended=mended)
+
+    def _farther(self, seen: Observations) -> np.ndarray:
+        """Return test targets far beyond those of training, if there are several."""
+        ours, theirs = (side.targets.reshape(len(side.y), -1) for side in (seen.train, seen.test))
+        middle = np.median(ours, axis=0)
+        found = (np.abs(theirs - middle) > self.farther * np.abs(ours - middle).max(axis=0)).any(axis=1)
+        return found & (found.sum() >= self.least_farther)
 
     @staticmethod
     def _largest(y: np.ndarray) -> float:
@@ -166,6 +182,3 @@ class TargetOutliers(Check):
         gain = r2_gain(seen, mended, kept)
         measured = "The test score without these samples in training (fitted again) and in the test set."
         return gain, measured, mended.changed(keep=kept) if test.any() else mended
-
-
-CHECKS: list[type[Check]] = [MissingClasses, OneHotTarget, TargetOutliers]

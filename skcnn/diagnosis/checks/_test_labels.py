@@ -11,20 +11,29 @@ from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
 from skcnn.diagnosis.checks._effects import r2_gain
 
-__all__ = ["CHECKS", "misfit", "shuffled"]
+__all__ = ["LabelEncoding", "RowOrder", "TargetUnit", "misfit", "shuffled"]
 
 LEAST_MISFIT = 0.05  # 26 of 26 such faults, none of 32 clean cases in a trial
+LEAST_CONTRADICTED = 0.03
 FAR = 4.0  # standard deviations that test samples stand away from training samples
 DO_NOT_FIT = "The score compares predictions with labels that are not those of the samples."
 
 
 def misfit(seen: Observations) -> Estimate | None:
-    """Return how much better the simple model is out of fold than on the test samples, if that is significant."""
+    """Return how much better the simple model is out of fold than on the test samples, if that is significant.
+
+    By its score, or by the errors that it makes with confidence.
+    """
     seen.need("test")
     if len(seen.reference.y) < 40 or len(seen.test.chosen) < 20:
         raise NotApplicable("there are too few training or test samples to compare the simple model on both")
     estimate = seen.misfit
-    return estimate if estimate.low > 0 and estimate.value >= LEAST_MISFIT else None
+    if estimate.low > 0 and estimate.value >= LEAST_MISFIT:
+        return estimate
+    if not seen.has_classes or "groups_test" in seen.beside:
+        return None
+    sure = seen.contradicted
+    return sure if sure.low > 0 and sure.value >= LEAST_CONTRADICTED else None
 
 
 def _fits(seen: Observations) -> str:
@@ -350,6 +359,3 @@ class TargetUnit(Check):
         offset, slope = np.transpose(lines)
         back = offset + slope * values.reshape(len(values), -1)
         return np.asarray(back.reshape(values.shape))
-
-
-CHECKS: list[type[Check]] = [LabelEncoding, RowOrder, TargetUnit]

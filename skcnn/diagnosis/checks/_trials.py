@@ -9,7 +9,7 @@ from sklearn.base import clone
 
 from skcnn._statistics import Estimate
 from skcnn.diagnosis._check import Chart, Finding, NotApplicable
-from skcnn.diagnosis._observations import Observations
+from skcnn.diagnosis._observations import CAREFUL_LEVEL, Observations
 
 __all__ = ["SimpleModel", "Trial", "by_lead", "history_chart", "tried"]
 
@@ -108,7 +108,7 @@ def tried(seen: Observations, *candidates: Mapping[str, Any], least: float = Fin
         other = seen.refitted(**params) if seen.has_test else None
         if other is None:
             continue
-        gain = seen.gain(other)
+        gain = seen.gain(other, CAREFUL_LEVEL)
         shown = ", ".join(f"{name}={_short(value)}" for name, value in params.items())
         trial = Trial(gain, f"Fitted again with {shown}.", other, params)
         if best is None or best.effect is None or gain.value > best.effect.value:

@@ -11,7 +11,7 @@ from skcnn.diagnosis._check import Chart, Check, Finding, NotApplicable
 from skcnn.diagnosis._components import is_number
 from skcnn.diagnosis._observations import Observations
 
-__all__ = ["CHECKS"]
+__all__ = ["Edge", "Noise"]
 
 
 def fold_scores(search: Any) -> np.ndarray:
@@ -138,6 +138,3 @@ class Noise(Check):
             return text
         how = "It says how far to trust the choice; another one may score the same."
         return self.finding(text, {"best minus median of the others (95% interval)": ahead}, measured=how)
-
-
-CHECKS = [Edge, Noise]
