@@ -126,8 +126,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
     standardize : {"auto", "channel", "position"} or None, default="auto"
         Whether to standardise samples by the mean and standard deviation of each channel, or of each position and
         channel, as `StandardScaler` does. "auto": by position for 2-D `X` without `input_shape`, whose features may
-        have units of their own, else by channel. Fitted on the training samples only and applied in the graph, so that
-        ``uint8`` images need no copy in floating point.
+        have units of their own, else by channel; not before a custom network function, which may scale itself. Fitted
+        on the training samples only and applied in the graph, so that ``uint8`` images need no copy in floating point.
     dtype : {"float32", "float64"}, default="float32"
         Data type of weights and computations.
     memory : str, PathLike, joblib.Memory or None, default=None
@@ -495,8 +495,8 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     standardize : {"auto", "channel", "position"} or None, default="auto"
         Whether to standardise samples by the mean and standard deviation of each channel, or of each position and
         channel, as `StandardScaler` does. "auto": by position for 2-D `X` without `input_shape`, whose features may
-        have units of their own, else by channel. Fitted on the training samples only and applied in the graph, so that
-        ``uint8`` images need no copy in floating point.
+        have units of their own, else by channel; not before a custom network function, which may scale itself. Fitted
+        on the training samples only and applied in the graph, so that ``uint8`` images need no copy in floating point.
     dtype : {"float32", "float64"}, default="float32"
         Data type of weights and computations.
     memory : str, PathLike, joblib.Memory or None, default=None

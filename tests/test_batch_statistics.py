@@ -52,11 +52,12 @@ def assert_settled(estimator, X, rtol=1e-4):
 )
 def test_a_network_predicts_what_it_has_trained(few_digits, network, n, epochs, least):
     X, y = (part[:n] for part in few_digits)
-    clf = CNNClassifier(network, epochs=epochs, random_state=0).fit(X, y)
+    settings = {"epochs": epochs, "schedule": "constant", "random_state": 0}
+    clf = CNNClassifier(network, **settings).fit(X, y)
     assert clf.score(X, y) >= least
     loss = log_loss(y, clf.predict_proba(X), labels=clf.classes_)
     assert loss < clf.history_["loss"][-1] + 0.05
-    moving = CNNClassifier(network, epochs=epochs, random_state=0, batch_statistics="moving").fit(X, y)
+    moving = CNNClassifier(network, **settings, batch_statistics="moving").fit(X, y)
     assert log_loss(y, moving.predict_proba(X), labels=clf.classes_) > loss + 0.1
 
 

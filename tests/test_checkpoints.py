@@ -54,20 +54,27 @@ def unbalanced(few_digits):
 
 
 CONFIGURATIONS = {
-    "plain": CNNClassifier(NET),
+    "plain": CNNClassifier(NET, schedule="constant"),
     "penalties": CNNClassifier(
-        NET, l1=1e-4, l2=1e-3, dropout=0.3, weight_decay=1e-3, clipnorm=1.0, label_smoothing=0.1
+        NET,
+        schedule="constant",
+        l1=1e-4,
+        l2=1e-3,
+        dropout=0.3,
+        weight_decay=1e-3,
+        clipnorm=1.0,
+        label_smoothing=0.1,
     ),
-    "sgd": CNNClassifier(NET, optimizer="sgd", learning_rate=0.01),
-    "rmsprop": CNNClassifier(NET, optimizer="rmsprop", dtype="float64"),
-    "early stopping": CNNClassifier(NET, early_stopping=True, validation_fraction=0.2),
-    "scorer": CNNClassifier(NET, early_stopping=True, scoring="roc_auc", priors=[0.5, 0.5]),
-    "custom scorer": CNNClassifier(NET, early_stopping=True, scoring=make_scorer(macro_recall)),
-    "resampled": CNNClassifier(NET, sampler=RandomOverSampler(), resample="epoch"),
-    "balanced": CNNClassifier(NET, balanced_batches=True, standardize="channel"),
+    "sgd": CNNClassifier(NET, schedule="constant", optimizer="sgd", learning_rate=0.01),
+    "rmsprop": CNNClassifier(NET, schedule="constant", optimizer="rmsprop", dtype="float64"),
+    "early stopping": CNNClassifier(NET, schedule="constant", early_stopping=True, validation_fraction=0.2),
+    "scorer": CNNClassifier(NET, schedule="constant", early_stopping=True, scoring="roc_auc", priors=[0.5, 0.5]),
+    "custom scorer": CNNClassifier(NET, schedule="constant", early_stopping=True, scoring=make_scorer(macro_recall)),
+    "resampled": CNNClassifier(NET, schedule="constant", sampler=RandomOverSampler(), resample="epoch"),
+    "balanced": CNNClassifier(NET, schedule="constant", balanced_batches=True, standardize="channel"),
     "plateau": CNNClassifier(NET, schedule="plateau", early_stopping=True, n_iter_no_change=4, tol=1.0),
-    "custom network": CNNClassifier(dropout_network),
-    "regression": CNNRegressor(NET),
+    "custom network": CNNClassifier(dropout_network, schedule="constant"),
+    "regression": CNNRegressor(NET, schedule="constant"),
 }
 
 
@@ -86,9 +93,8 @@ def test_more_epochs_go_on_from_fewer(name, unbalanced, tmp_path, epochs_printed
 
 def test_a_run_that_stopped_early_is_finished_for_any_number_of_epochs(unbalanced, tmp_path, epochs_printed):
     X, y = unbalanced
-    net = CNNClassifier(
-        NET, early_stopping=True, n_iter_no_change=2, tol=1.0, random_state=0, memory=tmp_path, verbose=2
-    )
+    stops = {"early_stopping": True, "n_iter_no_change": 2, "tol": 1.0}
+    net = CNNClassifier(NET, schedule="constant", **stops, random_state=0, memory=tmp_path, verbose=2)
     first = clone(net).set_params(epochs=20).fit(X, y)
     assert first.n_iter_ == epochs_printed() < 20
     assert same_model(clone(net).set_params(epochs=30).fit(X, y), first)
@@ -136,7 +142,7 @@ def test_cosine_schedules_of_different_length_are_different_runs(unbalanced, tmp
 )
 def test_another_run_is_not_taken_for_this_one(change, unbalanced, tmp_path, epochs_printed):
     X, y = unbalanced
-    net = CNNClassifier(NET, epochs=1, random_state=0, memory=tmp_path, verbose=2).fit(X, y)
+    net = CNNClassifier(NET, schedule="constant", epochs=1, random_state=0, memory=tmp_path, verbose=2).fit(X, y)
     weight = np.ones(len(X))
     if isinstance(change, dict):
         net.set_params(**change)
@@ -155,14 +161,14 @@ def test_another_run_is_not_taken_for_this_one(change, unbalanced, tmp_path, epo
 
 def test_other_validation_samples_are_another_run(unbalanced, tmp_path, epochs_printed):
     X, y = unbalanced
-    net = CNNClassifier(NET, epochs=1, random_state=0, memory=tmp_path, verbose=2)
+    net = CNNClassifier(NET, schedule="constant", epochs=1, random_state=0, memory=tmp_path, verbose=2)
     for held_out in (X[:40], X[40:80], X[:40]):
         net.fit(X[80:], y[80:], X_val=held_out, y_val=np.arange(40) % 2)
     assert epochs_printed() == 2
 
 
 def test_other_versions_threads_or_processors_are_another_run(unbalanced, tmp_path, epochs_printed, monkeypatch):
-    net = CNNClassifier(NET, epochs=1, random_state=0, memory=tmp_path, verbose=2).fit(*unbalanced)
+    net = CNNClassifier(NET, schedule="constant", epochs=1, random_state=0, memory=tmp_path, verbose=2).fit(*unbalanced)
     versions, *others, n_threads = surroundings()
     assert skcnn.__version__ in versions
     assert n_threads == 1  # as conftest has chosen
@@ -183,7 +189,7 @@ def test_a_second_training_takes_the_rates_of_its_own_first(unbalanced, tmp_path
 
 def test_class_shares_to_predict_for_need_no_training(unbalanced, tmp_path, epochs_printed):
     X, y = unbalanced
-    net = CNNClassifier(NET, epochs=2, random_state=0, memory=tmp_path, verbose=2)
+    net = CNNClassifier(NET, schedule="constant", epochs=2, random_state=0, memory=tmp_path, verbose=2)
     search = GridSearchCV(net, {"priors": [None, "train", [0.5, 0.5]]}, cv=2, refit=False).fit(X, y)
     assert epochs_printed() == 2 * 2
     assert len(search.cv_results_["params"]) == 3
@@ -192,7 +198,7 @@ def test_class_shares_to_predict_for_need_no_training(unbalanced, tmp_path, epoc
 @pytest.mark.parametrize(("grid", "trained"), [([1, 2, 4], 4), ([4, 2, 1], 7), ([2, 4, 1], 5)])
 def test_a_grid_over_epochs_trains_the_longest_alone(grid, trained, unbalanced, tmp_path, epochs_printed):
     X, y = unbalanced
-    net = CNNClassifier(NET, random_state=0, verbose=2)
+    net = CNNClassifier(NET, schedule="constant", random_state=0, verbose=2)
     plain = GridSearchCV(net, {"epochs": grid}, cv=2, refit=False, scoring="neg_log_loss").fit(X, y)
     epochs_printed()
     kept = clone(plain).set_params(estimator__memory=tmp_path).fit(X, y)
@@ -202,7 +208,7 @@ def test_a_grid_over_epochs_trains_the_longest_alone(grid, trained, unbalanced, 
 
 def test_halving_goes_on_from_the_last_rung(unbalanced, tmp_path, epochs_printed):
     X, y = unbalanced
-    net = CNNClassifier(NET, random_state=0, verbose=2)
+    net = CNNClassifier(NET, schedule="constant", random_state=0, verbose=2)
     plain = HalvingGridSearchCV(
         net,
         {"l2": [0, 1e-3, 0.1, 1.0]},
@@ -224,7 +230,7 @@ def test_halving_goes_on_from_the_last_rung(unbalanced, tmp_path, epochs_printed
 
 @pytest.mark.parametrize("random_state", [None, np.random.RandomState(0)], ids=["None", "RandomState"])
 def test_unrepeatable_runs_are_not_kept(random_state, unbalanced, tmp_path):
-    CNNClassifier(NET, epochs=1, random_state=random_state, memory=tmp_path).fit(*unbalanced)
+    CNNClassifier(NET, schedule="constant", epochs=1, random_state=random_state, memory=tmp_path).fit(*unbalanced)
     assert not list(tmp_path.rglob("*.npz"))
 
 
@@ -235,13 +241,13 @@ def test_a_network_that_cannot_be_pickled_is_not_kept(unbalanced, tmp_path):
         list(unpicklable)
         return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(), keras.layers.Dense(n_outputs)])
 
-    CNNClassifier(network, epochs=1, random_state=0, memory=tmp_path).fit(*unbalanced)
+    CNNClassifier(network, schedule="constant", epochs=1, random_state=0, memory=tmp_path).fit(*unbalanced)
     assert not list(tmp_path.rglob("*.npz"))
 
 
 def test_training_on_is_not_taken_for_a_run_of_its_own(unbalanced, tmp_path):
     X, y = unbalanced
-    kept = CNNClassifier(NET, epochs=2, warm_start=True, random_state=0, memory=tmp_path)
+    kept = CNNClassifier(NET, schedule="constant", epochs=2, warm_start=True, random_state=0, memory=tmp_path)
     fresh = clone(kept).set_params(memory=None)
     for _ in range(2):
         assert same_model(kept.fit(X, y), fresh.fit(X, y))
@@ -251,7 +257,7 @@ def test_training_on_is_not_taken_for_a_run_of_its_own(unbalanced, tmp_path):
 
 def test_locations(unbalanced, tmp_path):
     X, y = unbalanced
-    net = CNNClassifier(NET, epochs=1, random_state=0)
+    net = CNNClassifier(NET, schedule="constant", epochs=1, random_state=0)
     for location in (str(tmp_path / "path"), joblib.Memory(tmp_path / "path", verbose=0)):
         net.set_params(memory=location).fit(X, y)
     assert len(list((tmp_path / "path" / "skcnn").iterdir())) == 1
@@ -298,7 +304,7 @@ def empty(path):
 @pytest.mark.parametrize("damage", [truncate, flip_one_byte, another_run, with_a_pickle, other_shapes, empty])
 def test_a_damaged_or_foreign_file_is_ignored_and_replaced(damage, unbalanced, tmp_path, epochs_printed):
     X, y = unbalanced
-    net = CNNClassifier(NET, epochs=2, random_state=0, memory=tmp_path, verbose=2)
+    net = CNNClassifier(NET, schedule="constant", epochs=2, random_state=0, memory=tmp_path, verbose=2)
     first = clone(net).fit(X, y)
     (path,) = tmp_path.rglob("*.npz")
     damage(path)
@@ -312,7 +318,7 @@ def test_a_damaged_or_foreign_file_is_ignored_and_replaced(damage, unbalanced, t
 
 def test_a_full_disk_warns_and_training_goes_on(unbalanced, tmp_path):
     X, y = unbalanced
-    net = CNNClassifier(NET, epochs=2, random_state=0, memory=tmp_path)
+    net = CNNClassifier(NET, schedule="constant", epochs=2, random_state=0, memory=tmp_path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
@@ -326,7 +332,7 @@ def test_a_full_disk_warns_and_training_goes_on(unbalanced, tmp_path):
 
 def test_the_folder_stays_small_and_keeps_what_was_used_last(unbalanced, tmp_path, epochs_printed, monkeypatch):
     X, y = unbalanced
-    net = CNNClassifier(NET, epochs=1, memory=tmp_path, verbose=2)
+    net = CNNClassifier(NET, schedule="constant", epochs=1, memory=tmp_path, verbose=2)
     clone(net).set_params(random_state=0).fit(X, y)
     (first,) = tmp_path.rglob("*.npz")
     monkeypatch.setattr(Checkpoints, "MAX_BYTES", 2.5 * first.stat().st_size)
@@ -355,7 +361,7 @@ def test_files_that_are_no_checkpoints_are_never_removed(unbalanced, tmp_path, m
     left_behind.write_text("half a checkpoint")
     os.utime(left_behind, (0, 0))
     monkeypatch.setattr(Checkpoints, "MAX_BYTES", 1)
-    CNNClassifier(NET, epochs=1, random_state=0, memory=tmp_path).fit(*unbalanced)
+    CNNClassifier(NET, schedule="constant", epochs=1, random_state=0, memory=tmp_path).fit(*unbalanced)
     assert all(path.exists() for path in mine)
     assert not left_behind.exists()
     assert len(list(folder.iterdir())) == len(mine) + 1
@@ -371,7 +377,7 @@ READING = """
 
     skcnn.set_threads(1)
     folder, data = sys.argv[1], np.load(sys.argv[1] + "/data.npz")
-    model = CNNClassifier(Plain(filters=(4,)), random_state=0)
+    model = CNNClassifier(Plain(filters=(4,)), schedule="constant", random_state=0)
     model.set_params(epochs=1).fit(data["X"], data["y"])  # imports what may be where others may not read
     if os.getuid() == 0:  # who may do anything
         os.setgroups([])
@@ -393,7 +399,7 @@ def test_what_can_only_be_read_is_used(unbalanced):
         folder = Path(name)
         os.chmod(folder, 0o755)
         np.savez(folder / "data.npz", X=X, y=y)
-        first = CNNClassifier(NET, epochs=2, random_state=0, memory=folder / "kept").fit(X, y)
+        first = CNNClassifier(NET, schedule="constant", epochs=2, random_state=0, memory=folder / "kept").fit(X, y)
         (folder / "closed").mkdir(mode=0)
         places = [folder / "kept" / "skcnn", *folder.glob("kept/skcnn/*")]
         try:
@@ -452,7 +458,9 @@ def test_an_interrupted_fit_goes_on_from_its_last_checkpoint(unbalanced, tmp_pat
     monkeypatch.setattr(Checkpoints, "FIRST_SECONDS", 0.0)
     monkeypatch.setattr(Checkpoints, "WRITE_SHARE", np.inf)  # after every epoch
     X, y = unbalanced
-    net = CNNClassifier(NET, early_stopping=True, scoring=interrupted_score, epochs=5, random_state=0, verbose=2)
+    net = CNNClassifier(
+        NET, schedule="constant", early_stopping=True, scoring=interrupted_score, epochs=5, random_state=0, verbose=2
+    )
     kept = clone(net).set_params(memory=tmp_path)
     monkeypatch.setenv("CALLS_LEFT", "4")
     with pytest.raises(KeyboardInterrupt):
@@ -481,7 +489,7 @@ SEARCH = """
     if __name__ == "__main__":
         Checkpoints.FIRST_SECONDS, Checkpoints.WRITE_SHARE = 0.0, float("inf")
         X, y = (array[:600] for array in load_digits(return_X_y=True))
-        net = CNNClassifier(Own(filters=(8,)), input_shape=(8, 8, 1), random_state=0, verbose=2, memory=sys.argv[1])
+        net = CNNClassifier(Own(filters=(8,)), schedule="constant", input_shape=(8, 8, 1), random_state=0, verbose=2, memory=sys.argv[1])
         grid = {"epochs": [5, 30], "l2": [0.0, 0.01]}
         search = GridSearchCV(net, grid, cv=2, refit=False, scoring="neg_log_loss").fit(X, y)
         print(search.cv_results_["mean_test_score"].tolist())
@@ -517,7 +525,7 @@ def test_a_killed_search_repeats_nothing_and_two_at_once_do_not_disturb_each_oth
 
 def test_loky_workers_share_what_they_keep(unbalanced, tmp_path):
     X, y = unbalanced
-    net = CNNClassifier(NET, random_state=0, memory=tmp_path)
+    net = CNNClassifier(NET, schedule="constant", random_state=0, memory=tmp_path)
     search = GridSearchCV(net, {"epochs": [1, 2, 3]}, cv=2, refit=False, scoring="neg_log_loss", n_jobs=2)
     with warnings.catch_warnings(), joblib.parallel_config("loky"):
         warnings.simplefilter("ignore")  # of the workers' start

@@ -328,15 +328,15 @@ def test_auto_epochs_make_a_thousand_steps(n, batch_size, epochs, rng):
 
 
 def test_auto_standardises_columns_of_tables_and_channels_of_shapes(few_digits):
-    X, y = few_digits
-    units = (X - X.mean(axis=0)) / np.where(X.std(axis=0) > 0, X.std(axis=0), 1)
-    table = classifier(standardize="auto", dtype="float64").fit(X * 1e4, y)
-    np.testing.assert_allclose(
-        table.predict_proba(X * 1e4), classifier(dtype="float64").fit(units, y).predict_proba(units), atol=1e-8
-    )
-    for images in ({"input_shape": (8, 8, 1)}, {}):
-        shaped = X if images else X.reshape(-1, 8, 8, 1)
-        auto, channel = (classifier(standardize=one, **images).fit(shaped, y) for one in ("auto", "channel"))
+    images, y = few_digits
+    rows = images.reshape(len(images), -1).astype(float)
+    spread = rows.std(axis=0)
+    units = (rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    auto, none = (classifier(standardize=one, dtype="float64") for one in ("auto", None))
+    table = auto.fit(rows * 1e4, y).predict_proba(rows * 1e4)
+    np.testing.assert_allclose(table, none.fit(units, y).predict_proba(units), atol=1e-8)
+    for X, shape in ((rows, (8, 8, 1)), (images, None)):
+        auto, channel = (classifier(standardize=one, input_shape=shape).fit(X, y) for one in ("auto", "channel"))
         assert same_model(auto, channel)
 
 

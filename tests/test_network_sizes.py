@@ -21,7 +21,7 @@ def functional(lay):
 
 
 def test_plain_by_hand():
-    found = summary(Plain((4, 6), dense_units=(5,)), (9, 8, 2), 3)
+    found = summary(Plain((4, 6), pooling=None, dense_units=(5,)), (9, 8, 2), 3)
     convolutions = [9 * 2 * 4, 9 * 4 * 6]
     dense = [2 * 2 * 6 * 5, 5 * 3]
     assert found.parameters == sum(convolutions) + 4 * (4 + 6) + sum(dense) + 5 + 3
@@ -137,7 +137,7 @@ def test_representation_frame_and_nothing_global():
         "  multiply-adds    7,895,296 per sample",
         "  receptive field  14 of 30 positions; nothing longer can be recognised",
     ]
-    assert "the layers after it see all" in repr(summary("plain", (30, 1), 2))
+    assert "the layers after it see all" in repr(summary(Plain((4, 6), pooling=None), (30, 1), 2))
     frame = found.to_frame()
     assert frame["multiply_adds"].sum() == found.multiply_adds
     assert list(frame["kind"])[-2:] == ["GlobalAveragePooling1D", "Dense"]

@@ -34,7 +34,7 @@ def fitted(request, few_digits):
     X, y = few_digits
     model = FITS[request.param]
     cnn = model[-1] if hasattr(model, "steps") else model
-    cnn.set_params(network=Plain(filters=(32, 64)), epochs=1)
+    cnn.set_params(network=Plain(filters=(32, 64), pooling=None), epochs=1)
     return model.fit(X, y.astype(str) if request.param == "strings" else y)
 
 

@@ -473,9 +473,10 @@ def test_training_again_of_a_regression():
     X, _ = make_samples()
     target = 100 * X[:, 0] + 1000
     target[:5] += 10_000
-    split = {"early_stopping": True, "validation_fraction": 0.25, "epochs": 8, "random_state": 0, "network": NETWORK}
+    same = {"network": NETWORK, "schedule": "constant", "random_state": 0}
+    split = {"early_stopping": True, "validation_fraction": 0.25, "epochs": 8, **same}
     again = CNNRegressor(**split, scoring=script(SCORES), refit_full=True).fit(X, target)
-    whole = CNNRegressor(network=NETWORK, epochs=4, random_state=0).fit(X, target)
+    whole = CNNRegressor(epochs=4, **same).fit(X, target)
     np.testing.assert_array_equal(again.predict(X), whole.predict(X))
 
 

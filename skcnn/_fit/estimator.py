@@ -431,9 +431,14 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         return int(np.clip(-(-self.AUTO_STEPS // -(-n_samples // self.batch_size)), fewest, most))
 
     def _standardization(self, layout: Layout) -> str | None:
-        """Return along which axes inputs are standardised: features of 2-D X may have units of their own."""
+        """Return along which axes inputs are standardised: features of 2-D X may have units of their own.
+
+        A function that builds a network may have a scale in mind, such as that of pretrained weights.
+        """
         if self.standardize != "auto":
             return self.standardize
+        if not isinstance(self.network, (str, Network)):
+            return None
         return "position" if len(layout.sample_shape) == 1 and self.input_shape is None else "channel"
 
     def _strengths(self) -> dict[str, float]:

@@ -112,29 +112,49 @@ class Fitted:
             If the network now builds another model than when it was fitted.
         """
         _, keras = start_tensorflow()
+        units = self.weights[len(self.weights) - 2 :] if self.topology.standardize else []
         with building(self.topology.dtype):
             model = self.topology.build()
             check_unchanged(self.topology.structure, model)
-            shared = not self.topology.certain and shares_weights(model, self.topology.build())
-            if shared or any(hasattr(layer, "plain") for layer in model.layers):
-                model = keras.models.clone_model(model, clone_function=self._plain_layer)
-            n_weights = len(model.weights)
-            model.set_weights(self.weights[:n_weights])
-            return self._with_units(model, self.weights[n_weights:])
+            if units:
+                model = self._on_standardized(model, units)
+            else:
+                shared = not self.topology.certain and shares_weights(model, self.topology.build())
+                if shared or any(hasattr(layer, "plain") for layer in model.layers):
+                    model = keras.models.clone_model(model, clone_function=self._plain_layer)
+            model.set_weights(self.weights[: len(model.weights)])
+            return self._with_units_of_y(model)
+
+    def _on_standardized(self, model: Any, units: list[np.ndarray]) -> Any:
+        """Return copies of the layers of a model, after two that standardise its inputs."""
+        _, keras = start_tensorflow()
+        mean, factor = units[0], 1 / units[1]
+        inputs = keras.Input(self.topology.input_shape, dtype=self.topology.dtype)
+        # Not keras.layers.Normalization, which raises scales below 1e-7 to 1e-7.
+        x = keras.layers.Rescaling(np.ones_like(mean), -mean, name="center")(inputs)
+        x = keras.layers.Rescaling(factor, np.zeros_like(mean), name="scale")(x)
+        if isinstance(model, keras.Sequential):
+            for layer in model.layers:
+                x = self._plain_layer(layer)(x)
+            return keras.Model(inputs, x)
+        laid = []
+
+        def lay(layer: Any, *arguments: Any, **settings: Any) -> Any:
+            laid.append(layer(*arguments, **settings))
+            return laid[-1]
+
+        # What is cloned has inputs of its own; the layers that it was laid of, the output last, go on from `x`.
+        keras.models.clone_model(model, input_tensors=x, clone_function=self._plain_layer, call_function=lay)
+        return keras.Model(inputs, laid[-1])
 
     def _plain_layer(self, layer: Any) -> Any:
         """Return Keras' layer in place of one of skcnn's, and a copy of any other layer."""
         return layer.plain(self.strengths) if hasattr(layer, "plain") else copy_of_layer(layer)
 
-    def _with_units(self, model: Any, units: list[np.ndarray]) -> Any:
-        """Add standardisation and the correction of outputs as Keras layers."""
+    def _with_units_of_y(self, model: Any) -> Any:
+        """Add the correction of outputs as Keras layers."""
         _, keras = start_tensorflow()
         inputs, outputs = model.inputs[0], model.outputs[0]
-        if units:  # not keras.layers.Normalization, which raises scales below 1e-7 to 1e-7
-            mean, factor = units[0], 1 / units[1]
-            inputs = x = keras.Input(self.topology.input_shape, dtype=self.topology.dtype)
-            x = keras.layers.Rescaling(np.ones_like(mean), -mean, name="center")(x)
-            outputs = model(keras.layers.Rescaling(factor, np.zeros_like(mean), name="scale")(x))
         if self.target.logarithmic:
             outputs = keras.layers.Activation("exponential", name="exponential")(outputs)
         scale, offset = self.target.output_units()
