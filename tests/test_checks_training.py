@@ -138,7 +138,8 @@ def test_batch_statistics_of_a_custom_network(digits):
 def test_batch_statistics_of_a_pipeline(digits):
     X, y = digits
     flat = X.reshape(len(X), -1)
-    cnn = CNNClassifier(Plain((4, 8)), input_shape=(8, 8, 1), epochs=25, random_state=0)
+    net = Plain((4, 8), pooling=None)
+    cnn = CNNClassifier(net, schedule="constant", standardize=None, input_shape=(8, 8, 1), epochs=25, random_state=0)
     pipe = make_pipeline(StandardScaler(), cnn).fit(flat[:200], y[:200])
     silent("batch_statistics", pipe, flat[:200], y[:200], flat[200:500], y[200:500])
     bare = CNNClassifier(Plain((2,), normalization=None), epochs=1).fit(X[:50], y[:50])
@@ -339,13 +340,14 @@ def test_receptive_field_and_dead_units(rng):
     X, y = rng.normal(scale=0.1, size=(n, steps, 1)).astype("float32"), np.arange(n) % 2
     X[:, 8, 0] += 2.0
     X[np.arange(n), np.where(y, 20, 50), 0] += 2.0
-    blind = CNNClassifier(Plain((2,), pooling="avg"), epochs=5, random_state=0).fit(X[:160], y[:160])
+    blind = CNNClassifier(Plain((2,), pooling="avg"), schedule="constant", standardize=None, epochs=5, random_state=0)
+    blind.fit(X[:160], y[:160])
     answer = cause("receptive_field", blind, X[:160], y[:160], X[160:], y[160:])
     assert answer.effect.value > 0.2
-    seeing = CNNClassifier(Plain((2,)), epochs=5, random_state=0).fit(X, y)
+    seeing = CNNClassifier(Plain((2,), pooling=None), epochs=5, random_state=0).fit(X, y)
     silent("receptive_field", seeing, X, y)
     silent("dead_units", blind, X, y)
-    killed = CNNClassifier(Plain((4,), normalization=None), learning_rate=30.0, optimizer="sgd", momentum=0.0, epochs=3)
+    killed = CNNClassifier(Plain((4,), normalization=None), standardize=None, learning_rate=30.0, optimizer="sgd", momentum=0.0, epochs=3)
     killed.set_params(clipnorm=1.0, random_state=0).fit(X + 3, y)
     note("dead_units", killed, X + 3, y)
 

@@ -60,7 +60,7 @@ def test_strengths_are_lowered_and_nothing_is_widened_beside_them(images):
 
 
 def test_what_is_cheap_comes_before_size_and_cost_is_said(images):
-    cnn = CNNClassifier(Plain((2,)), epochs=5, random_state=0)
+    cnn = CNNClassifier(Plain((2,)), standardize=None, epochs=5, random_state=0)
     suggestion = grid_for(cnn, *images, finding("underfit", ("longer", "standardize", "rates", "larger")))
     names = list(suggestion.param_grid)
     assert names[0] == "epochs"
@@ -70,13 +70,13 @@ def test_what_is_cheap_comes_before_size_and_cost_is_said(images):
 
 def test_no_network_is_offered_with_more_weights_than_samples_times_a_hundred(images):
     X, y = images
-    large = CNNClassifier(Plain((8, 16)), epochs=1, random_state=0).fit(X, y)
+    large = CNNClassifier(Plain((8, 16), pooling=None), epochs=1, random_state=0).fit(X, y)
     seen = Observations(large, X[:60], y[:60], fast=True)
     assert CURES["larger"](large.get_params(), {}, seen) == {}
     seen = Observations(large, X, y, fast=True)
     offered = CURES["larger"](large.get_params(), {}, seen)["network__filters"]
     assert offered[1:] == [(16, 32)]
-    widened = CNNClassifier(Plain((64, 64)), epochs=1, random_state=0).fit(X, y)
+    widened = CNNClassifier(Plain((64, 64), pooling=None), epochs=1, random_state=0).fit(X, y)
     assert CURES["larger"](widened.get_params(), {}, Observations(widened, X, y, fast=True)) == {}
     seen.refits.seconds["network__filters=(32, 64)"] = 1.0  # tried, and not what raised the score
     assert CURES["larger"](large.get_params(), {}, seen) == {}
