@@ -132,7 +132,8 @@ def alternatives(samples: Samples, seed: int) -> dict[str, Callable[[], Any]]:
         ways["linear"] = lambda: make_pipeline(StandardScaler(), RidgeCV(np.logspace(-4, 4, 17)))
         most = min(20, int(np.prod(samples.X.shape[1:])), len(samples.y) // 2)
         ways["PLS"] = lambda: GridSearchCV(PLSRegression(), {"n_components": range(1, most + 1)}, cv=5)
-    ways["tutorial CNN"] = lambda: Tutorial(classifies, seed)
+    if samples.X.shape[1] >= 10:  # fewer are none for its last convolution
+        ways["tutorial CNN"] = lambda: Tutorial(classifies, seed)
     if samples.kind in ("series", "spectra") and has_rocket():
         ways["MiniRocket"] = lambda: Rocket(classifies, seed)
     return ways

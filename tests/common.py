@@ -23,7 +23,7 @@ SMALL = {
     "standardize": None,
     "random_state": 0,
 }
-TINY = {"network": Plain(filters=(2,)), "epochs": 1, "batch_size": 8, "random_state": 0}
+TINY = {"network": Plain(filters=(2,)), "epochs": 1, "schedule": "constant", "batch_size": 8, "random_state": 0}
 
 
 def classifier(**parameters):

@@ -347,7 +347,9 @@ def test_receptive_field_and_dead_units(rng):
     seeing = CNNClassifier(Plain((2,), pooling=None), epochs=5, random_state=0).fit(X, y)
     silent("receptive_field", seeing, X, y)
     silent("dead_units", blind, X, y)
-    killed = CNNClassifier(Plain((4,), normalization=None), standardize=None, learning_rate=30.0, optimizer="sgd", momentum=0.0, epochs=3)
+    killed = CNNClassifier(
+        Plain((4,), normalization=None), standardize=None, learning_rate=30.0, optimizer="sgd", momentum=0.0, epochs=3
+    )
     killed.set_params(clipnorm=1.0, random_state=0).fit(X + 3, y)
     note("dead_units", killed, X + 3, y)
 

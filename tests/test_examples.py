@@ -48,6 +48,11 @@ def test_series():
     assert at_tooth > 0.8
 
 
+def test_spectra():
+    pls, without_scatter, network = run("spectra").values()
+    assert network > max(pls, without_scatter) > 0.97
+
+
 def test_imbalance():
     scores = run("imbalance")
     plain, priors = scores["as it comes"], scores["priors"]

@@ -193,7 +193,8 @@ LIMITED = """
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
 
     def network(dense_units=()):
-        return CNNClassifier(Plain(filters=(8,), dense_units=dense_units), epochs=1, random_state=0)
+        net = Plain((8,), dense_units=dense_units)
+        return CNNClassifier(net, standardize=None, epochs=1, random_state=0)
 
     def within(mib, action, *data):
         pages = int(open("/proc/self/statm").read().split()[0])

@@ -1,8 +1,9 @@
-"""Examples of one screen each, on data that come with scikit-learn or are drawn: ``python -m skcnn.examples.images``.
+"""Examples of one screen each, on data that need no download: ``python -m skcnn.examples.images``.
 
 =================== ==================================================================================
 ``images``          a search over regularisation of images, with augmentation and early stopping
 ``series``          which of two shapes is hidden in a noisy series, and where the network looked
+``spectra``         near infrared spectra of tablets: a network beside partial least squares
 ``imbalance``       a rare class: balanced batches, probabilities that stay true, a sampler in its place
 ``custom_network``  a custom Keras network, its arguments in a grid, and its features for other models
 ``diagnosis``       why a network fails on the test set, and the grid that its diagnosis proposes

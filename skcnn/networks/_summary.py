@@ -135,9 +135,9 @@ def summary(network: Any, input_shape: tuple[int, ...], n_outputs: int) -> Summa
     >>> from skcnn.networks import summary
     >>> summary("plain", (28, 28, 1), 10)
     Plain for samples of shape (28, 28, 1) and 10 outputs
-      parameters       50,474 (50,282 trained)
-      multiply-adds    3,869,824 per sample
-      receptive field  10 x 10 of 28 x 28 positions; the layers after it see all
+      parameters       19,754 (19,562 trained)
+      multiply-adds    3,839,104 per sample
+      receptive field  10 x 10 of 28 x 28 positions; nothing longer can be recognised
     """
     network, input_shape = resolve_network(network), tuple(input_shape)
     with building("float32"):
