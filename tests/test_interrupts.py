@@ -53,11 +53,13 @@ def handlers():
 @contextmanager
 def users_handlers():
     old = signal.signal(signal.SIGUSR1, raise_timeout)
+    of_ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a process in the background ignores
     yield
     assert signal.getsignal(signal.SIGUSR1) is raise_timeout
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert signals_held._depth == 0
     signal.signal(signal.SIGUSR1, old)
+    signal.signal(signal.SIGINT, of_ctrl_c)
 
 
 @cache
