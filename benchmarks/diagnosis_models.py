@@ -89,8 +89,6 @@ def cnn(samples: Samples, seed: int, custom: bool, settings: dict[str, Any]) -> 
     sound = {
         "network": partial(custom_network, **own) if custom else Plain(**plain),
         "epochs": epochs_for(len(samples.y), batch_size),
-        "schedule": "cosine",
-        "standardize": "channel",
         "random_state": seed,
     }
     kind = CNNRegressor if samples.task == "regression" else CNNClassifier
@@ -116,7 +114,7 @@ def keras_model(samples: Samples, seed: int, settings: dict[str, Any]) -> Any:
     inputs = Input(samples.X.shape[1:])
     x = layers.Reshape(X.shape[1:])(inputs)
     if settings.get("normalize", True):
-        scale = layers.Normalization(axis=-1)
+        scale = layers.Normalization(axis=(1, 2) if samples.X.ndim == 2 else -1)  # columns have units of their own
         scale.adapt(X)
         x = scale(x)
     filters, momentum = settings.get("filters", (8, 16)), settings.get("bn_momentum", 0.99)
