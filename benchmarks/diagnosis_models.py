@@ -89,6 +89,7 @@ def cnn(samples: Samples, seed: int, custom: bool, settings: dict[str, Any]) -> 
     sound = {
         "network": partial(custom_network, **own) if custom else Plain(**plain),
         "epochs": epochs_for(len(samples.y), batch_size),
+        "standardize": "position" if samples.X.ndim == 2 else "channel",  # also before custom networks
         "random_state": seed,
     }
     kind = CNNRegressor if samples.task == "regression" else CNNClassifier
