@@ -74,6 +74,10 @@ def test_the_learning_rate_that_a_callback_sets_counts(few):
     np.testing.assert_allclose(rates, [0.004, 0.004, 0.002], rtol=1e-6)
     with pytest.raises(ValueError, match="but so do schedule='cosine' and warmup_epochs=0"):
         classifier(callbacks=[halve], schedule="cosine").fit(*few)
+    later = keras.callbacks.ReduceLROnPlateau(monitor="loss", patience=50)
+    early = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: pytest.fail("trained before the error"))
+    with pytest.raises(ValueError, match="ReduceLROnPlateau sets the learning rate, but so do schedule='cosine'"):
+        classifier(callbacks=[early, later], schedule="cosine").fit(*few)
 
 
 def test_a_refit_on_all_samples_repeats_the_learning_rates(few):

@@ -124,6 +124,9 @@ class KerasCallbacks:
         with building(program.topology.dtype):  # other rules are forms of SGD
             model.optimizer = rules.get(program.topology.optimizer, keras.optimizers.SGD)(plan.learning_rate)
         model.stop_training = False
+        for callback in callbacks:
+            if isinstance(callback, (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)):
+                self._check_rate_is_free(f"The Keras callback {type(callback).__name__} sets the learning rate")
 
     def start(self, progress: Progress) -> None:
         """Set the model of the callbacks and call ``on_train_begin``."""
@@ -188,12 +191,7 @@ class KerasCallbacks:
             getattr(callback, hook)(*arguments)
         rate = np.asarray(optimizer.learning_rate, np.float32)
         if rate != shown:
-            if plan.schedule != "constant" or plan.warmup_epochs:
-                raise ValueError(
-                    f"A Keras callback has set the learning rate to {float(rate):g}, but so do "
-                    f"schedule={plan.schedule!r} and warmup_epochs={plan.warmup_epochs:g}. Leave the callback out, or "
-                    "set schedule='constant' and warmup_epochs=0."
-                )
+            self._check_rate_is_free(f"A Keras callback has set the learning rate to {float(rate):g}")
             progress.rate_factor = float(rate) / plan.learning_rate
         changed = self._changed_weights()
         if changed is not None:
@@ -205,9 +203,19 @@ class KerasCallbacks:
             self.program.load_weights(changed)
             self._shown = changed
 
+    @property
+    def _settled(self) -> bool:
+        return self.plan.schedule == "constant" and not self.plan.warmup_epochs
+
+    def _check_rate_is_free(self, happened: str) -> None:
+        if not self._settled:
+            raise ValueError(
+                f"{happened}, but so do schedule={self.plan.schedule!r} and warmup_epochs={self.plan.warmup_epochs:g}. "
+                "Leave the callback out, or set schedule='constant' and warmup_epochs=0."
+            )
+
     def _rate(self, progress: Progress) -> float:
         """Return the current learning rate; that of the last epoch if a schedule sets it."""
-        settled = self.plan.schedule == "constant" and not self.plan.warmup_epochs
-        if settled or not progress.epoch:
+        if self._settled or not progress.epoch:
             return self.plan.learning_rate * progress.rate_factor
         return progress.history["learning_rate"][-1]
