@@ -192,7 +192,7 @@ setting(
     "batch statistics that lag",
     {"batch_statistics"},
     (0.999, 0.9995, 0.9999),
-    lambda s: {"bn_momentum": s},
+    lambda s: {"bn_momentum": s, "batch_statistics": "moving"},
     on=["custom", "keras"],
     family="batch",
     curable=False,
@@ -201,7 +201,7 @@ setting(
     "batch statistics after few steps",
     {"batch_statistics"},
     (12, 6, 3),
-    lambda s: {"epochs": s, "learning_rate": 0.01},
+    lambda s: {"epochs": s, "learning_rate": 0.01, "batch_statistics": "moving"},
     on=["custom", "keras"],
     family="batch",
 )
