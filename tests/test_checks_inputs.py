@@ -273,6 +273,18 @@ def test_channels_first(rng):
     assert isinstance(no_cause("layout", clone(cnn).set_params(epochs=1).fit(series, y), series, y), str)
 
 
+def test_channels_first_of_smooth_series(rng):
+    y = np.arange(240) % 2
+    series = np.convolve(rng.normal(size=240 * 24 * 10), np.ones(5), "same").reshape(240, 10, 24).swapaxes(1, 2)
+    series[np.arange(240), rng.integers(24, size=240)] += np.where(y, 6, -6)[:, np.newaxis] * np.ones(10)
+    first = np.moveaxis(series, -1, 1)
+    cnn = CNNClassifier(Plain((4,), pooling="avg"), epochs=10, random_state=0)
+    found = look("layout", clone(cnn).fit(first[:80], y[:80]), first[:80], y[:80], first[80:], y[80:], refits=1)
+    assert found.mended.train.inputs.shape == (80, 24, 10)
+    fitted = clone(cnn).fit(series[:80], y[:80])
+    assert isinstance(no_cause("layout", fitted, series[:80], y[:80], series[80:], y[80:]), str)
+
+
 # Resampling -------------------------------------------------------------------------------------------------------
 
 
