@@ -452,6 +452,17 @@ def test_concept_drift(sign, four):
         look("test_labels", model, X, y, X_test, changed)
 
 
+def test_drift_of_a_regression_in_a_region(numbers, rng):
+    X, X_test, y, y_test = numbers
+    model = Ridge().fit(X, y)
+    region = X_test[:, 2] > np.quantile(X_test[:, 2], 0.85)
+    found = cause("concept_drift", model, X, y, X_test, y_test + 1.5 * y.std() * region)
+    assert found.effect.value == pytest.approx(1.5**2 * 0.15, abs=0.15)  # of the variance of the targets, at most
+    anywhere = rng.permutation(region)  # the same change, of samples by chance
+    silent("concept_drift", model, X, y, X_test, y_test + 1.5 * y.std() * anywhere)
+    silent("concept_drift", model, X, y, X_test, y_test)
+
+
 def test_change_point_by_hand(rng):
     place, p = change_point(np.r_[np.zeros(60), np.ones(40)], rng)
     assert (place, p) == (60, 0.001)

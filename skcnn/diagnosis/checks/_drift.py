@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.base import clone
+from sklearn.model_selection import KFold, cross_val_predict
 
 from skcnn._statistics import Estimate, difference, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
@@ -14,6 +15,10 @@ from skcnn.diagnosis.checks._test_labels import DO_NOT_FIT, FAR, misfit, shuffle
 __all__ = ["ConceptDrift", "TestLabels"]
 
 MEASURED = "The simple model out of fold on training samples, minus the same on test samples."
+RELEARNED = (
+    "The simple model on test samples, with what it is off by learned from others of them, minus the same learned from "
+    "training samples."
+)
 
 
 def _left(seen: Observations) -> tuple[Estimate | None, str]:
@@ -63,6 +68,22 @@ def _relearned(seen: Observations, least_samples: int = 60) -> Estimate | None:
         return None
     targets = seen.test.targets[rows]
     gain = seen.test_within - seen.quality(targets, seen.reference_test)
+    return weighted_mean(gain, np.ones(len(gain)), EFFECT_LEVEL)
+
+
+def _corrected(seen: Observations, least_samples: int = 60) -> Estimate | None:
+    """Return how much better a regression is on the test samples with what it is off by learned from others of them.
+
+    Beyond what the same gains that is learned out of fold on training samples: a simple model may be off there, too.
+    """
+    rows, reference = seen.test.chosen, seen.reference
+    if seen.kind != "regression" or len(rows) < least_samples or seen.moved > FAR:
+        return None
+    targets, predicted = seen.test.targets[rows], seen.reference_test
+    forest = clone(reference.forest).set_params(min_samples_leaf=5)
+    within = cross_val_predict(forest, seen.test.flat, targets - predicted, cv=KFold(5, shuffle=True, random_state=0))
+    own = forest.fit(reference.X, reference.y - reference.oof).predict(seen.test.flat)
+    gain = seen.quality(targets, predicted + within) - seen.quality(targets, predicted + own)
     return weighted_mean(gain, np.ones(len(gain)), EFFECT_LEVEL)
 
 
@@ -128,7 +149,7 @@ def _by_class(seen: Observations) -> tuple[str, float] | None:
 def drift(seen: Observations) -> dict[str, Any]:
     """Return signs that the rule has changed: by name, in words."""
     signs: dict[str, Any] = {}
-    again = _relearned(seen)
+    again = _corrected(seen) if seen.kind == "regression" else _relearned(seen)
     if again is not None and again.low > 0 and again.value >= ConceptDrift.least_gain:
         signs["learned again"] = f"learned from test samples alone, they are predicted better ({again.value:+.3f})"
     values = _wrongness(seen)
@@ -151,9 +172,11 @@ class ConceptDrift(Check):
     The simple model is significantly worse by 0.05 on the test samples than out of fold, though these are like training
     samples, and the disagreement has an order that labels wrong at random do not have: test samples are predicted
     better by others of them than by the many training samples; or it starts or ends at a place in order or time; or it
-    is in one class.
+    is in one class. Of a regression it is enough that what the simple model is off by can be learned from test samples,
+    beyond what can be learned of it from training samples (on clean data by at most 0.019, never significantly).
 
-    Effect: what the simple model loses between training and test samples.
+    Effect: what the simple model loses between training and test samples; of a regression otherwise, what it gains once
+    that is learned.
 
     Threshold: predicted better significantly and by 0.03; p <= 0.002 of a change point; 60% of it in one class, and
     twice as much as the class has samples.
@@ -174,7 +197,13 @@ class ConceptDrift(Check):
         """Look for an order in what does not fit."""
         lost, text = _left(seen)
         if lost is None:
-            return text
+            off = _corrected(seen)
+            if off is None or off.low <= 0 or off.value < self.least_gain:
+                return text
+            what = (
+                "What a simple model is off by in test samples can be learned from them, and not from training samples."
+            )
+            return self.finding(what, {"gain once it is learned": off}, effect=off, measured=RELEARNED)
         signs = drift(seen)
         if not signs:
             return f"{text}, but without an order: not by class, place or features."
