@@ -136,6 +136,16 @@ def test_sentinel_values(data, rng, both):
     assert found.mended.test.score.value == pytest.approx(fitted.score(holes, y_test) + found.effect.value)
 
 
+def test_sentinel_values_that_are_rare_in_each_of_many_columns(rng):
+    y = np.arange(600) % 2
+    X = rng.normal(size=(600, 60)) + 0.2 * y[:, np.newaxis]
+    holes = np.where(rng.random(X.shape) < 0.003, -999, X)
+    fitted = linear().fit(holes[:300], y[:300])
+    found = cause("sentinel_values", fitted, holes[:300], y[:300], holes[300:], y[300:], refits=1)
+    assert found.effect.value > 0.03
+    no_cause("sentinel_values", linear().fit(X[:300], y[:300]), X[:300], y[:300], X[300:], y[300:])
+
+
 def test_sentinel_values_that_the_pipeline_replaces(data, rng):
     X, X_test, y, y_test = data
     X, X_test = (np.where(rng.random(one.shape) < 0.05, -999, one) for one in (X, X_test))

@@ -42,7 +42,8 @@ def _agreed(seen: Observations, lost: Estimate) -> bool:
     """Whether the estimator contradicts the labels that the simple model contradicts with confidence."""
     reference, rows = seen.reference, seen.test.chosen
     if not seen.has_classes:
-        return float(seen.test.quality.mean()) <= float(reference.quality(reference.oof).mean()) - lost.value / 2
+        best = max(float(reference.quality(reference.oof).mean()), float(seen.train.quality.mean()))
+        return float(seen.test.quality.mean()) <= best - lost.value / 2
     sure = np.mean([out.max(axis=1) for out in seen.reference_folds], axis=0) > np.median(reference.oof.max(axis=1))
     contradicted = sure & (seen.reference_test != seen.test.targets[rows])
     return bool(seen.test.quality[rows][contradicted].mean() < 0.5) if contradicted.any() else False

@@ -1,5 +1,6 @@
 """Checks of the values that arrive at the final step: missing, standing for missing, constant, scaled."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -89,9 +90,9 @@ def _not_finite(seen: Observations, side: Any) -> np.ndarray:
 class SentinelValues(Check):
     """Numbers that stand for missing values, such as -999.
 
-    Pattern: in a column with more than 20 values, one value, the least or the largest, is repeated in at least 1% and
-    five of the samples and lies further from the rest than five times the range of the rest. Borders of images, zeros
-    and counts do not.
+    Pattern: in columns with more than 20 values, one value, the least or the largest, lies further from the rest than
+    five times the range of the rest, and is repeated, in all columns together, five times and as often as 1% of the
+    samples. Borders of images, zeros and counts do not.
 
     If training samples have none, or hardly any, the test samples' are replaced by the training medians. Otherwise the
     estimator is fitted again with medians in their place; without that, the lead of the simple model is what is within
@@ -138,7 +139,8 @@ class SentinelValues(Check):
 
     def _values(self, X: np.ndarray) -> dict[int, float]:
         """Return such a value for each column that has one."""
-        found = {}
+        found: dict[int, float] = {}
+        times: Counter[float] = Counter()
         for column in range(X.shape[1]):
             known = X[np.isfinite(X[:, column]), column]
             if not len(known):
@@ -146,13 +148,15 @@ class SentinelValues(Check):
             low, high = known.min(), known.max()
             for value in (low, high):
                 here = known == value
-                if value == 0 or not max(self.least, self.share * len(X)) <= here.sum() <= 0.9 * len(known):
+                if value == 0 or here.sum() > 0.9 * len(known):
                     continue
                 rest = known[~here]
                 away = rest.min() - value if value == low else value - rest.max()
                 if away > self.far * np.ptp(rest) and len(np.unique(rest[:1000])) > self.n_values:
                     found[column] = float(value)
-        return found
+                    times[float(value)] += int(here.sum())
+        often = max(self.least, self.share * len(X))
+        return {column: value for column, value in found.items() if times[value] >= often}
 
     @staticmethod
     def _imputed(seen: Observations, held: np.ndarray) -> bool:
