@@ -1,7 +1,6 @@
 """What `diagnose` takes and returns: input of any kind, states, ranking, reports and the grid it suggests."""
 
 import re
-import time
 from html.parser import HTMLParser
 
 import numpy as np
@@ -264,15 +263,6 @@ def test_nothing_is_changed_and_nothing_heavy_imported(cancer):
         "print([name for name in ('keras', 'tensorflow', 'matplotlib') if name in sys.modules])"
     )
     assert printed_by(code)[-1] == "[]"
-
-
-def test_fast_is_fast_on_digits(digits):
-    X, y = digits
-    model = CNNClassifier(Plain((4,)), epochs=2, random_state=0).fit(X[:1300], y[:1300])
-    model.predict(X[:1])
-    start = time.process_time()
-    diagnose(model, X[:1300], y[:1300], X[1300:], y[1300:], fast=True)
-    assert time.process_time() - start < 5
 
 
 # Result -----------------------------------------------------------------------------------------------------------
