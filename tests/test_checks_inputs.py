@@ -183,6 +183,22 @@ def test_input_scale(data):
         look("input_scale", LogisticRegression().fit(1000 * X, y), 1000 * X, y)
 
 
+def test_a_keras_model_of_a_table_that_normalises_its_columns(data):
+    import keras
+
+    X, _, y, _ = data
+    units = X * np.logspace(0, 4, X.shape[1])
+    scale, model_of = keras.layers.Normalization(), keras.Sequential
+    scale.adapt(units)
+    after = [keras.layers.Reshape((X.shape[1], 1)), keras.layers.Conv1D(2, 3), keras.layers.Flatten()]
+    for first, answer in ((scale, str), (keras.layers.Rescaling(0.1), Finding)):
+        model = model_of([keras.Input(X.shape[1:]), first, *after, keras.layers.Dense(1, activation="sigmoid")])
+        model.compile("adam", "binary_crossentropy")
+        assert isinstance(look("input_scale", model, units, y), answer)
+        with pytest.raises(NotApplicable, match="no axes"):
+            look("receptive_field", model, units, y)
+
+
 def test_scaler_outside_is_a_note(data):
     X, X_test, y, y_test = data
     scaled = StandardScaler().fit_transform(np.vstack([X, X_test]))

@@ -84,7 +84,8 @@ class Reference:
         if len(self.y) < 30:
             return {"a forest": self.forest}
         # Beyond a hundred principal components a linear model of so few samples gains little and takes long.
-        few = [PCA(100, random_state=0)] if min(self.X.shape[1], len(self.y) // 2) > 100 else []
+        n_most = min(100, len(self.y) // 4)  # a learning curve fits on a third of the samples
+        few = [PCA(n_most, random_state=0)] if min(self.X.shape[1], len(self.y) // 2) > 100 else []
         nearest, linear, name = KNeighborsRegressor(10), RidgeCV(np.logspace(-3, 3, 7)), "ridge regression"
         if self.n_classes:
             nearest, linear, name = (

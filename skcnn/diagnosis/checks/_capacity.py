@@ -40,6 +40,8 @@ class ReceptiveField(Check):
         if found is None:
             raise NotApplicable("the network is no graph of layers")
         fields, dense = found
+        if not fields:
+            raise NotApplicable("the samples have no axes that a feature could see a part of")
         sizes = seen.train.inputs.shape[1:-1] or seen.train.inputs.shape[-1:]
         field, longest = min(zip(fields, sizes, strict=False), key=lambda pair: pair[0] / pair[1])
         text = f"A feature sees {field} of {longest} positions."

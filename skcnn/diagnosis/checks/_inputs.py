@@ -316,8 +316,10 @@ class InputScale(Check):
         text = f"The root mean square of the inputs is {rms:.3g}, their mean {off:.2g} spreads from 0."
         if self.small <= rms <= self.large and off <= self.off_centre and spread <= self.columns:
             return text
-        layers = layers_of(seen.components.keras_model)[:4]
-        if spread <= self.columns and any(layer.kind in self.NORMALISING for layer in layers):
+        first = [one.layer for one in layers_of(seen.components.keras_model)[:4] if one.kind in self.NORMALISING]
+        # Columns of other spreads need a layer that has a number for each of them.
+        of_columns = any(weight.shape and max(weight.shape) == X.shape[1] for one in first for weight in one.weights)
+        if of_columns or (first and spread <= self.columns):
             return f"{text} The network normalises within its first layers."
         if spread > self.columns:
             text += f" The spreads of its columns differ by {spread:.3g} times."
