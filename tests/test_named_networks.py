@@ -159,6 +159,7 @@ def test_normalisation_is_the_one_that_is_asked_for(name):
         (ImageResNet(9), r"'depth' parameter of ImageResNet must be 6 n \+ 2 .* Got 9; the nearest are 8 and 14"),
         (FCN(kernel_sizes=(8, 5)), r"'kernel_sizes' parameter of FCN must have 3 entries, one per layer. Got \(8, 5\)"),
         (ResNet(filters=(0,)), "'filters' parameter of ResNet must be a sequence of positive integers"),
+        (ResNet(filters=np.array([1.5, 2.0])), "'filters' parameter of ResNet must be a sequence of positive integers"),
         (Inception(bottleneck=0), "'bottleneck' parameter of Inception must be"),
         (Plain((2,)), "Plain takes samples of shape"),
     ],

@@ -44,7 +44,9 @@ class ConvolutionalNetwork(Network):
     def _check_values(self) -> None:
         super()._check_values()
         for name, value in self.get_params(deep=False).items():
-            if "array-like" in self._parameter_constraints.get(name, ()) and not _are_sizes(value) and value != "auto":
+            if isinstance(value, str):  # such as "auto", which has been checked
+                continue
+            if "array-like" in self._parameter_constraints.get(name, ()) and not _are_sizes(value):
                 raise ValueError(
                     f"The {name!r} parameter of {type(self).__name__} must be a sequence of positive integers, one per "
                     f"layer, none above {LARGEST:,}. Got {value!r} instead."
