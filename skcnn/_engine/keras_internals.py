@@ -143,7 +143,7 @@ def seeds_from(seed: str) -> Iterator[None]:
     from keras.src.backend.common import global_state
     from keras.src.random import seed_generator
 
-    drawn_from, name = seed_generator.python_random, seed_generator.GLOBAL_SEED_GENERATOR
+    drawn_from, name = seed_generator.python_random, "global_seed_generator"
     generator = global_state.get_global_attribute(name)
     try:
         seed_generator.python_random = _Seeds(random.Random(seed))  # noqa: S311 (as Keras draws them)
