@@ -136,10 +136,14 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         as from scratch. Requires an integer `random_state`. The folder takes at most 2 GiB; what has not been used for
         longest is removed first. Not used with `callbacks`, whose effects are unknown.
     callbacks : list of keras.callbacks.Callback or None, default=None
-        Keras callbacks, called at the beginning and end of training and of each epoch. Each fit uses copies, see
-        `callbacks_`. They are given a Keras model with the current weights, and logs with the values of `history_`;
-        changes to the weights, the learning rate (with ``schedule="constant"``) and ``model.stop_training`` take
-        effect. To set scikit-learn's callbacks, use `set_callbacks` (scikit-learn 1.9).
+        Keras callbacks, called at the beginning and end of training and of each epoch. They are given a Keras model
+        with the current weights, which predicts what that of `to_keras` does, and logs with the values of `history_`,
+        the validation score also by its name ("val_accuracy" with ``scoring="accuracy"``); changes to the weights, the
+        learning rate (with ``schedule="constant"``) and ``model.stop_training`` take effect. Each fit and each clone
+        has copies with state of their own: lists, tuples, dicts, sets, arrays, random number generators and callbacks
+        within callbacks. Every other object (a trial, a queue, a connection) is shared by all of them, in one process.
+        ``{fit}`` in their paths becomes a number that no other fit has, also in ``params["fit"]``. To set
+        scikit-learn's callbacks, use `set_callbacks` (scikit-learn 1.9).
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, shuffling, dropout and the inner split. Pass an int for the same fitted model, to the
         bit, across calls.
@@ -505,10 +509,14 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         as from scratch. Requires an integer `random_state`. The folder takes at most 2 GiB; what has not been used for
         longest is removed first. Not used with `callbacks`, whose effects are unknown.
     callbacks : list of keras.callbacks.Callback or None, default=None
-        Keras callbacks, called at the beginning and end of training and of each epoch. Each fit uses copies, see
-        `callbacks_`. They are given a Keras model with the current weights, and logs with the values of `history_`;
-        changes to the weights, the learning rate (with ``schedule="constant"``) and ``model.stop_training`` take
-        effect. To set scikit-learn's callbacks, use `set_callbacks` (scikit-learn 1.9).
+        Keras callbacks, called at the beginning and end of training and of each epoch. They are given a Keras model
+        with the current weights, which predicts what that of `to_keras` does, and logs with the values of `history_`,
+        the validation score also by its name ("val_accuracy" with ``scoring="accuracy"``); changes to the weights, the
+        learning rate (with ``schedule="constant"``) and ``model.stop_training`` take effect. Each fit and each clone
+        has copies with state of their own: lists, tuples, dicts, sets, arrays, random number generators and callbacks
+        within callbacks. Every other object (a trial, a queue, a connection) is shared by all of them, in one process.
+        ``{fit}`` in their paths becomes a number that no other fit has, also in ``params["fit"]``. To set
+        scikit-learn's callbacks, use `set_callbacks` (scikit-learn 1.9).
     random_state : int, RandomState instance or None, default=None
         Seed of initial weights, shuffling, dropout and the inner split. Pass an int for the same fitted model, to the
         bit, across calls.

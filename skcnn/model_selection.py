@@ -107,7 +107,8 @@ def _of_name(name: str, estimator: Any, error: Exception) -> str:
     known = re.search("'(.*?)'.* did you mean '(.*?)'", str(error), re.DOTALL)  # told by an estimator of skcnn inside
     if known:
         return f"{name!r}: {UNKNOWN}; did you mean {name.removesuffix(known[1]) + known[2]!r}?"
-    return f"{name!r}: {UNKNOWN}{nearest(name, estimator.get_params(deep=True))}"
+    names = estimator.get_params(deep=True)
+    return f"{name!r}: {error}" if name in names else f"{name!r}: {UNKNOWN}{nearest(name, names)}"
 
 
 def _refusals(part: Any) -> list[str]:

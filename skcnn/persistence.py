@@ -30,6 +30,7 @@ TRUSTED_TYPES = (
     "skcnn.estimators.CNNClassifier",
     "skcnn.estimators.CNNRegressor",
     "skcnn.networks._builder.NetworkBuilder",
+    "skcnn.preprocessing.ChannelsLast",
     "skcnn.preprocessing.NDTransformer",
     "skcnn.preprocessing.StandardNormalVariate",
     "skcnn.sampling.NDSampler",

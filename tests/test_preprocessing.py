@@ -30,7 +30,9 @@ from sklearn.preprocessing import (
 )
 from sklearn.utils import estimator_checks, estimator_html_repr, get_tags
 
-from skcnn.preprocessing import NDTransformer, StandardNormalVariate
+from skcnn import CNNClassifier
+from skcnn.networks import Plain
+from skcnn.preprocessing import ChannelsLast, NDTransformer, StandardNormalVariate
 
 SHAPES = [(5,), (7, 2), (4, 3, 2), (3, 2, 2, 2)]
 
@@ -473,3 +475,45 @@ def test_variate_of_constant_and_huge_samples():
     np.testing.assert_allclose(out[[1, 3]].std(axis=1), 1)
     with pytest.raises(ValueError, match="5 features"):
         StandardNormalVariate().fit(X).transform(np.ones((2, 5)))
+
+
+# ChannelsLast -------------------------------------------------------------------------------------------------------
+
+
+@estimator_checks.parametrize_with_checks([ChannelsLast()])
+def test_channels_last_passes_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "bool"])
+def test_channels_are_moved_and_moved_back(rng, dtype):
+    images = rng.integers(0, 2, (5, 3, 4, 6)).astype(dtype)
+    moved = ChannelsLast().fit(images).transform(images)
+    np.testing.assert_array_equal(moved, np.stack([images[:, i] for i in range(3)], axis=-1))
+    assert moved.dtype == dtype
+    assert np.shares_memory(moved, images)
+    np.testing.assert_array_equal(ChannelsLast().fit(images).inverse_transform(moved), images)
+    flat = images.reshape(5, -1)
+    np.testing.assert_array_equal(ChannelsLast().fit_transform(flat), flat)
+    padded = np.where(images, np.nan, 1.0)
+    np.testing.assert_array_equal(ChannelsLast().fit_transform(padded)[..., 0], padded[:, 0])
+
+
+def test_channels_first_are_trained_on_as_channels_last(rng):
+    X, y = rng.normal(size=(24, 2, 9)).astype("float32"), np.arange(24) % 2
+    cnn = CNNClassifier(Plain(filters=(2,)), epochs=2, random_state=0)
+    scaler = NDTransformer(StandardScaler(), per="channel")
+    pipe = make_pipeline(ChannelsLast(), scaler, cnn).fit(X, y)
+    last = make_pipeline(scaler, cnn).fit(X.transpose(0, 2, 1), y)
+    np.testing.assert_array_equal(pipe.predict_proba(X), last.predict_proba(X.transpose(0, 2, 1)))
+    assert pipe[-1].input_shape_ == (9, 2)
+
+
+def test_channels_last_refuses_other_shapes():
+    fitted = ChannelsLast().fit(np.zeros((4, 3, 7)))
+    with pytest.raises(ValueError, match=r"samples of shape \(7, 3\), but ChannelsLast was fitted on .* \(3, 7\)"):
+        fitted.transform(np.zeros((4, 7, 3)))
+    with pytest.raises(ValueError, match=r"which become \(7, 3\): pass an array of shape \(n, 7, 3\)"):
+        fitted.inverse_transform(np.zeros((4, 3, 7)))
+    with pytest.raises(NotFittedError):
+        ChannelsLast().transform(np.zeros((4, 3, 7)))

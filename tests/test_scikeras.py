@@ -13,10 +13,11 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone, is_classifier, 
 from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV, check_cv, cross_val_score
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, LabelEncoder
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from skcnn import CNNClassifier, CNNRegressor
+from skcnn import CNNClassifier, CNNRegressor, check_grid
 from skcnn._engine.blueprint import trace_count
 from skcnn.exceptions import OneHotWarning
 from skcnn.scikeras import KerasClassifier, KerasRegressor, convert
@@ -787,10 +788,45 @@ def test_a_kept_training_is_found_again(rows, tmp_path):
     assert len(list(tmp_path.rglob("*.npz"))) == n_kept
 
 
-def test_a_changed_optimizer_of_the_source_is_refused_rather_than_ignored(rows):
-    converted = convert(classifier()).set_params(network__estimator__optimizer__learning_rate=0.5)
-    with pytest.raises(ValueError, match=r"learning_rate=0\.5"):
-        converted.fit(*rows)
+@pytest.mark.parametrize(
+    ("name", "value", "counts"),
+    [
+        ("epochs", 7, "epochs"),
+        ("fit__batch_size", 7, "batch_size"),
+        ("class_weight", "balanced", "class_weight"),
+        ("random_state", 7, "random_state"),
+        ("optimizer", "sgd", "optimizer"),
+        ("optimizer__learning_rate", 0.5, "learning_rate"),
+        ("optimizer__nesterov", True, "nesterovs_momentum"),
+        ("loss__label_smoothing", 0.1, "label_smoothing"),
+        ("validation_split", 0.5, "validation_fraction"),
+        ("callbacks__patience", 7, "n_iter_no_change"),
+    ],
+)
+def test_parameters_of_the_source_that_nobody_reads_are_refused_with_those_that_count(name, value, counts):
+    converted, name = convert(classifier()), f"network__estimator__{name}"
+    with pytest.raises(ValueError, match=f"Invalid parameter '{name}'.* did you mean '{counts}'"):
+        converted.set_params(**{name: value})
+    with pytest.raises(ValueError, match=f"'cnn__{name}': no such parameter; did you mean 'cnn__{counts}'"):
+        check_grid(GridSearchCV(Pipeline([("cnn", converted)]), {f"cnn__{name}": [value]}))
+    with pytest.raises(ValueError, match=f"for ModelFunction, .* Set '{counts}' of the skcnn estimator"):
+        converted.network.set_params(**{name.removeprefix("network__"): value})
+    assert converted.get_params() == clone(converted).set_params(**converted.get_params()).get_params()
+
+
+def test_a_parameter_of_the_source_without_an_equivalent_is_refused():
+    name = "network__estimator__metrics"
+    with pytest.raises(ValueError, match="does not read it, and there is no such parameter"):
+        convert(classifier()).set_params(**{name: ["accuracy"]})
+    with pytest.raises(ValueError, match=f"'{name}': Invalid parameter .* Leave it out"):
+        check_grid(GridSearchCV(convert(classifier()), {name: [["accuracy"]]}))
+
+
+def test_parameters_of_another_conversion_can_be_set():
+    other = convert(classifier(epochs=9, optimizer__learning_rate=0.5))
+    taken = convert(classifier()).set_params(**other.get_params())
+    assert (taken.epochs, taken.learning_rate, taken.network.estimator.epochs) == (9, 0.5, 9)
+    assert taken.set_params(network__estimator__hidden_layer_dim=4).network.estimator.hidden_layer_dim == 4
 
 
 # scikit-learn's check suite ------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from threading import get_ident
 from typing import Any
 
+import numpy as np
+
 from skcnn._engine.signals import uninterrupted
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "final_activation",
     "forget_model",
     "function_options",
+    "maximize",
     "model_of",
     "operations_of",
     "output_shape_of",
@@ -158,13 +161,25 @@ def seeds_from(seed: str) -> Iterator[None]:
 
 
 def model_of(callback: Any) -> Any:
-    """Return the model of a callback as it is kept; the public ``model`` may be another, wrapped one."""
-    return callback._model
+    """Return the model of a callback as it is kept; the public ``model`` may be another, wrapped one.
+
+    A callback whose ``__init__`` does not call that of Keras has none before training sets it.
+    """
+    return getattr(callback, "_model", None)
 
 
 def forget_model(callback: Any) -> None:
     """Take the model from a callback; the public ``model`` cannot be set."""
     callback._model = None
+
+
+def maximize(callback: Any) -> None:
+    """Let a callback that finds out by the name of what it monitors whether more of it is better know that it is."""
+    if not hasattr(callback, "mode"):  # ModelCheckpoint of Keras 3.8, which has decided when it was made
+        callback.monitor_op = np.greater
+        callback.best = -np.inf if callback.best == np.inf else callback.best
+    elif callback.mode == "auto":
+        callback.mode = "max"
 
 
 def traces_batches(tensorboard: Any) -> bool:

@@ -25,8 +25,8 @@ from skcnn._engine.loop import Plan
 from skcnn._engine.memory import Need
 from skcnn._engine.threads import start_tensorflow
 from skcnn._fit.balancing import Balancing
+from skcnn._fit.callback_copies import copy_state
 from skcnn._fit.fitted import Fitted
-from skcnn._fit.keras_callbacks import check_copyable
 from skcnn._fit.recipe import Recipe
 from skcnn._fit.run import Run
 from skcnn._fit.samples import Layout, Samples, as_inputs
@@ -527,14 +527,17 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         return state
 
     def __sklearn_clone__(self) -> Self:
+        bare = copy.copy(self)
+        bare.callbacks = None  # scikit-learn would copy all that they refer to
         try:
-            return super().__sklearn_clone__()
+            cloned: Self = super(BaseCNN, bare).__sklearn_clone__()
         except Exception:
-            check_copyable(self.callbacks)
             for layer in listed(self.augmentation):
                 if not isinstance(layer, str):
                     copy_of_layer(layer)  # raises an error that names the layer, if it is the reason
             raise
+        cloned.callbacks = copy_state(self.callbacks)
+        return cloned
 
     # Outputs ----------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from skcnn._engine.pool import pool
 from skcnn._engine.program import Program
 from skcnn._engine.signals import signals_held
 from skcnn._engine.threads import start_tensorflow
+from skcnn._fit.callback_copies import new_fit_number
 from skcnn._fit.fitted import Fitted
 from skcnn._fit.keras_callbacks import KerasCallbacks, copy_callbacks
 from skcnn._fit.printing import Printer
@@ -22,6 +23,7 @@ from skcnn._fit.recipe import Prepared, Recipe
 from skcnn._fit.samples import Samples
 from skcnn._sklearn.callback_tasks import FitTasks
 from skcnn._sklearn.checks import naming
+from skcnn._sklearn.internals import scorer_name
 
 __all__ = ["Run"]
 
@@ -51,7 +53,8 @@ class Run:
         self.estimator = estimator
         self.recipe = recipe
         self.tasks = tasks
-        self._callbacks = tuple(copy_callbacks(estimator.callbacks))
+        self._fit_number = new_fit_number()
+        self._callbacks = tuple(copy_callbacks(estimator.callbacks, self._fit_number))
         self._kept: tuple[_Part, Progress] | None = None
         self._first = ""  # fingerprint of the first training
 
@@ -125,10 +128,18 @@ class Run:
             watchers += self.tasks.training(indices, plan.epochs - first, first, now)
         if self._callbacks and keras:
             model = self._now(part, program, progress).to_keras()
-            watchers.append(KerasCallbacks(list(self._callbacks), model, program, plan))
+            scores = None if part.held_out is None else self._score_names()
+            watchers.append(KerasCallbacks(list(self._callbacks), model, program, plan, scores, self._fit_number))
         if self.estimator.verbose:
             watchers.append(Printer(int(self.estimator.verbose), plan, len(indices)))
         return watchers
+
+    def _score_names(self) -> list[str]:
+        """Return the names under which Keras callbacks find the score of the validation samples."""
+        if self.recipe.scoring == "loss":
+            return []
+        name = scorer_name(self.recipe.scoring)
+        return ["val_score"] if name is None else ["val_score", f"val_{name}"]
 
     def _now(self, part: _Part, program: Program, progress: Progress) -> Fitted:
         """Return what an estimator would know if training stopped now."""

@@ -29,6 +29,7 @@ __all__ = [
     "invalid_values",
     "routing_enabled",
     "safe_indexing",
+    "scorer_name",
 ]
 
 
@@ -42,3 +43,9 @@ def invalid_values(estimator: Any) -> list[str]:
         except InvalidParameterError as error:
             found.append(str(error))
     return found
+
+
+def scorer_name(scoring: Any) -> str | None:
+    """Return the name of a scorer, or that of the function that it calls; None if that has none."""
+    name = scoring if isinstance(scoring, str) else getattr(getattr(scoring, "_score_func", scoring), "__name__", "")
+    return name if name.isidentifier() else None

@@ -54,7 +54,8 @@ def convert(estimator: Any) -> ConvertedClassifier | ConvertedRegressor:
     -------
     ConvertedClassifier or ConvertedRegressor
         A `CNNClassifier` or `CNNRegressor` with the model function as its network. Parameters of the model function
-        are tuned as ``network__estimator__model__...``, all else by its names in skcnn (``learning_rate``, ...).
+        are tuned as ``network__estimator__model__...``, all else by its names in skcnn (``learning_rate``, ...); other
+        parameters of the scikeras estimator are no longer read, and to set them raises an error.
 
     Raises
     ------

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable
 from dataclasses import replace
+from inspect import signature
 from typing import Any, Self
 
 import keras
@@ -15,7 +16,7 @@ from skcnn._fit.samples import Layout
 from skcnn._fit.targets import ClassTarget, RegressionTarget
 from skcnn.estimators import CNNClassifier, CNNRegressor
 from skcnn.networks import NetworkBuilder
-from skcnn.scikeras._original import built_model, compiled_with
+from skcnn.scikeras._original import BaseWrapper, built_model, compiled_with
 from skcnn.scikeras._settings import NotCarried, loss_settings, optimizer_settings, wanted_ending
 
 __all__ = ["ConvertedClassifier", "ConvertedRegressor", "ModelFunction", "UnscaledTarget"]
@@ -84,6 +85,31 @@ class ModelFunction(BaseEstimator):
             model.build((None, *meta["X_shape_"][1:]))
         return _fed_with(_with_logits(model, loss, meta["target_type_"]), input_shape)
 
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters of the model function.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters by name, such as ``estimator__model__units``.
+
+        Returns
+        -------
+        self : ModelFunction
+            This object.
+
+        Raises
+        ------
+        ValueError
+            If one of the scikeras estimator would change that is no longer read, such as its number of epochs.
+        """
+        for name, instead in ignored_names(params, "estimator", params.get("estimator", self.estimator)).items():
+            raise ValueError(
+                f"Invalid parameter {name!r} for ModelFunction, which reads the parameters of the model function only. "
+                f"Set {instead!r} of the skcnn estimator in its place, if it has that."
+            )
+        return super().set_params(**params)
+
     def told(self, meta: dict[str, Any]) -> "ModelFunction":
         """Return a copy that passes `meta` to the model function."""
         copy = clone(self)  # what is set later on the estimator must not change a fitted network
@@ -122,6 +148,37 @@ class ModelFunction(BaseEstimator):
         parts = {name: _identity(value) for name, value in params.items()}
         digest = fingerprint(parts, self._meta)
         return digest if all(isinstance(part, str) for part in parts.values()) else ("object", digest)
+
+
+# What counts in place of a parameter of scikeras, where its name is another one.
+INSTEAD = {
+    "optimizer__nesterov": "nesterovs_momentum",
+    "validation_split": "validation_fraction",
+    "callbacks__patience": "n_iter_no_change",
+    "callbacks__min_delta": "tol",
+}
+PREFIXES = ("fit__", "compile__", "optimizer__", "loss__", "callbacks__")  # of parameters with the same name
+
+
+def ignored_names(params: dict[str, Any], prefix: str, estimator: Any) -> dict[str, str]:
+    """Return which parameters would set something of a scikeras estimator that nobody reads, and what counts instead.
+
+    Setting a parameter to the value that it has changes nothing, and is what ``set_params(**get_params())`` does.
+    """
+    now = estimator.get_params()
+    of_training = {*signature(BaseWrapper.__init__).parameters, "class_weight"} - {"model", "build_fn"}
+    ignored = {}
+    for name, value in params.items():
+        inner = name.removeprefix(f"{prefix}__")
+        first = inner.partition("__")[0]
+        read = inner == name or first == "model" or first not in of_training | {"fit", "compile", "predict", "score"}
+        if read or (inner in now and (now[inner] is value or _identity(now[inner]) == _identity(value))):
+            continue
+        plain = inner
+        for one in PREFIXES:
+            plain = plain if plain in INSTEAD else plain.removeprefix(one)
+        ignored[name] = INSTEAD.get(plain, plain)
+    return ignored
 
 
 def meta_of(sample_shape: tuple[int, ...], target: Any) -> dict[str, Any]:
@@ -199,6 +256,16 @@ class _Converted:
     """Tells the model function what is known of the data of a fit."""
 
     network: Any
+
+    def _check_names(self, params: dict[str, Any]) -> None:
+        network = params.get("network", self.network)
+        if isinstance(network, ModelFunction):
+            wrapped = params.get("network__estimator", network.estimator)
+            for name, instead in ignored_names(params, "network__estimator", wrapped).items():
+                known = instead in self.get_params(deep=False)
+                hint = f"; did you mean {instead!r}?" if known else ", and there is no such parameter. Leave it out."
+                raise ValueError(f"Invalid parameter {name!r} for {type(self).__name__}, which does not read it{hint}")
+        super()._check_names(params)  # type: ignore[misc]
 
     def _topology(self, target: Any, layout: Layout, strengths: dict[str, float]) -> Topology:
         topology: Topology = super()._topology(target, layout, strengths)  # type: ignore[misc]
