@@ -99,7 +99,14 @@ def test_nothing_is_said_of_alpha_channels_that_are_opaque(tmp_path, rng):
 
 
 @pytest.mark.parametrize(
-    ("suffix", "options"), [("png", {}), ("jpg", {"quality": 100}), ("tif", {}), ("webp", {"lossless": True})]
+    ("suffix", "options"),
+    [
+        ("png", {}),
+        ("jpg", {"quality": 100}),
+        ("tif", {}),
+        ("tif", {"compression": "tiff_lzw"}),
+        ("webp", {"lossless": True}),
+    ],
 )
 def test_cameras_notes_are_followed(suffix, options, tmp_path):
     exif = Image.Exif()
@@ -394,6 +401,15 @@ def test_grey_of_16_bits_stays_as_it_is(tmp_path):
     assert images.dtype == np.uint16
     assert (images[..., 0] == pixels).all()
     assert (load_image_folder(tmp_path, channels=3).images == pixels[:, :, None]).all()
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    Image.fromarray(pixels).save(tmp_path / "a" / "1.png", exif=exif)
+    Image.fromarray(pixels).save(tmp_path / "b" / "2.tif", exif=exif)
+    images = load_image_folder(tmp_path).images
+    assert (images[[0, 4], :, :, 0] == pixels[::-1, ::-1]).all()
+    assert (images[[1, 2, 3, 5], :, :, 0] == pixels).all()
+    for kind, name in [("a", "1.png"), ("b", "2.tif")]:
+        Image.fromarray(pixels).save(tmp_path / kind / name)
     means = load_image_folder(tmp_path, size=(3, 2)).images.mean(axis=(1, 2, 3))
     np.testing.assert_allclose(means, pixels.mean(), rtol=1e-2)
 

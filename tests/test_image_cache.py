@@ -222,11 +222,11 @@ def test_ctrl_c_and_then_again(folder, cache):
     job = started(folder, cache)
     part, start = cache.with_name("cells.npy.part"), time.monotonic()
     while not part.exists() or part.stat().st_size < 10 * 360_000:
-        assert time.monotonic() - start < 60
+        assert time.monotonic() - start < 300
         assert job.poll() is None
         time.sleep(0.01)
     job.send_signal(signal.SIGINT)
-    assert b"KeyboardInterrupt" in job.communicate(timeout=60)[1]
+    assert b"KeyboardInterrupt" in job.communicate(timeout=300)[1]
     assert left_over(cache) == ["cells.npy.part", "cells.npy.part.json"]
     lines = cache.with_name("cells.npy.part.json").read_text().splitlines()
     assert 10 < len([json.loads(line) for line in lines]) < 140
@@ -237,6 +237,6 @@ def test_ctrl_c_and_then_again(folder, cache):
 def test_processes_that_write_the_same_file_wait_for_one_another(folder, cache):
     jobs = [started(folder, cache) for _ in range(3)]
     for job in jobs:
-        assert job.communicate(timeout=60)[1] == b""
+        assert (job.communicate(timeout=300), job.returncode)[1] == 0
     assert left_over(cache) == ["cells.npy"]
     np.testing.assert_array_equal(np.load(cache), load_image_folder(folder, size=(600, 600)).images)

@@ -296,8 +296,9 @@ def _pixels_of(file: Path, form: Form) -> tuple[np.ndarray, bool]:
         is_wide = _is_wide_grey(image)
         if is_wide != (form.dtype == "uint16"):
             raise ValueError("it changed while it was read")
-        image.load()  # before it is turned: pillow 10 would turn a TIFF twice
-        upright = ImageOps.exif_transpose(image.convert("I") if image.mode.startswith("I;16") else image)
+        image.load()
+        grey = image.convert("I") if image.mode.startswith("I;16") else image
+        upright = grey if image.format == "TIFF" else ImageOps.exif_transpose(grey)  # loading turns a TIFF
         height, width = form.shape[:2]
         if not form.is_resized and upright.size != (width, height):
             raise ValueError(f"{upright.size[1]}x{upright.size[0]} pixels, where its header said {height}x{width}")
