@@ -128,6 +128,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=_shape,
         help="shape of a sample, channels last: 28x28x1 for flat images, 64x64 to bring image files to one size",
     )
+    own.add_argument("--skip-unreadable", action="store_true", help="leave out image files that cannot be read")
     own.add_argument(
         "--regression", action="store_true", help="the target is a quantity, even if all are whole numbers"
     )
@@ -196,8 +197,8 @@ def _share_or_path(text: str) -> float | str:
 
 def _run(options: argparse.Namespace) -> bool:
     """Read and check everything, and only then start TensorFlow; return whether the report is complete."""
-    for name in ("target", "groups", "test", "shape", "regression", "scoring", "grid", "epochs"):
-        if options.data is None and getattr(options, name):
+    for name in ("target", "groups", "test", "shape", "skip-unreadable", "regression", "scoring", "grid", "epochs"):
+        if options.data is None and getattr(options, name.replace("-", "_")):
             raise DataError(f"--{name} needs DATA: python -m skcnn DATA --{name} ... (--help explains)")
     from skcnn._command import workflow  # not before the options are known to be right: scikit-learn takes a while
 

@@ -2,10 +2,13 @@
 
 import inspect
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 __all__ = [
     "CheckpointWarning",
     "DoubleBalancingWarning",
+    "ImageFolderWarning",
     "InconsistentVersionWarning",
     "InnerSplitWarning",
     "LayoutWarning",
@@ -23,6 +26,10 @@ class CheckpointWarning(UserWarning):
 
 class DoubleBalancingWarning(UserWarning):
     """Classes are balanced twice, which favours rare classes more than intended."""
+
+
+class ImageFolderWarning(UserWarning):
+    """Some images of a folder are not in the array as they are in their files."""
 
 
 class InconsistentVersionWarning(UserWarning):
@@ -76,3 +83,9 @@ def warn(warning: Warning) -> None:
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _PASSED_THROUGH:
         frame, level = frame.f_back, level + 1
     warnings.warn(warning, stacklevel=level + 1)
+
+
+def listed(items: Sequence[Any], n_shown: int = 6) -> str:
+    """Return the first few items, and how many there are more."""
+    shown = ", ".join(map(str, items[:n_shown]))
+    return shown if len(items) <= n_shown else f"{shown} and {len(items) - n_shown} more"

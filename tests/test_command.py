@@ -216,7 +216,29 @@ def test_folders_that_do_not_fit(folder, table):
     assert "2 sizes: 6x4 (12), 9x9 (1)" in refused(path)
     assert "--shape 6x4 brings all to one" in refused(path)
     (folder / "dark" / "x.png").write_bytes(b"x")
-    assert "1 of 13 images cannot be read" in refused(path)
+    skipping = "Repair them, take them out, or leave them out with --skip-unreadable."
+    assert f"1 of 13 images cannot be read: dark/x.png (of no known format). {skipping}" in refused(path)
+
+
+def test_images_that_cannot_be_read_are_left_out_if_asked(folder, npz, rng, capsys):
+    whole = read(str(folder))
+    (folder / "dark" / "x.png").write_bytes(b"x")
+    data = read(str(folder), skip_unreadable=True)
+    np.testing.assert_array_equal(data.X, whole.X)
+    assert data.y.tolist() == whole.y.tolist()
+    told = "skcnn: 1 of 13 images cannot be read: dark/x.png (of no known format). They are left out.\n"
+    assert capsys.readouterr().err == told
+    path = npz(X=rng.normal(size=(6, 3)), y=np.arange(6))
+    assert "--skip-unreadable is for a folder of images" in refused(path, skip_unreadable=True)
+    assert main(["--skip-unreadable"]) == 2
+    assert "--skip-unreadable needs DATA" in capsys.readouterr().err
+    assert main([str(folder), "--skip-unreadable", "--grid", "{}"]) == 2
+    assert capsys.readouterr().err.startswith(told + "skcnn: --grid")
+
+
+def test_a_folder_larger_than_memory_is_told_with_the_way_out(folder, monkeypatch):
+    monkeypatch.setattr("skcnn.datasets._folder.free_bytes", lambda: 0)
+    assert "12 images of 6x4x1 take 0.0 GiB, and 0.0 GiB of memory are free. Bring them to" in refused(str(folder))
 
 
 # Tasks --------------------------------------------------------------------------------------------------------------

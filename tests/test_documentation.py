@@ -16,7 +16,9 @@ from skcnn.preprocessing import NDTransformer
 ROOT = Path(__file__).parents[1]
 MODULES = [
     "skcnn.augmentation",
-    "skcnn.datasets",
+    "skcnn.datasets._digits",
+    "skcnn.datasets._folder",
+    "skcnn.datasets._lazy",
     "skcnn.diagnosis._check",
     "skcnn.diagnosis._report",
     "skcnn.diagnosis._diagnose",
@@ -46,6 +48,7 @@ MODULES = [
     "skcnn._engine.threads",
 ]
 PUBLIC = [
+    "skcnn.datasets",
     "skcnn.diagnosis",
     "skcnn.estimators",
     "skcnn.displays",

@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import re
+import warnings
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -11,12 +12,15 @@ from dataclasses import dataclass, replace
 from itertools import compress
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from skcnn._command.console import DataError, one_line
+from skcnn._command.console import DataError, complain, one_line
 from skcnn._sklearn.checks import nearest
-from skcnn.datasets import SizesDiffer, listed, load_image_folder
+from skcnn.datasets import load_image_folder
+from skcnn.datasets._decoding import SizesDiffer, Unreadable
+from skcnn.exceptions import ImageFolderWarning, listed
 
 __all__ = ["Data", "read"]
 
@@ -55,6 +59,7 @@ def read(
     groups: str | None = None,
     shape: tuple[int, ...] | None = None,
     like: Data | None = None,
+    skip_unreadable: bool = False,
 ) -> Data:
     """Read samples and targets.
 
@@ -70,6 +75,8 @@ def read(
         Shape of a sample, channels last; images are brought to this height and width.
     like : Data, default=None
         Data whose columns and shape these must have.
+    skip_unreadable : bool, default=False
+        Whether images that cannot be read are left out.
 
     Raises
     ------
@@ -81,7 +88,14 @@ def read(
         if not place.exists():
             raise DataError(f"There is no {path!r}. Expected an .npz, a CSV, or a folder that has a folder per class.")
         if place.is_dir():
-            data = _read_folder(place, target, groups, shape, like)
+            if target is not None:
+                raise DataError(f"--target {target}: the target of images is the folder that they are in.")
+            bunch = _images(place, _shape_of_images(place, shape, like), skip_unreadable)
+            files = [Path(name).relative_to(place).as_posix() for name in bunch.filenames]
+            names = bunch.target_names[bunch.target]
+            data = Data(bunch.images, names, _groups_of(files, groups) if groups else None)
+        elif skip_unreadable:
+            raise DataError(f"--skip-unreadable is for a folder of images; {path} is none.")
         elif not place.is_file():
             raise DataError(f"{path} is no regular file but a pipe or device; save the data to a file first.")
         elif place.suffix.lower() == ".npz":
@@ -91,7 +105,8 @@ def read(
         else:
             raise DataError(f"{path} is no .npz, no .csv and no folder; save it as one of them.")
     except MemoryError as error:
-        raise DataError(f"{path} does not fit into the memory. Take fewer samples, or save images as uint8.") from error
+        known = f": {one_line(error)}" if place.is_dir() else ". Take fewer samples, or save images as uint8."
+        raise DataError(f"{path} does not fit into the memory{known}") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     data = replace(data, X=_reshaped(data.X, shape, path), y=_whole(data.y))
@@ -289,28 +304,37 @@ def _number(cell: str) -> float:
 # Folder of images -------------------------------------------------------------------------------------------------
 
 
-def _read_folder(
-    path: Path, target: str | None, groups: str | None, shape: tuple[int, ...] | None, like: Data | None
-) -> Data:
-    if target is not None:
-        raise DataError(f"--target {target}: the target of images is the folder that they are in.")
+def _shape_of_images(path: Path, shape: tuple[int, ...] | None, like: Data | None) -> tuple[int, ...] | None:
+    """Return (height, width) or (height, width, channels) that images are brought to; None if as they are."""
     if shape is not None and len(shape) not in (2, 3):
         raise DataError(f"--shape {_sizes(shape)}: expected height x width of images, such as 64x64.")
     if like is not None:
         if like.X.ndim != 4:
             raise DataError(f"{path} is a folder of images, but the training samples have shape {like.X.shape[1:]}.")
-        shape = (*(shape or like.X.shape[1:])[:2], like.X.shape[3])
+        return (*(shape or like.X.shape[1:])[:2], like.X.shape[3])
+    return shape
+
+
+def _images(path: Path, shape: tuple[int, ...] | None, skip_unreadable: bool) -> Any:
     size, channels = (shape[:2], shape[2] if len(shape) == 3 else None) if shape else (None, None)
+    options: dict[str, Any] = {"size": size, "channels": channels, "on_error": "skip" if skip_unreadable else "raise"}
     try:
-        bunch = load_image_folder(path, size=size, channels=channels)  # type: ignore[arg-type]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ImageFolderWarning)
+            bunch = load_image_folder(path, **options)
     except SizesDiffer as error:
         raise DataError(
-            f"{path}: the images have {error.found}. --shape {_sizes(error.common)} brings all to one."
+            f"{path}: the images have {error.found}. --shape {_sizes(error.proposal)} brings all to one."
+        ) from error
+    except Unreadable as error:
+        raise DataError(
+            f"{path}: {one_line(error.found)}. Repair them, take them out, or leave them out with --skip-unreadable."
         ) from error
     except (ImportError, ValueError) as error:
         raise DataError(f"{path}: {one_line(error)}") from error
-    files = [Path(name).relative_to(path).as_posix() for name in bunch.filenames]
-    return Data(bunch.images, bunch.target_names[bunch.target], _groups_of(files, groups) if groups else None)
+    for warning in caught:
+        complain(one_line(warning.message))
+    return bunch
 
 
 def _groups_of(files: list[str], path: str) -> np.ndarray:

@@ -16,7 +16,7 @@ from skcnn._command.scores import Comparison, Effect
 from skcnn._command.searching import Record
 from skcnn._command.tasks import Task
 from skcnn._statistics import Estimate
-from skcnn.datasets import listed
+from skcnn.exceptions import listed
 
 __all__ = ["check_out", "describe", "print_diagnosis", "print_grid", "print_scores", "settings_of", "verdict"]
 

@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from skcnn._command.console import DataError
 from skcnn._command.reading import Data
-from skcnn.datasets import listed
+from skcnn.exceptions import listed
 
 __all__ = ["N_FOLDS", "Task", "make_task"]
 

@@ -88,7 +88,7 @@ def prepare(options: argparse.Namespace) -> Job:
     """
     reporting.check_out(options.out)
     is_demo, seed = options.data is None, options.seed
-    names = {"target": options.target, "shape": options.shape}
+    names = {"target": options.target, "shape": options.shape, "skip_unreadable": options.skip_unreadable}
     if is_demo:
         digits = load_rare_digit(random_state=seed)
         data, test = Data(digits.images, digits.target_names[digits.target]), DIGITS_TEST_SHARE
