@@ -89,8 +89,11 @@ def trained(key: Key, version: str, verbose: bool = False) -> dict[str, Any]:
 def load(key: Key) -> tuple[Samples, Any]:
     """Return samples and fitted estimator of a case."""
     kept = trained(key, version_of(key[1]))
-    if kept["history"] is not None:
-        kept["fitted"].history = diagnosis_models.recorded(kept["history"])
+    if kept["history"] is not None:  # a user has it, too, after `Model.fit`; a pickle drops it
+        model = kept["fitted"]
+        model.history = diagnosis_models.recorded(kept["history"])
+        epochs = len(kept["history"]["loss"])
+        model.history.params = {"epochs": epochs, "steps": int(model.optimizer.iterations) // epochs}
     return kept["samples"], kept["fitted"]
 
 

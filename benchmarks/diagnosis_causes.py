@@ -496,7 +496,7 @@ def _(samples: Samples, strength: float, rng: Rng) -> None:
     samples.X_test = samples.X_test + strength * slope * spread(samples.X)
 
 
-@cause("shifted along the axis", SHIFTS, (1, 3, 6), kinds=["spectra", "series"], family="shift")
+@cause("shifted along the axis", {*SHIFTS, "layout"}, (1, 3, 6), kinds=["spectra", "series"], family="shift")
 def _(samples: Samples, strength: int, rng: Rng) -> None:
     samples.X_test = np.roll(samples.X_test, strength, axis=1)
 

@@ -125,6 +125,15 @@ def test_missing_values_that_the_estimator_knows_are_a_note(data):
     assert np.isfinite(Observations(boosted, X, y, holes, y_test).test.flat).all()
 
 
+def test_missing_values_in_nearly_all_test_samples(data, rng):
+    X, X_test, y, y_test = data
+    boosted = HistGradientBoostingClassifier(max_iter=20).fit(X, y)
+    holes = np.where(rng.uniform(size=X_test.shape) < 0.4, np.nan, X_test)
+    found = cause("non_finite", boosted, X, y, holes, y_test, refits=1)
+    assert found.effect.value == pytest.approx(boosted.score(X_test, y_test) - boosted.score(holes, y_test), abs=0.06)
+    assert isinstance(no_cause("non_finite", boosted, X, y, holes, y_test), Finding)
+
+
 @pytest.mark.parametrize("both", [True, False])
 def test_sentinel_values(data, rng, both):
     X, X_test, y, y_test = data
@@ -244,6 +253,17 @@ def test_numbers_return_to_their_container():
     assert again.to_dict("list") == {"a": [2, 4], "text": ["x", "y"], "b": [1.0, 3.0]}
     assert with_numbers(np.zeros(2, np.uint8), np.array([1.0, 255.0])).dtype == np.uint8
     assert with_numbers(np.zeros(2, np.uint8), np.array([1.0, 256.0])).dtype == np.float64
+
+
+def test_series_moved_along_time(rng):
+    y = np.arange(300) % 2
+    series = 0.3 * np.cumsum(rng.normal(size=(300, 60)), axis=1)
+    series[y == 1, 30:36] += 2
+    fitted = linear().fit(series[:200], y[:200])
+    found = cause("layout", fitted, series[:200], y[:200], np.roll(series[200:], 4, axis=1), y[200:])
+    assert "moved by -4" in found.what
+    assert found.mended.test.quality.mean() == fitted.score(series[200:], y[200:])
+    no_cause("layout", fitted, series[:200], y[:200], series[200:], y[200:])
 
 
 def test_layouts_of_a_shape():

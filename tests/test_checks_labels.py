@@ -533,6 +533,19 @@ def test_loss_mismatch_of_numbers_and_labels(numbers, several, keras_model):
     silent("loss_mismatch", keras_model(4, "sigmoid", "binary_crossentropy", X, y), X, y, X_test, y_test)
 
 
+def test_numbers_of_classes_are_no_amounts():
+    X, y = load_digits(return_X_y=True)
+    X, X_test, y, y_test = split(X[:800], y[:800])
+    answer = cause("loss_mismatch", RandomForestRegressor(30, random_state=0).fit(X, y), X, y, X_test, y_test)
+    assert "number classes" in answer.what
+    assert answer.effect.value > 0.3
+    # Grades are numbers, too, but in an order.
+    grades, grades_test = (np.digitize(digits.sum(axis=1), [250, 280, 310, 340, 370]) for digits in (X, X_test))
+    graded = RandomForestRegressor(30, random_state=0).fit(X, grades)
+    with pytest.raises(NotApplicable):
+        look("loss_mismatch", graded, X, grades, X_test, grades_test)
+
+
 def test_a_keras_model_is_diagnosed_as_it_predicts(data, keras_model):
     X, X_test, y, y_test = data
     model = keras_model(1, "sigmoid", "binary_crossentropy", X, y, epochs=30)

@@ -22,6 +22,8 @@ from sklearn.tree import DecisionTreeClassifier
 from skcnn import CNNClassifier
 from skcnn.diagnosis import CHECKS, LearningCurve, Memorises, NotApplicable
 from skcnn.diagnosis._check import Finding
+from skcnn.diagnosis._components import KerasModel
+from skcnn.diagnosis._keras_refit import settings_of, trained_again
 from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis.checks._probabilities import calibration_error
 from skcnn.diagnosis.checks._tuning import beyond
@@ -265,6 +267,19 @@ def test_settings_of_a_plain_keras_model(digits):
     model.fit(X[:300], hot[:300], epochs=15, batch_size=10, verbose=0)
     answer = cause("overdone", model, X[:300], hot[:300], X[300:800], hot[300:800], refits=2)
     assert answer.facts["params"] == {"learning_rate": 0.001}
+    # The rate at the end of a schedule, or that a callback has lowered, is not what it was trained with.
+    steps = 2 * 30
+    model.compile(
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.01, steps)), "categorical_crossentropy"
+    )
+    model.fit(X[:300], hot[:300], epochs=2, batch_size=10, verbose=0)
+    assert settings_of(model, 300)[0] == {"epochs": 2, "batch_size": 10}
+    longer = trained_again(KerasModel(model, hot[:300]), {"epochs": 4}, X[:300], y[:300]).model
+    assert longer.optimizer.get_config()["learning_rate"]["config"]["decay_steps"] == 2 * steps
+    model.compile(keras.optimizers.Adam(0.01), "categorical_crossentropy")
+    lower = keras.callbacks.ReduceLROnPlateau("loss", patience=0, min_delta=1e6)
+    model.fit(X[:300], hot[:300], epochs=5, batch_size=10, verbose=0, callbacks=[lower])
+    assert settings_of(model, 300)[0]["learning_rate"] == pytest.approx(0.01)
 
 
 # Overfitting, underfitting, samples -------------------------------------------------------------------------------

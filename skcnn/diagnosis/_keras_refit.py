@@ -40,11 +40,10 @@ def settings_of(model: Any, n_samples: int) -> tuple[dict[str, Any], dict[str, A
         return found, usual
     found = {"epochs": int(params["epochs"]), "batch_size": max(1, round(n_samples / int(params["steps"])))}
     usual = {"epochs": found["epochs"], "batch_size": 32}
-    try:
-        found["learning_rate"] = float(np.asarray(optimizer.learning_rate))
+    rate = optimizer.get_config().get("learning_rate")
+    if isinstance(rate, float):  # no schedule; a callback that lowers the rate logs it
+        found["learning_rate"] = float(model.history.history.get("learning_rate", [rate])[0])
         usual["learning_rate"] = RATES.get(type(optimizer).__name__.lower(), 1e-3)
-    except (AttributeError, TypeError, ValueError):  # a schedule
-        pass
     rates, penalties = [float(layer.rate) for layer in _dropouts(model)], _penalties(model)
     for name, values in (("dropout", rates), ("l2", penalties)):
         if values:
@@ -72,6 +71,15 @@ def _copied(model: Any, settings: dict[str, Any]) -> Any:
         random.setstate(state)
 
 
+def _stretched(compiled: dict[str, Any], factor: float) -> dict[str, Any]:
+    """Return settings of `compile` with a schedule over as many times the steps."""
+    rate = compiled["optimizer"]["config"]["learning_rate"]
+    schedule = rate.get("config", {}) if isinstance(rate, dict) else {}
+    if "decay_steps" in schedule:
+        schedule["decay_steps"] = round(schedule["decay_steps"] * factor)
+    return compiled
+
+
 def trained_again(view: Any, settings: dict[str, Any], X: Any, y: np.ndarray) -> Any:
     """Return a view like `view` of a copy of its model that is trained from scratch; None if that tells nothing.
 
@@ -92,7 +100,7 @@ def trained_again(view: Any, settings: dict[str, Any], X: Any, y: np.ndarray) ->
     settings = {**view.get_params(), **settings}
     changed = {name: value for name, value in settings.items() if value != view.get_params()[name]}
     copied = _copied(model, changed)
-    copied.compile_from_config(model.get_compile_config())
+    copied.compile_from_config(_stretched(model.get_compile_config(), settings["epochs"] / view.get_params()["epochs"]))
     if "learning_rate" in settings:
         copied.optimizer.learning_rate = settings["learning_rate"]
     n_outputs = int(model.output_shape[-1])

@@ -39,7 +39,7 @@ CAREFUL_LEVEL = 0.99  # and where the pattern is common, or the effect the best 
 # What is computed from both sides, and no longer holds once one of them changes.
 OF_BOTH_SIDES = (
     *("digests", "reference_test", "reference_folds", "test_within", "lead", "moved", "misfit", "contradicted"),
-    *("muddled", "held_back", "strata"),
+    *("muddled", "last_third", "held_back", "strata"),
 )
 
 
@@ -334,24 +334,32 @@ class Observations:
         return None if fitted is None else self.changed(estimator=fitted, X_train=X_train, X_test=X_test)
 
     @cached_property
+    def last_third(self) -> tuple["Observations", np.ndarray] | None:
+        """The estimator fitted on two thirds of the training samples, and the others' indices.
+
+        Groups, and blocks of samples that follow each other, are not torn apart. None if it may not be fitted again.
+        """
+        fold = np.full(len(self.train.y), -1)
+        fold[self.train.chosen] = self.reference.folds
+        other = self.refitted(np.flatnonzero(np.not_equal(fold, 0)))
+        return None if other is None else (other, np.flatnonzero(np.equal(fold, 0)))
+
+    @cached_property
     def held_back(self) -> Estimate | None:
         """What the estimator, fitted on two thirds of the training samples, loses from the last third to the test set.
 
-        Groups, and blocks of samples that follow each other, are not torn apart. Samples of the last third weigh as
+        The same fit predicts both, so that fewer samples to learn from are no loss. Samples of the last third weigh as
         often as their class occurs in the test samples. None if the estimator may not be fitted again.
         """
         self.need("test")
-        fold = np.full(len(self.train.y), -1)
-        fold[self.train.chosen] = self.reference.folds
-        rows = np.flatnonzero(np.equal(fold, 0))
-        other = self.refitted(np.flatnonzero(np.not_equal(fold, 0)))
-        if other is None:
+        if self.last_third is None:
             return None
+        other, rows = self.last_third
         third = Side(other, safe_indexing(self.train.X, rows), self.train.y[rows], self.train.salt)
         groups = self.beside.get("groups_train")
         return self._loss(
             (third.targets, third.quality, None if groups is None else groups[rows]),
-            (self.test.targets, self.test.quality, self.beside.get("groups_test")),
+            (self.test.targets, other.test.quality, self.beside.get("groups_test")),
         )
 
     def _loss(self, ours: tuple[Any, ...], theirs: tuple[Any, ...], level: float = EFFECT_LEVEL) -> Estimate:

@@ -36,7 +36,7 @@ __all__ = ["CHECKS"]
 # labels, then what else the test set differs in, then settings, decisions, training, and last what follows from them.
 CHECKS: list[type[Check]] = [
     *(NonFinite, LossMismatch, SquashedTwice, BatchStatistics),
-    *(SentinelValues, OneHotTarget, TestScale, Layout, ConstantInputs, ScalerOutside),
+    *(SentinelValues, OneHotTarget, Layout, TestScale, ConstantInputs, ScalerOutside),
     *(LeakColumn, SelectionBeforeSplit, LabelEncoding, RowOrder, MissingClasses, TargetUnit, TargetOutliers),
     *(SamplerBeforeSplit, ResampledValidation, Groups, Times, Duplicates, NearDuplicates, UnmarkedGroups),
     *(NoSignal, SuspiciousLabels, ConflictingLabels),

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.preprocessing import StandardScaler
 
 from skcnn._sklearn.checks import is_frame
+from skcnn._sklearn.internals import safe_indexing
 from skcnn._statistics import Estimate, weighted_mean
 from skcnn.diagnosis._check import Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._components import layers_of
@@ -21,7 +22,9 @@ class NonFinite(Check):
     """Missing or infinite values at the final step.
 
     Pattern: any. What they cost is the score on the other test samples less that on these; samples that the estimator
-    cannot predict count as wrong. If a network was trained on some, it is fitted again without them.
+    cannot predict count as wrong. If hardly any test sample is without them: what the estimator, fitted on two thirds
+    of the training samples, loses on the last third where these lack the values that test samples lack. If a network
+    was trained on some, it is fitted again without them.
     """
 
     code, cause = "non_finite", "preprocessing"
@@ -61,21 +64,44 @@ class NonFinite(Check):
     def _cost(seen: Observations, affected: np.ndarray) -> tuple[Estimate | None, str]:
         """Return what the affected test samples cost, or why that is not known."""
         try:
-            effect = seen.without(affected)
+            effect: Estimate | None = seen.without(affected)
         except NotApplicable as reason:
-            if affected.all():
-                return None, f"not measured: {reason}"
             try:
                 _ = seen.test.predicted
             except NotApplicable:
-                others = seen.changed(keep=~affected).test
-                quality = np.zeros(len(affected))
-                quality[~affected] = others.quality
-                weight = np.full(len(quality), 1 / len(quality))
-                lost = weighted_mean(np.where(affected, others.quality.mean(), 0.0), weight, EFFECT_LEVEL)
-                return lost, "The score on the other test samples, if these, which it cannot predict, count as wrong."
-            return None, f"not measured: {reason}"
+                return _refused(seen, affected) if not affected.all() else (None, f"not measured: {reason}")
+            effect = _as_in_test(seen)
+            if effect is None:
+                return None, f"not measured: {reason}"
+            return effect, "What the estimator loses on training samples held back, without the values that test lacks."
         return effect, "The score on test samples without such values, less that on all; matched by class."
+
+
+def _refused(seen: Observations, affected: np.ndarray) -> tuple[Estimate, str]:
+    """Return what is lost where the estimator predicts no sample with such values."""
+    others = seen.changed(keep=~affected).test
+    quality = np.zeros(len(affected))
+    quality[~affected] = others.quality
+    weight = np.full(len(quality), 1 / len(quality))
+    lost = weighted_mean(np.where(affected, others.quality.mean(), 0.0), weight, EFFECT_LEVEL)
+    return lost, "The score on the other test samples, if these, which it cannot predict, count as wrong."
+
+
+def _as_in_test(seen: Observations) -> Estimate | None:
+    """Return what is lost where training samples held back lack what test samples lack; None without another fit."""
+    if seen.last_third is None:
+        return None
+    other, rows = seen.last_third
+    values, lacking = numbers(seen.train.X)[rows], ~np.isfinite(numbers(seen.test.X))
+    if values.shape[1:] != lacking.shape[1:] or not np.isfinite(values).all():
+        return None
+    samples, y = safe_indexing(seen.train.X, rows), seen.train.y[rows]
+    pattern = lacking[seen.rng(53).integers(0, len(lacking), len(rows))]
+    whole, holed = (
+        seen.changed(predicts=other.estimator, X_test=X, y_test=y).test.quality
+        for X in (samples, with_numbers(samples, np.where(pattern, np.nan, values)))
+    )
+    return weighted_mean(whole - holed, np.ones(len(rows)), EFFECT_LEVEL)
 
 
 def _not_finite(seen: Observations, side: Any) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Checks of the layout of samples: order of axes, of channels, of columns, of time."""
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import permutations
 from math import isqrt
 from typing import Any
@@ -20,13 +21,13 @@ __all__ = ["Layout", "layouts"]
 class Layout(Check):
     """Test samples in another layout than training samples, or channels that are not on the last axis.
 
-    Of the test samples: axes transposed, flipped or rotated, channels or columns in another order, time reversed,
-    flattened or reshaped in another order, in all samples or in a part of them. Pattern: the score is lower than on
-    training samples by 0.02, which every such mistake costs that is worth naming, and either the samples stand apart
-    (`moved` above 2: at most 1.6 on clean data) or the simple model does significantly worse on them; then the
-    estimator is asked for the samples in each layout that their shape allows. In a part of them: test samples stand
-    apart from training samples (`moved` above 4) and significantly more of them than of training samples, by 0.03, lie
-    nearer to (other) training samples in the other layout.
+    Of the test samples: axes transposed, flipped or rotated, channels or columns in another order, time reversed, moved
+    along an axis by up to six steps, flattened or reshaped in another order, in all samples or in a part of them.
+    Pattern: the score is lower than on training samples by 0.02, which every such mistake costs that is worth naming,
+    and either the samples stand apart (`moved` above 2: at most 1.6 on clean data) or the simple model does
+    significantly worse on them; then the estimator is asked for the samples in each layout that their shape allows. In
+    a part of them: test samples stand apart from training samples (`moved` above 4) and significantly more of them than
+    of training samples, by 0.03, lie nearer to (other) training samples in the other layout.
 
     Of the training samples: the second axis has a quarter of the last one's length at most, or is 1 to 4 before two
     equal ones of at least 8, or two equal axes of at least 8 have no channel axis; or neighbours along the last axis of
@@ -68,6 +69,8 @@ class Layout(Check):
         except NotApplicable:
             return None
         ways = dict(layouts(train.shape[1:]))
+        if train.ndim == 2 and _is_smooth(train):
+            ways |= dict(_rolled(train.shape[1:]))
         matched = _matched(train, test)
         if matched is not None:
             ways[f"{train.shape[-1]} columns in the order of their distributions"] = matched
@@ -153,6 +156,7 @@ def layouts(shape: tuple[int, ...]) -> Iterator[tuple[str, Transform]]:
         return
     spatial = len(shape) - 1 if len(shape) > 2 or shape[0] != shape[1] else 2
     yield from _moved_axes(shape, spatial)
+    yield from _rolled(shape[:spatial])
     n_channels = shape[-1]
     if spatial == len(shape) - 1 and n_channels > 1:
         reverse = tuple(range(n_channels))[::-1]
@@ -184,12 +188,27 @@ def _moved_axes(shape: tuple[int, ...], spatial: int) -> Iterator[tuple[str, Tra
         yield "the other diagonal as mirror", lambda X: X[:, ::-1, ::-1].swapaxes(1, 2)
 
 
+def _rolled(sides: tuple[int, ...]) -> Iterator[tuple[str, Transform]]:
+    names = ("steps",) if len(sides) == 1 else ("rows", "columns", "planes")
+    for axis, (name, side) in enumerate(zip(names, sides, strict=False), 1):
+        steps = (1, 2, 3, 4, 5, 6) if len(sides) == 1 else (1, 2)
+        for step in (sign * step for step in steps for sign in (1, -1) if 8 * step <= side):
+            yield f"{name} moved by {step:+d}", partial(np.roll, shift=step, axis=axis)
+
+
 def _taken(order: tuple[int, ...]) -> Transform:
     return lambda X: X[..., list(order)]
 
 
 def _reshaped(way: Transform, image: tuple[int, ...]) -> Transform:
     return lambda X: way(X.reshape(len(X), *image)).reshape(len(X), -1)
+
+
+def _is_smooth(X: np.ndarray) -> bool:
+    """Whether columns are alike to the next, as the steps of a series or spectrum are."""
+    spread = X.std(axis=0)
+    Z = (X - X.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    return bool((Z[:, 1:] * Z[:, :-1]).mean() > 0.5)
 
 
 def _matched(train: np.ndarray, test: np.ndarray, apart: float = 0.3, most: int = 500) -> Transform | None:
