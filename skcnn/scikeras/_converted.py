@@ -1,6 +1,6 @@
 """skcnn's estimators with a network that a model function of scikeras builds."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from inspect import signature
 from typing import Any, Self
@@ -256,6 +256,7 @@ class _Converted:
     """Tells the model function what is known of the data of a fit."""
 
     network: Any
+    get_params: Callable[..., dict[str, Any]]
 
     def _check_names(self, params: dict[str, Any]) -> None:
         network = params.get("network", self.network)
