@@ -1,6 +1,7 @@
-"""Draw the pictures of the README: ``python benchmarks/pictures.py skcnn/examples``; needs matplotlib."""
+"""Draw the pictures of README and guide: ``python benchmarks/pictures.py docs/pictures cures``; needs matplotlib."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,15 @@ from skcnn.inspection import SaliencyDisplay
 from skcnn.networks import Plain
 
 
-def main(folder: str | Path = ".") -> list[Path]:
-    """Draw all pictures into a folder and return their files."""
-    files = []
-    for draw in (draw_cures, draw_augmentation, draw_displays):
-        files.append(Path(folder) / f"{draw.__name__.removeprefix('draw_')}.png")
-        draw().savefig(files[-1], dpi=110, bbox_inches="tight")
-        print(files[-1])
+PICTURES = ("cures", "augmentation", "displays")
+
+
+def main(folder: str | Path = ".", names: Sequence[str] = PICTURES) -> list[Path]:
+    """Draw pictures into a folder and return their files."""
+    draw = {"cures": draw_cures, "augmentation": draw_augmentation, "displays": draw_displays}
+    files = [Path(folder) / f"{name}.png" for name in names]
+    for name, file in zip(names, files, strict=True):
+        draw[name]().savefig(file, dpi=110, bbox_inches="tight")
     return files
 
 
