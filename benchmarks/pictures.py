@@ -19,7 +19,6 @@ from skcnn.displays import ClassScoresDisplay, ErrorsDisplay, HistoryDisplay, Re
 from skcnn.inspection import SaliencyDisplay
 from skcnn.networks import Plain
 
-
 PICTURES = ("cures", "augmentation", "displays")
 
 
@@ -104,4 +103,4 @@ def draw_displays() -> Figure:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main(sys.argv[1], sys.argv[2:] or PICTURES)

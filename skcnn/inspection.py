@@ -37,7 +37,7 @@ def saliency(estimator: Any, X: Any, target: Any = None) -> np.ndarray:
 
     Returns
     -------
-    ndarray of shape (n, *input_shape_)
+    ndarray of shape (n, ...), as `input_shape_`
         Gradients, in the shape in which the network sees the samples.
 
     Raises
@@ -137,7 +137,7 @@ class SaliencyDisplay:
 
     Parameters
     ----------
-    X : ndarray of shape (n, *input_shape_)
+    X : ndarray of shape (n, ...), as `input_shape_`
         Samples as the network sees them.
     maps : ndarray of shape (n, *input_shape_[:-1])
         How much each position counts, at least 0.
