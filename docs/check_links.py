@@ -26,7 +26,7 @@ class Page(HTMLParser):
 
 def broken_links(site: Path) -> list[str]:
     """Return links that lead to no file, or to no place in it; of those to elsewhere, those that are not https."""
-    pages = {path.resolve(): Page(path.read_text()) for path in site.rglob("*.html")}
+    pages = {path.resolve(): Page(path.read_text()) for path in site.rglob("*.html") if "_static" not in path.parts}
     broken = []
     for path, page in pages.items():
         for target in page.targets:

@@ -1,5 +1,6 @@
 """Configuration of Sphinx; ``.ci/docs`` builds the site with warnings as errors."""
 
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "skcnn"
 html_static_path = ["_static"]
 html_css_files = ["narrow.css"]
+html_sidebars = {page: [] for page in ("index", "examples", "checks", "evidence")}
 html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": False, "show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
 
@@ -45,6 +47,16 @@ def make_pages(app: Any) -> None:
     pictures.main(HERE / "pictures", missing)
 
 
+def signature_of(app: Any, what: str, name: str, one: Any, *_: Any) -> tuple[str, None] | None:
+    """Show the parameters of ``__init__``, where `__new__` takes any to name the nearest of those that do not exist."""
+    if what != "class" or one.__new__ is object.__new__:
+        return None
+    signature = inspect.signature(one.__init__)
+    shown = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()]
+    return str(inspect.Signature(shown[1:])), None
+
+
 def setup(app: Any) -> None:
     """Connect to Sphinx."""
+    app.connect("autodoc-process-signature", signature_of)
     app.connect("builder-inited", make_pages)

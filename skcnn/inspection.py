@@ -139,7 +139,7 @@ class SaliencyDisplay:
     ----------
     X : ndarray of shape (n, ...), as `input_shape_`
         Samples as the network sees them.
-    maps : ndarray of shape (n, *input_shape_[:-1])
+    maps : ndarray of shape (n, ...), as `input_shape_` without its channels
         How much each position counts, at least 0.
     titles : list of str
         Title of each sample.
