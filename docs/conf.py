@@ -56,7 +56,13 @@ def signature_of(app: Any, what: str, name: str, one: Any, *_: Any) -> tuple[str
     return str(inspect.Signature(shown[1:])), None
 
 
+def without_last_line(app: Any, page: str, source: list[str]) -> None:
+    """Show no empty line at the end of code, where doctest requires one."""
+    source[0] = source[0].replace("\n\n```\n", "\n```\n")
+
+
 def setup(app: Any) -> None:
     """Connect to Sphinx."""
+    app.connect("source-read", without_last_line)
     app.connect("autodoc-process-signature", signature_of)
     app.connect("builder-inited", make_pages)
