@@ -23,7 +23,7 @@ def show_versions() -> None:
     >>> import skcnn
     >>> skcnn.show_versions()  # doctest: +ELLIPSIS
     System
-             python: 3...
+         python: 3...
     """
     system = {
         "python": sys.version.replace("\n", " "),

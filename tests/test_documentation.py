@@ -156,9 +156,9 @@ def test_check_of_links_finds_a_broken_one(tmp_path, monkeypatch):
 
 
 def test_versions_name_every_package_and_start_none():
-    lines = printed_by("import sys, skcnn; skcnn.show_versions(); print('tensorflow' in sys.modules)")
-    assert lines[-1] == "False"
-    shown = dict(line.split(": ", 1) for line in map(str.strip, lines[:-1]) if ": " in line)
+    words = printed_by("import sys, skcnn; skcnn.show_versions(); print('tensorflow' in sys.modules)")
+    assert words[-1] == "False"
+    shown = {name.removesuffix(":"): value for name, value in itertools.pairwise(words) if name.endswith(":")}
     for package in ("scikit-learn", "tensorflow", "keras", "imbalanced-learn", "numpy"):
         assert shown[package] == version(package)
     assert shown["python"].startswith(".".join(map(str, sys.version_info[:3])))
