@@ -149,6 +149,15 @@ def test_catalogue_has_the_rates_that_were_measured(catalogue):
     assert "has not been measured" in catalogue.catalogue()
 
 
+@pytest.mark.parametrize(
+    "estimator", [CNNClassifier(), CNNRegressor(), NDTransformer(None), *(one() for one in NETWORKS.values())]
+)
+def test_diagram_links_to_a_page_of_the_reference(estimator):
+    module, _, name = estimator._get_doc_link().removesuffix(".html").rpartition("/")[2].rpartition(".")
+    reference = (ROOT / "docs" / "api.rst").read_text().partition(f".. currentmodule:: {module}\n")[2]
+    assert f"\n   {name}\n" in reference.partition(".. currentmodule::")[0]
+
+
 def test_check_of_links_finds_a_broken_one(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     (tmp_path / "a.html").write_text('<p id="x"></p><a href="#x">x</a><a href="b.html">b</a><a href="#y">y</a>')
