@@ -1,6 +1,7 @@
-"""Draw the pictures of the README: ``python benchmarks/pictures.py skcnn/examples``; needs matplotlib."""
+"""Draw the pictures of README and guide: ``python benchmarks/pictures.py docs/pictures cures``; needs matplotlib."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,15 @@ from skcnn.displays import ClassScoresDisplay, ErrorsDisplay, HistoryDisplay, Re
 from skcnn.inspection import SaliencyDisplay
 from skcnn.networks import Plain
 
+PICTURES = ("cures", "augmentation", "displays")
 
-def main(folder: str | Path = ".") -> list[Path]:
-    """Draw all pictures into a folder and return their files."""
-    files = []
-    for draw in (draw_cures, draw_augmentation, draw_displays):
-        files.append(Path(folder) / f"{draw.__name__.removeprefix('draw_')}.png")
-        draw().savefig(files[-1], dpi=110, bbox_inches="tight")
-        print(files[-1])
+
+def main(folder: str | Path = ".", names: Sequence[str] = PICTURES) -> list[Path]:
+    """Draw pictures into a folder and return their files."""
+    draw = {"cures": draw_cures, "augmentation": draw_augmentation, "displays": draw_displays}
+    files = [Path(folder) / f"{name}.png" for name in names]
+    for name, file in zip(names, files, strict=True):
+        draw[name]().savefig(file, dpi=110, bbox_inches="tight")
     return files
 
 
@@ -101,4 +103,4 @@ def draw_displays() -> Figure:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main(sys.argv[1], sys.argv[2:] or PICTURES)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from skcnn._engine.gpus import set_gpus
     from skcnn._engine.threads import set_threads
+    from skcnn._show_versions import show_versions
     from skcnn.diagnosis import diagnose
     from skcnn.estimators import CNNClassifier, CNNRegressor
     from skcnn.model_selection import check_grid
@@ -38,6 +39,7 @@ _MODULE_OF = {
     "export": "skcnn.persistence",
     "set_gpus": "skcnn._engine.gpus",
     "set_threads": "skcnn._engine.threads",
+    "show_versions": "skcnn._show_versions",
 }
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "scikeras",
     "set_gpus",
     "set_threads",
+    "show_versions",
 ]
 
 

@@ -11,6 +11,7 @@ from typing import NoReturn
 import skcnn
 from skcnn._command.console import DataError, Output, complain, one_line
 from skcnn._engine.greetings import quiet_start
+from skcnn._version import GUIDE
 
 __all__ = ["main"]
 
@@ -35,12 +36,12 @@ DATA is one of
                  (needs pillow)
 """
 
-EPILOG = """\
+EPILOG = f"""\
 examples:
   python -m skcnn cells.npz
   python -m skcnn cells/ --shape 64x64 --groups patients.csv
   python -m skcnn train.csv --target diagnosis --test test.csv --scoring roc_auc --out report.html
-  python -m skcnn digits.csv --shape 28x28x1 --grid '{"cnn__l2": [0, 0.01], "cnn__dropout": [0, 0.3, 0.5]}'
+  python -m skcnn digits.csv --shape 28x28x1 --grid '{{"cnn__l2": [0, 0.01], "cnn__dropout": [0, 0.3, 0.5]}}'
 
 names in a grid:
   cnn__...          parameters of skcnn.CNNClassifier, such as cnn__l2, cnn__epochs, cnn__class_weight
@@ -51,6 +52,8 @@ Targets with fractions are regression (--regression says so for whole numbers). 
 to be found, or 1 if they are 0 and 1. Ctrl-C stops and reports the scores so far. Exit codes: 0 done, 1 done but
 for a part that could not be written, 2 wrong data or options, 130 interrupted. Nothing is written but the page of
 the diagnosis, to --out, which must not exist unless it is such a page.
+
+The guide goes on where this ends: {GUIDE}/guide/start.html
 """
 
 
@@ -59,7 +62,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Leave with exit code 2."""
-        self.exit(USAGE_ERROR, f"skcnn: {message} (--help explains)\n")
+        self.exit(USAGE_ERROR, f"skcnn: {message} (--help explains, and {GUIDE})\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -96,6 +99,7 @@ def _exit_code(options: argparse.Namespace) -> int:
     except DataError as error:
         for line in error.args:
             complain(line)
+        complain(f"the guide goes on at {GUIDE}/guide/start.html")
         return USAGE_ERROR
 
 

@@ -181,7 +181,7 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         Class labels; for multilabel targets the indices of the labels.
     n_features_in_ : int
         Number of features seen during `fit`: the size of the second axis of `X`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of features seen during `fit`, if `X` had names.
     input_shape_ : tuple of int
         Shape in which the network receives a sample.
@@ -538,7 +538,7 @@ class CNNRegressor(RegressorMixin, BaseCNN):
     ----------
     n_features_in_ : int
         Number of features seen during `fit`: the size of the second axis of `X`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of features seen during `fit`, if `X` had names.
     input_shape_ : tuple of int
         Shape in which the network receives a sample.

@@ -37,7 +37,7 @@ def saliency(estimator: Any, X: Any, target: Any = None) -> np.ndarray:
 
     Returns
     -------
-    ndarray of shape (n, *input_shape_)
+    ndarray of shape (n, ...), as `input_shape_`
         Gradients, in the shape in which the network sees the samples.
 
     Raises
@@ -137,9 +137,9 @@ class SaliencyDisplay:
 
     Parameters
     ----------
-    X : ndarray of shape (n, *input_shape_)
+    X : ndarray of shape (n, ...), as `input_shape_`
         Samples as the network sees them.
-    maps : ndarray of shape (n, *input_shape_[:-1])
+    maps : ndarray of shape (n, ...), as `input_shape_` without its channels
         How much each position counts, at least 0.
     titles : list of str
         Title of each sample.

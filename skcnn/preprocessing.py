@@ -69,7 +69,7 @@ class NDTransformer(
         Shape of one sample of the `X` seen in `fit`, which is `X.shape[1:]`.
     n_features_in_ : int
         `X.shape[1]` of the `X` seen in `fit`, as scikit-learn defines it.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Column names seen in `fit`, if `X` was a data frame whose column names are all strings.
 
     See Also
@@ -367,7 +367,7 @@ class StandardNormalVariate(DiagramMixin, OneToOneFeatureMixin, TransformerMixin
     ----------
     n_features_in_ : int
         `X.shape[1]` of the `X` seen in `fit`, as scikit-learn defines it.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Column names seen in `fit`, if `X` was a data frame whose column names are all strings.
 
     See Also

@@ -49,7 +49,7 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
         Shape of one sample of the `X` seen in `fit`, which is `X.shape[1:]`.
     n_features_in_ : int
         `X.shape[1]` of the `X` seen in `fit`, as scikit-learn defines it.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Column names seen in `fit`, if `X` was a data frame whose column names are all strings.
 
     See Also
@@ -173,12 +173,12 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
 
         Parameters
         ----------
-        input_features : array-like of str of shape (n_features_in_,), default=None
+        input_features : array-like of str of shape (`n_features_in_`,), default=None
             Names to use where `X` had none in `fit`.
 
         Returns
         -------
-        names : ndarray of str of shape (n_features_in_,)
+        names : ndarray of str of shape (`n_features_in_`,)
             One name per feature.
 
         Raises

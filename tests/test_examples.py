@@ -4,6 +4,8 @@ import ast
 import importlib
 import re
 import runpy
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,20 @@ ONE_SCREEN = 50
 
 
 def run(name):
-    return importlib.import_module(f"skcnn.examples.{name}").main()
+    """Run an example, and compare what it prints with the guide: every line there, but for the numbers."""
+    with redirect_stdout(StringIO()) as printed:
+        result = importlib.import_module(f"skcnn.examples.{name}").main()
+    print(printed.getvalue())
+    page = (REPOSITORY / "docs" / "examples.md").read_text()
+    shown = re.search(r"```text\n(.*?)```", page.partition(f"\n## {name}\n")[2], re.DOTALL)[1]
+    assert shown
+    assert set(without_numbers(shown)) <= set(without_numbers(printed.getvalue()))
+    return result
+
+
+def without_numbers(text):
+    """Lines without their numbers and chosen parameters, which depend on the processor."""
+    return [" ".join(re.sub(r"\{.*\}|[+-]?\d+(\.\d+)?", "#", line).split()) for line in text.splitlines()]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -81,13 +96,16 @@ def test_cures():
     assert len(search.cv_results_["params"]) == 8
 
 
-def test_pictures_are_those_of_the_readme(tmp_path):
-    drawn = runpy.run_path(str(REPOSITORY / "benchmarks" / "pictures.py"))["main"](tmp_path)
-    kept = sorted(FOLDER.glob("*.png"))
-    assert sorted(path.name for path in drawn) == [path.name for path in kept]
-    for path in drawn:
-        with Image.open(path) as ours, Image.open(FOLDER / path.name) as theirs:
-            assert ours.size == pytest.approx(theirs.size, rel=0.1)  # fonts differ
-            assert len(np.unique(np.asarray(ours.convert("L")))) > 50
-    readme = (REPOSITORY / "README.md").read_text()
-    assert sorted(re.findall(r"\(skcnn/examples/(.*\.png)\)", readme)) == [path.name for path in kept]
+def test_pictures_are_those_of_readme_and_guide(tmp_path):
+    drawn = {
+        path.name: path for path in runpy.run_path(str(REPOSITORY / "benchmarks" / "pictures.py"))["main"](tmp_path)
+    }
+    kept = REPOSITORY / "docs" / "pictures" / "cures.png"  # the build of the site draws the others
+    with Image.open(drawn["cures.png"]) as ours, Image.open(kept) as theirs:
+        assert ours.size == pytest.approx(theirs.size, rel=0.1)  # fonts differ
+    for path in drawn.values():
+        with Image.open(path) as picture:
+            assert len(np.unique(np.asarray(picture.convert("L")))) > 50
+    assert re.findall(r"\(docs/pictures/(.*\.png)\)", (REPOSITORY / "README.md").read_text()) == ["cures.png"]
+    guide = "".join(path.read_text() for path in (REPOSITORY / "docs").rglob("*.md"))
+    assert set(re.findall(r"pictures/(.*\.png)\)", guide)) == set(drawn)

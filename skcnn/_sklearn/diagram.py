@@ -7,10 +7,13 @@ The tables of the diagram have no public interface, so that private names are us
 import inspect
 import re
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from math import isfinite
 from typing import Any
 
 import numpy as np
+
+from skcnn._version import GUIDE
 
 __all__ = ["DiagramMixin", "sparkline"]
 
@@ -25,6 +28,14 @@ class DiagramMixin:
 
     scikit-learn (from 1.9) shows documentation only for estimators that have a page to link to.
     """
+
+    _doc_link_module = "skcnn"  # custom networks have no page
+    _doc_link_template = f"{GUIDE}/api/{{page}}.html"
+
+    def _doc_link_url_param_generator(self) -> dict[str, str]:
+        public = takewhile(lambda part: not part.startswith("_"), type(self).__module__.split("."))
+        module = ".".join(public).removesuffix(".estimators")
+        return {"page": f"{module}.{type(self).__name__}"}
 
     def _get_params_html(self, *args: Any, **kwargs: Any) -> Any:
         params = super()._get_params_html(*args, **kwargs)  # type: ignore[misc]

@@ -41,7 +41,7 @@ class Network(DiagramMixin, KnownArguments, BaseEstimator):
 
         Parameters
         ----------
-        x : keras.KerasTensor of shape (None, *input_shape)
+        x : keras.KerasTensor of shape (None, ...), as `input_shape`
             Input, channels last.
 
         Returns

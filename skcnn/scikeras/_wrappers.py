@@ -77,7 +77,7 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
         Class labels.
     n_features_in_ : int
         Size of the second axis of `X`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Column names, if `X` had them.
 
     Examples
@@ -238,7 +238,7 @@ class KerasRegressor(RegressorMixin, RepairedWrapper):
         What Keras reports of each epoch.
     n_features_in_ : int
         Size of the second axis of `X`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Column names, if `X` had them.
 
     Examples
