@@ -457,7 +457,7 @@ class ChannelsLast(DiagramMixin, OneToOneFeatureMixin, TransformerMixin, Version
         Shape of a sample of the `X` seen in `fit`, channels first.
     n_features_in_ : int
         `X.shape[1]` of the `X` seen in `fit`, as scikit-learn defines it: the number of channels.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Column names seen in `fit`, if `X` was a data frame whose column names are all strings.
 
     See Also
