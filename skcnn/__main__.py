@@ -99,7 +99,6 @@ def _exit_code(options: argparse.Namespace) -> int:
     except DataError as error:
         for line in error.args:
             complain(line)
-        complain(f"the guide goes on at {GUIDE}/guide/start.html")
         return USAGE_ERROR
 
 
