@@ -19,6 +19,7 @@ OUTPUT_ERROR, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 JOBS = 4  # at most, by default; each keeps its own compiled network
 MAX_JOBS = 1024  # each is a thread
 MAX_SEED = 2**32 - 1  # as in NumPy
+EXPLAINED = f"--help explains, and {GUIDE}/guide/start.html"
 
 DESCRIPTION = """\
 Some samples are held out. On the others a first search chooses the size of the network, without any cure; a
@@ -62,7 +63,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Leave with exit code 2."""
-        self.exit(USAGE_ERROR, f"skcnn: {message} (--help explains, and {GUIDE})\n")
+        self.exit(USAGE_ERROR, f"skcnn: {message} ({EXPLAINED})\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -97,7 +98,8 @@ def _exit_code(options: argparse.Namespace) -> int:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
     except DataError as error:
-        for line in error.args:
+        *lines, last = error.args
+        for line in (*lines, f"{last} ({EXPLAINED})"):
             complain(line)
         return USAGE_ERROR
 
@@ -202,7 +204,7 @@ def _run(options: argparse.Namespace) -> bool:
     """Read and check everything, and only then start TensorFlow; return whether the report is complete."""
     for name in ("target", "groups", "test", "shape", "skip-unreadable", "regression", "scoring", "grid", "epochs"):
         if options.data is None and getattr(options, name.replace("-", "_")):
-            raise DataError(f"--{name} needs DATA: python -m skcnn DATA --{name} ... (--help explains)")
+            raise DataError(f"--{name} needs DATA: python -m skcnn DATA --{name} ...")
     from skcnn._command import workflow  # not before the options are known to be right: scikit-learn takes a while
 
     job = workflow.prepare(options)
