@@ -13,6 +13,7 @@ __all__ = [
     "InnerSplitWarning",
     "LayoutWarning",
     "OneHotWarning",
+    "PruningWarning",
     "ThreadsWarning",
 ]
 
@@ -68,6 +69,10 @@ class LayoutWarning(UserWarning):
 
 class OneHotWarning(UserWarning):
     """Classes are given as an indicator matrix, which is trained as independent labels."""
+
+
+class PruningWarning(UserWarning):
+    """A trial was pruned, and a cross-validation has gone on."""
 
 
 class ThreadsWarning(UserWarning):
