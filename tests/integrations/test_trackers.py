@@ -10,6 +10,9 @@ import pytest
 from common import classifier
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+from skcnn.persistence import TRUSTED_TYPES
 
 pytestmark = pytest.mark.filterwarnings("default")  # warnings of these packages are not ours
 STOPS = {"early_stopping": True, "validation_fraction": 0.3, "scoring": "accuracy"}
@@ -42,6 +45,34 @@ def test_optuna_prunes_trials_of_a_study_in_memory(few):
     study.optimize(objective, n_trials=3)
     assert [trial.state.name for trial in study.trials] == ["PRUNED"] * 3
     assert [list(trial.intermediate_values) for trial in study.trials] == [[0, 1]] * 3
+
+
+def test_mlflow_logs_pipelines_and_keeps_models(few, tmp_path):
+    import mlflow.sklearn
+
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    mlflow.create_experiment("there", artifact_location=str(tmp_path / "artifacts"))
+    mlflow.set_experiment("there")
+    mlflow.sklearn.autolog(log_models=False)
+    try:
+        cnn = classifier().fit(*few)  # of which it learns nothing
+        make_pipeline(classifier()).fit(*few)
+    finally:
+        mlflow.sklearn.autolog(disable=True)
+    (run,) = mlflow.search_runs(output_format="list")
+    assert run.data.metrics["training_score"] == cnn.score(*few)
+    with mlflow.start_run():
+        info = mlflow.sklearn.log_model(
+            cnn,
+            name="cnn",
+            serialization_format="skops",
+            skops_trusted_types=list(TRUSTED_TYPES),
+            extra_pip_requirements=["keras", "tensorflow"],
+        )
+    loaded = mlflow.sklearn.load_model(info.model_uri)
+    assert (loaded.predict_proba(few[0]) == cnn.predict_proba(few[0])).all()
+    folder = pathlib.Path(mlflow.artifacts.download_artifacts(info.model_uri))
+    assert {"keras", "tensorflow"} <= set((folder / "requirements.txt").read_text().split())
 
 
 def test_mlflow_logs_each_epoch(few, tmp_path):
