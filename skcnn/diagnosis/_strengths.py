@@ -209,7 +209,7 @@ def far_from_default(seen: Any) -> dict[str, Any]:
             factor = 10 if whole and value < default else 20 if name == "learning_rate" else FACTOR
             if not 1 / factor < value / default < FACTOR:
                 found[name] = default
-        elif name == "max_depth" and value <= 2:
+        elif name in ("max_depth", "max_leaf_nodes") and default is None:
             found[name] = default
     if params.get("max_depth") == 1 and "max_depth" in differing(seen.components):
         found["max_depth"] = defaults_of(seen.components)["max_depth"]

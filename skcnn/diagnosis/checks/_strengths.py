@@ -25,8 +25,9 @@ class Overdone(Check):
     augmentation three times as strong as usual, C of 0.001, learning rates of a network of at most 1e-5 or at least
     0.1, batches of at most 4, an average over more steps than there were, leaves of a twentieth of all samples, weights
     that favour the largest class. Where the model is bad on its training samples, or a simple model leads on the test
-    samples, any number that is a hundred times its default or a hundredth of it counts, too, and any
-    regulariser that is thirty times as strong as by default, or that is not used by default.
+    samples, any number that is a hundred times its default or a hundredth of it counts, too, any regulariser that is
+    thirty times as strong as by default, or that is not used by default, and any bound on the depth or leaves of trees
+    that have none by default.
 
     Threshold: none on the value alone. The estimator is fitted again with that one parameter at its default, at most
     three of them one after the other, then with all; the effect is what the test score gains.
