@@ -193,7 +193,8 @@ def far_from_default(seen: Any) -> dict[str, Any]:
     A regulariser is one if it is 30 times as strong as by default, or if there is none by default.
     Whether that is too far depends on the data: it is worth a look only where the fit is bad.
     """
-    params, found = seen.components.params, {}
+    params = seen.components.params
+    found: dict[str, Any] = {}
     for name, default in differing(seen.components).items():
         value = params[name]
         if name in NO_STRENGTHS or not is_number(value):
