@@ -10,7 +10,7 @@ from skcnn._version import __version__
 
 __all__ = ["show_versions"]
 
-DEVELOPMENT = re.compile(r"extra == .(test|docs|bench[\w-]*).")
+DEVELOPMENT = re.compile(r"extra == .(test|docs|integrations|bench[\w-]*).")
 
 
 def show_versions() -> None:

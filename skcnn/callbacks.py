@@ -32,12 +32,13 @@ class OptunaPruning:
     KeyError
         By `fit`, if ``history_`` has no such name.
     TypeError
-        If it is sent to another process while the study lies in memory, where the trial would be a copy.
+        If `trial` is no trial, or if it is sent to another process while the study lies in memory, where the trial
+        would be a copy.
 
     Notes
     -----
-    Steps count epochs from 0 on, over all folds. A second training, of ``refit_full=True``, is not reported. Losses are
-    reported with a minus sign in a study that is maximised, and all else so in one that is minimised.
+    Steps count epochs from 0 on, over all folds of one process. A second training, of ``refit_full=True``, is not
+    reported. Losses are reported with a minus sign in a study that is maximised, all else so in one that is minimised.
 
     Examples
     --------
@@ -57,6 +58,10 @@ class OptunaPruning:
     max_propagation_depth = None  # as deep as there are estimators
 
     def __init__(self, trial: Any, *, monitor: str | None = None) -> None:
+        if not (hasattr(trial, "report") and hasattr(trial, "should_prune")):
+            raise TypeError(
+                f"trial is of type {type(trial).__name__}; expected the trial that Optuna passes to the objective."
+            )
         self.trial = trial
         self.monitor = monitor
         self._lock = Lock()

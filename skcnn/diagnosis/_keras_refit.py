@@ -73,7 +73,7 @@ def _copied(model: Any, settings: dict[str, Any]) -> Any:
 
 def _stretched(compiled: dict[str, Any], factor: float) -> dict[str, Any]:
     """Return settings of `compile` with a schedule over as many times the steps."""
-    rate = compiled["optimizer"]["config"]["learning_rate"]
+    rate = compiled["optimizer"]["config"].get("learning_rate")
     schedule = rate.get("config", {}) if isinstance(rate, dict) else {}
     if "decay_steps" in schedule:
         schedule["decay_steps"] = round(schedule["decay_steps"] * factor)

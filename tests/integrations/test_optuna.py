@@ -46,6 +46,11 @@ def test_each_epoch_is_reported_and_a_trial_pruned(few):
     assert (pruned.state.name, list(pruned.intermediate_values)) == ("PRUNED", [0, 1])
 
 
+def test_what_is_no_trial_is_refused():
+    with pytest.raises(TypeError, match="of type str; expected the trial"):
+        OptunaPruning("trial")
+
+
 def test_losses_fit_the_direction_of_the_study(few):
     losses = {}
 

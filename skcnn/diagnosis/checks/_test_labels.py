@@ -260,7 +260,7 @@ class TargetUnit(Check):
 
     Effect: the estimator's test score with targets put back, minus that now.
 
-    Threshold: the slope is beyond 0.83 to 1.2, or the targets move by half a deviation; at least 0.7 of the correlation
+    Threshold: the slope is beyond 0.7 to 1.4, or the targets move by half a deviation; at least 0.7 of the correlation
     out of fold is there; and put back, the targets are distributed more like those of training, by 0.05 in Kolmogorov
     and Smirnov's distance, from which they now differ significantly (but for another sign, where they need not).
     Where the inputs have moved instead, they are not.
@@ -271,7 +271,7 @@ class TargetUnit(Check):
     question = "Are training and test targets in the same unit?"
     why = "The score compares predictions in one unit with targets in another."
     do = "Convert both targets to one unit, before the split; put transformations into TransformedTargetRegressor."
-    slopes = (0.83, 1.2)
+    slopes = (0.7, 1.4)
     offset = 0.5
     closer = 0.05
     correlation = 0.7
