@@ -3,8 +3,7 @@
 A check of the diagnosis that fires when the whole interval lies beyond its threshold uses the level 99.9%: one
 diagnosis looks at some fifty intervals, so that, were each exact, all of them would hold together in 95% of the
 diagnoses (Bonferroni). How often each really covers the truth, benchmarks/intervals.py measures. Effects of causes have
-the level 95% where a pattern that is rare on sound data was seen before, else 99%, and intervals that are shown rather
-than tested the usual 95%.
+levels of their own, below, and intervals that are shown rather than tested the usual 95%.
 """
 
 from collections.abc import Callable
@@ -16,6 +15,8 @@ from scipy.stats import rankdata
 
 __all__ = [
     "ALPHA",
+    "CAREFUL_LEVEL",
+    "EFFECT_LEVEL",
     "STRICT",
     "Estimate",
     "auc",
@@ -34,6 +35,8 @@ __all__ = [
 
 ALPHA = 0.05 / 50
 STRICT = 1 - ALPHA
+EFFECT_LEVEL = 0.95  # of effects, where a pattern that is rare on sound data was seen before
+CAREFUL_LEVEL = 0.99  # and where the pattern is common, or the effect the best of several
 
 
 class Estimate(NamedTuple):

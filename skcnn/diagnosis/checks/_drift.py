@@ -7,9 +7,9 @@ from scipy.stats import rankdata
 from sklearn.base import clone
 from sklearn.model_selection import KFold, cross_val_predict
 
-from skcnn._statistics import Estimate, difference, weighted_mean
+from skcnn._statistics import EFFECT_LEVEL, Estimate, difference, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
-from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
+from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis.checks._test_labels import DO_NOT_FIT, FAR, misfit, shuffled
 
 __all__ = ["ConceptDrift", "TestLabels"]
@@ -25,9 +25,9 @@ def _left(seen: Observations) -> tuple[Estimate | None, str]:
     """Return how little the test labels fit, or None and the reason why that is no matter of labels."""
     lost = misfit(seen)
     if lost is None:
-        return None, f"The simple model is as good on the test samples as out of fold ({-seen.misfit.value:+.3f})."
+        return None, f"The simple model is as good on the test samples as out of fold ({-seen.both.misfit.value:+.3f})."
     text = f"The simple model is {lost.value:.3f} worse on the test samples than out of fold"
-    if seen.moved > FAR:
+    if seen.both.moved > FAR:
         return None, f"{text}, but the test samples come from elsewhere, which may explain it."
     if seen.kind == "regression" and not _ranks_fall(seen):
         return None, f"{text}, but orders them as well: a few values far away."
@@ -44,14 +44,16 @@ def _agreed(seen: Observations, lost: Estimate) -> bool:
     if not seen.has_classes:
         best = max(float(reference.quality(reference.oof).mean()), float(seen.train.quality.mean()))
         return float(seen.test.quality.mean()) <= best - lost.value / 2
-    sure = np.mean([out.max(axis=1) for out in seen.reference_folds], axis=0) > np.median(reference.oof.max(axis=1))
-    contradicted = sure & (seen.reference_test != seen.test.targets[rows])
+    sure = np.mean([out.max(axis=1) for out in seen.both.reference_folds], axis=0) > np.median(
+        reference.oof.max(axis=1)
+    )
+    contradicted = sure & (seen.both.reference_test != seen.test.targets[rows])
     return bool(seen.test.quality[rows][contradicted].mean() < 0.5) if contradicted.any() else False
 
 
 def _ranks_fall(seen: Observations) -> bool:
     """Whether the rank correlation of predictions and targets is significantly lower on the test samples."""
-    sides = (seen.reference.oof, seen.reference.y), (seen.reference_test, seen.test.targets[seen.test.chosen])
+    sides = (seen.reference.oof, seen.reference.y), (seen.both.reference_test, seen.test.targets[seen.test.chosen])
     spearman = []
     for predicted, targets in sides:
         pairs = zip(predicted.reshape(len(predicted), -1).T, targets.reshape(len(targets), -1).T, strict=True)
@@ -68,7 +70,7 @@ def _relearned(seen: Observations, least_samples: int = 60) -> Estimate | None:
     if len(rows) < least_samples:
         return None
     targets = seen.test.targets[rows]
-    gain = seen.test_within - seen.quality(targets, seen.reference_test)
+    gain = seen.both.test_within - seen.quality(targets, seen.both.reference_test)
     return weighted_mean(gain, np.ones(len(gain)), EFFECT_LEVEL)
 
 
@@ -78,9 +80,9 @@ def _corrected(seen: Observations, least_samples: int = 60) -> Estimate | None:
     Beyond what the same gains that is learned out of fold on training samples: a simple model may be off there, too.
     """
     rows, reference = seen.test.chosen, seen.reference
-    if seen.kind != "regression" or len(rows) < least_samples or seen.moved > FAR:
+    if seen.kind != "regression" or len(rows) < least_samples or seen.both.moved > FAR:
         return None
-    targets, predicted = seen.test.targets[rows], seen.reference_test
+    targets, predicted = seen.test.targets[rows], seen.both.reference_test
     forest = clone(reference.forest).set_params(min_samples_leaf=5)
     within = cross_val_predict(forest, seen.test.flat, targets - predicted, cv=KFold(5, shuffle=True, random_state=0))
     own = forest.fit(reference.X, reference.y - reference.oof).predict(seen.test.flat)
@@ -91,7 +93,7 @@ def _corrected(seen: Observations, least_samples: int = 60) -> Estimate | None:
 def _wrongness(seen: Observations) -> np.ndarray:
     """Return how bad each prediction of the simple model is for the test samples, class by class around its mean."""
     targets = seen.test.targets[seen.test.chosen]
-    bad = 1 - seen.quality(targets, seen.reference_test)
+    bad = 1 - seen.quality(targets, seen.both.reference_test)
     if not seen.has_classes:
         return np.asarray(rankdata(bad) / len(bad) - 0.5)
     mean = np.bincount(targets + 1, bad) / np.maximum(np.bincount(targets + 1), 1)
@@ -130,7 +132,7 @@ def _by_class(seen: Observations) -> tuple[str, float] | None:
     if not seen.has_classes or len(seen.classes) < 3:
         return None
     y, targets = seen.reference.y, seen.test.targets[seen.test.chosen]
-    trained, tested = seen.reference.quality(seen.reference.oof), seen.quality(targets, seen.reference_test)
+    trained, tested = seen.reference.quality(seen.reference.oof), seen.quality(targets, seen.both.reference_test)
     lost = {}
     for code in np.unique(targets[targets >= 0]):
         own, others = trained[y == code], tested[targets == code]
@@ -251,7 +253,7 @@ class TestLabels(Check):
         """Return how far the simple model agrees with each test label: least where it is confident of another."""
         reference, targets = seen.reference, seen.test.targets[seen.test.chosen]
         if not seen.has_classes:
-            return seen.quality(targets, seen.reference_test)
+            return seen.quality(targets, seen.both.reference_test)
         fitted = clone(reference.model).fit(reference.X, reference.y)
         proba = reference.predict(fitted, seen.test.flat)
         own = np.where(targets >= 0, proba[np.arange(len(proba)), targets], 0)

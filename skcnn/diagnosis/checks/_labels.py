@@ -4,9 +4,9 @@ import numpy as np
 from scipy.special import ndtri
 from sklearn.base import clone
 
-from skcnn._statistics import ALPHA, Estimate, auc, balanced_accuracy, proportion, weighted_mean
+from skcnn._statistics import ALPHA, EFFECT_LEVEL, Estimate, auc, balanced_accuracy, proportion, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
-from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
+from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis.checks._copies import by_nature
 from skcnn.diagnosis.checks._effects import without_rows
 
@@ -24,9 +24,9 @@ def learned_within(seen: Observations) -> Estimate:
     """
     rows = seen.test.chosen
     targets, weight = seen.test.targets[rows], seen.test.weight[rows]
-    now = [seen.test.quality[rows], seen.quality(targets, seen.reference_test)]
+    now = [seen.test.quality[rows], seen.quality(targets, seen.both.reference_test)]
     best = max(now, key=lambda quality: float(weight @ quality))
-    return weighted_mean(seen.test_within - best, weight, EFFECT_LEVEL)
+    return weighted_mean(seen.both.test_within - best, weight, EFFECT_LEVEL)
 
 
 class NoSignal(Check):
@@ -204,7 +204,7 @@ class SuspiciousLabels(Check):
         guess = np.bincount(codes).max() / len(codes)
         if 1 - errors.mean() < guess + self.least_known * (1 - guess):
             return None, f"{text} The simple model is too weak to tell wrong labels from hard ones."
-        if seen.has_test and seen.lead.high < -self.no_worse:
+        if seen.has_test and seen.both.lead.high < -self.no_worse:
             return None, f"{text} The estimator knows better than the simple model."
         if self._discrete(seen):
             return None, f"{text} Equal samples are common: what tells their labels apart may not be recorded."
@@ -212,9 +212,9 @@ class SuspiciousLabels(Check):
 
     def _muddled(self, seen: Observations) -> Estimate | None:
         """Return how much better the simple model is within the test samples, if that is significant."""
-        if not seen.has_test or len(seen.test.chosen) < self.least_samples or seen.moved > self.far:
+        if not seen.has_test or len(seen.test.chosen) < self.least_samples or seen.both.moved > self.far:
             return None
-        muddled = seen.muddled
+        muddled = seen.both.muddled
         return muddled if muddled.low > 0 and muddled.value >= self.better_within else None
 
     def _discrete(self, seen: Observations) -> bool:

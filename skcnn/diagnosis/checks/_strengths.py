@@ -7,10 +7,10 @@ import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_selection import SelectFdr, f_classif, f_regression
 
-from skcnn._statistics import difference
+from skcnn._statistics import CAREFUL_LEVEL, difference
 from skcnn.diagnosis._check import Check, Finding
 from skcnn.diagnosis._components import is_number
-from skcnn.diagnosis._observations import CAREFUL_LEVEL, Observations
+from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis._strengths import differing, excessive, far_from_default
 from skcnn.diagnosis.checks._trials import Trial, history_chart, tried
 from skcnn.diagnosis.checks._yardsticks import behind_on_training
@@ -67,7 +67,7 @@ class Overdone(Check):
     def _is_bad(seen: Observations) -> bool:
         if behind_on_training(seen).low > 0.02:
             return True
-        return seen.has_test and seen.lead.low > 0 and seen.lead.value >= 0.02
+        return seen.has_test and seen.both.lead.low > 0 and seen.both.lead.value >= 0.02
 
 
 def regularised(seen: Observations) -> list[dict[str, Any]]:
