@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import ndtri
 from scipy.stats import chi2_contingency
+from sklearn.base import clone
 
 from skcnn._sklearn.internals import safe_indexing
 from skcnn._statistics import ALPHA, CAREFUL_LEVEL, EFFECT_LEVEL, Estimate, difference, grouped_mean, weighted_mean
@@ -200,18 +201,30 @@ class BothSides:
         return np.asarray(weight * len(codes) / max(weight.sum(), 1e-12))
 
     @cached_property
+    def test_by_test(self) -> np.ndarray:
+        """Labels that the simple model of others of the test samples `test.chosen` predicts for each of them."""
+        return self._within(self.seen.test, np.arange(len(self.seen.test.chosen)), None)[1]
+
+    @cached_property
+    def train_by_test(self) -> np.ndarray:
+        """Labels that the simple model of the test samples `test.chosen` predicts for training samples."""
+        reference, test = self.seen.reference, self.seen.test
+        fitted = clone(reference.model).fit(test.flat, test.targets[test.chosen])
+        return reference.labels(reference.predict(fitted, reference.X))
+
+    @cached_property
     def test_within(self) -> np.ndarray:
         """How well each of the test samples `test.chosen` is predicted by the simple model of others of them."""
-        return self._within(self.seen.test, np.arange(len(self.seen.test.chosen)), None)
+        return self.seen.quality(self.seen.test.targets[self.seen.test.chosen], self.test_by_test)
 
-    def _within(self, side: Side, rows: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
-        """Return how well samples, of `chosen`, are predicted out of fold by the simple model of each other."""
+    def _within(self, side: Side, rows: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return targets of samples, of `chosen`, and what the simple model of each other predicts out of fold."""
         turned = self.seen.changed()
         turned.train, turned.beside = side, {}
         within = Reference(turned)
         within.X, within.y = side.flat[rows], side.targets[side.chosen][rows]
         within.groups = None if groups is None else groups[side.chosen][rows]
-        return within.quality(within.out_of_fold(self.seen.reference.model))
+        return within.y, within.labels(within.out_of_fold(self.seen.reference.model))
 
     @cached_property
     def muddled(self) -> Estimate:
@@ -225,7 +238,7 @@ class BothSides:
         for rows, (name, groups) in zip(self._as_many(), sides.items(), strict=True):
             side = getattr(self.seen, name)
             if len(rows) < len(side.chosen):
-                quality = self._within(side, rows, groups)
+                quality = self.seen.quality(*self._within(side, rows, groups))
             else:
                 quality = self.test_within if name == "test" else self.seen.reference.quality(self.seen.reference.oof)
             of_rows = None if groups is None else groups[side.chosen][rows]

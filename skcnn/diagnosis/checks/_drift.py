@@ -10,6 +10,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 from skcnn._statistics import EFFECT_LEVEL, Estimate, difference, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
+from skcnn.diagnosis.checks._pairs import CONFUSED, Mistaken, mistaken
 from skcnn.diagnosis.checks._test_labels import DO_NOT_FIT, FAR, misfit, shuffled
 
 __all__ = ["ConceptDrift", "TestLabels"]
@@ -149,8 +150,15 @@ def _by_class(seen: Observations) -> tuple[str, float] | None:
     return (str(seen.classes[code]), share) if lost[code][1] > 0 and share > max(0.6, 2 * few) else None
 
 
-def drift(seen: Observations) -> dict[str, Any]:
-    """Return signs that the rule has changed: by name, in words."""
+def _of_a_pair(found: Mistaken) -> str:
+    return (
+        f"{len(found.rows)} test samples labelled {found.label} look like {found.looks} in the training set "
+        f"({found.share:.1%} of those with that label; of the training samples with it, {found.by_chance:.1%} do)"
+    )
+
+
+def drift(seen: Observations, lost: Estimate) -> dict[str, Any]:
+    """Return signs that the rule has changed: by name, in words; `lost` is what the simple model loses."""
     signs: dict[str, Any] = {}
     again = _corrected(seen) if seen.kind == "regression" else _relearned(seen)
     if again is not None and again.low > 0 and again.value >= ConceptDrift.least_gain:
@@ -163,6 +171,9 @@ def drift(seen: Observations) -> dict[str, Any]:
         start, end = values[:place].mean(), values[place:].mean()
         half = "until" if start > end else "from"
         signs["in order"] = f"it is in the samples {half} test sample {seen.test.chosen[place]} (p = {p:.2g})"
+    found = mistaken(seen, "test")
+    if found is not None and found.cost.value >= lost.value / 2:
+        signs["of a pair"] = _of_a_pair(found)
     of_class = _by_class(seen)
     if of_class is not None:
         signs["of a class"] = f"{of_class[1]:.0%} of it is in class {of_class[0]}"
@@ -175,14 +186,16 @@ class ConceptDrift(Check):
     The simple model is significantly worse by 0.05 on the test samples than out of fold, though these are like training
     samples, and the disagreement has an order that labels wrong at random do not have: test samples are predicted
     better by others of them than by the many training samples; or it starts or ends at a place in order or time; or it
-    is in one class. Of a regression it is enough that what the simple model is off by can be learned from test samples,
+    is in one class; or in samples of one class that are labelled as another (`mistaken`), which are enough by
+    themselves. Of a regression it is enough that what the simple model is off by can be learned from test samples,
     beyond what can be learned of it from training samples (on clean data by at most 0.019, never significantly).
 
     Effect: what the simple model loses between training and test samples; of a regression otherwise, what it gains once
-    that is learned.
+    that is learned; of one class labelled as another by itself, the test samples that the estimator seems to take for
+    it, more than the other way round.
 
     Threshold: predicted better significantly and by 0.03; p <= 0.002 of a change point; 60% of it in one class, and
-    twice as much as the class has samples.
+    twice as much as the class has samples; those of `mistaken`.
     """
 
     code, cause = "concept_drift", "test labels"
@@ -199,6 +212,11 @@ class ConceptDrift(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Look for an order in what does not fit."""
         lost, text = _left(seen)
+        found = mistaken(seen, "test")
+        if lost is None and found is not None:
+            share = {"share of the test samples with that label": found.share, "by chance": found.by_chance}
+            what = f"{_of_a_pair(found)}. The rule has changed, or labels are wrong there."
+            return self.finding(what, share, effect=found.cost, measured=CONFUSED, rows=found.rows)
         if lost is None:
             off = _corrected(seen)
             if off is None or off.low <= 0 or off.value < self.least_gain:
@@ -207,7 +225,7 @@ class ConceptDrift(Check):
                 "What a simple model is off by in test samples can be learned from them, and not from training samples."
             )
             return self.finding(what, {"gain once it is learned": off}, effect=off, measured=RELEARNED)
-        signs = drift(seen)
+        signs = drift(seen, lost)
         if not signs:
             return f"{text}, but without an order: not by class, place or features."
         what = f"{text}: {'; '.join(signs.values())}. The rule has changed, or labels are wrong there."
@@ -241,7 +259,7 @@ class TestLabels(Check):
         lost, text = _left(seen)
         if lost is None:
             return text
-        if drift(seen):
+        if drift(seen, lost):
             raise NotApplicable("what does not fit has an order: see concept_drift")
         rows = seen.test.chosen[np.argsort(self._agreement(seen), kind="stable")[: self.shown]]
         what = f"{text}, and without an order. Labels that are contradicted: test samples {', '.join(map(str, rows))}."
