@@ -19,7 +19,7 @@ __all__ = ["Gap", "Overdone", "regularised"]
 
 
 class Overdone(Check):
-    """A parameter far beyond its useful range.
+    """A parameter that holds the model back.
 
     Few would set it so on purpose: a dropout of 0.8 or more, l2 of 0.1, l1 of 0.01, label smoothing of 0.5,
     augmentation three times as strong as usual, C of 0.001, learning rates of a network of at most 1e-5 or at least
@@ -34,7 +34,7 @@ class Overdone(Check):
     """
 
     code, cause = "overdone", "fit"
-    title = "A strength far beyond its useful range"
+    title = "A parameter holds the model back"
     question = "Are all parameters within their useful range?"
     why = "It leaves the model no room to learn what the data hold."
     do = "Set it to its default, and search around that."
@@ -61,7 +61,8 @@ class Overdone(Check):
             return f"{named}: far beyond what is usual, but without it the test score is no better."
         if trial.raised and trial.params:
             named = ", ".join(f"{name}={params[name]!r} (default {usual[name]!r})" for name in trial.params)
-        return self.finding(f"Far beyond its useful range: {named}.", chart=history_chart(seen), **trial.facts)
+        what = f"The model is better without {named}." if trial.raised else f"Far beyond its useful range: {named}."
+        return self.finding(what, chart=history_chart(seen), **trial.facts)
 
     @staticmethod
     def _is_bad(seen: Observations) -> bool:
