@@ -187,16 +187,19 @@ def balanced_accuracy(codes: np.ndarray, predicted: np.ndarray, level: float = S
     """Return the mean recall over the classes that occur.
 
     With Wilson's interval of a share of as many samples as have the same variance: that of the recalls after a sample
-    is added to each side (Agresti and Coull 1998, https://doi.org/10.2307/2685469), or of equal recalls if larger.
+    is added to each side (Agresti and Coull 1998, https://doi.org/10.2307/2685469), or of equal recalls if larger. The
+    share is the mean of these recalls for the lower limit; for the upper one it is the mean as it is, which leaves more
+    room where few samples of a class are nearly all right (benchmarks/intervals.py).
     """
     _, place, n = np.unique(codes, return_inverse=True, return_counts=True)
     hits = np.bincount(place, predicted == codes)
     value, shrunk = float((hits / n).mean()), (hits + 1) / (n + 2)
-    pooled = np.clip(value, 0.5 / len(codes), 1 - 0.5 / len(codes))
-    variance = max(np.sum(shrunk * (1 - shrunk) / n), pooled * (1 - pooled) * np.sum(1 / n)) / len(n) ** 2
-    effective = pooled * (1 - pooled) / variance
-    low, high = wilson_interval(value * effective, effective, level)
-    return Estimate(value, float(low), float(high), len(codes))
+    limits = []
+    for share in (shrunk.mean(), np.clip(value, 0.5 / len(codes), 1 - 0.5 / len(codes))):
+        variance = max(np.sum(shrunk * (1 - shrunk) / n), share * (1 - share) * np.sum(1 / n)) / len(n) ** 2
+        effective = share * (1 - share) / variance
+        limits.append(wilson_interval(value * effective, effective, level))
+    return Estimate(value, float(limits[0][0]), float(limits[1][1]), len(codes))
 
 
 def auc(positive: np.ndarray, score: np.ndarray) -> Estimate:
