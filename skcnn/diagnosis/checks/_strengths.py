@@ -19,7 +19,7 @@ __all__ = ["Gap", "Overdone", "regularised"]
 
 
 class Overdone(Check):
-    """A parameter that holds the model back.
+    """A parameter far from what is usual, without which the model is better.
 
     Few would set it so on purpose: a dropout of 0.8 or more, l2 of 0.1, l1 of 0.01, label smoothing of 0.5,
     augmentation three times as strong as usual, C of 0.001, learning rates of a network of at most 1e-5 or at least
@@ -34,7 +34,7 @@ class Overdone(Check):
     """
 
     code, cause = "overdone", "fit"
-    title = "A parameter holds the model back"
+    title = "A parameter far from what is usual"
     question = "Are all parameters within their useful range?"
     why = "It leaves the model no room to learn what the data hold."
     do = "Set it to its default, and search around that."
