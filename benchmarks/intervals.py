@@ -63,6 +63,13 @@ def shares() -> None:
             codes = np.repeat(np.arange(k), n)
             return 0.9, balanced_accuracy(codes, np.where(rng.uniform(size=k * n) < 0.9, codes, -1))
 
+    @case("balanced accuracy", "243 and 13 samples, recalls 99% and 95%", 0.999)
+    def _(rng: np.random.Generator) -> tuple[float, Estimate]:
+        codes = np.repeat([0, 1], [243, 13])
+        return 0.97, balanced_accuracy(
+            codes, np.where(rng.uniform(size=256) < np.array([0.99, 0.95])[codes], codes, -1)
+        )
+
     @case("lowest recall of 50 classes, corrected for 50", "20 samples each, recall 90%", 0.999)
     def _(rng: np.random.Generator) -> tuple[float, Estimate]:
         hits = int(rng.binomial(20, 0.9, 50).min())

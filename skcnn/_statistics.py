@@ -3,8 +3,7 @@
 A check of the diagnosis that fires when the whole interval lies beyond its threshold uses the level 99.9%: one
 diagnosis looks at some fifty intervals, so that, were each exact, all of them would hold together in 95% of the
 diagnoses (Bonferroni). How often each really covers the truth, benchmarks/intervals.py measures. Effects of causes have
-the level 95% where a pattern that is rare on sound data was seen before, else 99%, and intervals that are shown rather
-than tested the usual 95%.
+levels of their own, below, and intervals that are shown rather than tested the usual 95%.
 """
 
 from collections.abc import Callable
@@ -16,6 +15,8 @@ from scipy.stats import rankdata
 
 __all__ = [
     "ALPHA",
+    "CAREFUL_LEVEL",
+    "EFFECT_LEVEL",
     "STRICT",
     "Estimate",
     "auc",
@@ -34,6 +35,8 @@ __all__ = [
 
 ALPHA = 0.05 / 50
 STRICT = 1 - ALPHA
+EFFECT_LEVEL = 0.95  # of effects, where a pattern that is rare on sound data was seen before
+CAREFUL_LEVEL = 0.99  # and where the pattern is common, or the effect the best of several
 
 
 class Estimate(NamedTuple):
@@ -184,16 +187,19 @@ def balanced_accuracy(codes: np.ndarray, predicted: np.ndarray, level: float = S
     """Return the mean recall over the classes that occur.
 
     With Wilson's interval of a share of as many samples as have the same variance: that of the recalls after a sample
-    is added to each side (Agresti and Coull 1998, https://doi.org/10.2307/2685469), or of equal recalls if larger.
+    is added to each side (Agresti and Coull 1998, https://doi.org/10.2307/2685469), or of equal recalls if larger. The
+    share is the mean of these recalls for the lower limit; for the upper one it is the mean as it is, which leaves more
+    room where few samples of a class are nearly all right (benchmarks/intervals.py).
     """
     _, place, n = np.unique(codes, return_inverse=True, return_counts=True)
     hits = np.bincount(place, predicted == codes)
     value, shrunk = float((hits / n).mean()), (hits + 1) / (n + 2)
-    pooled = np.clip(value, 0.5 / len(codes), 1 - 0.5 / len(codes))
-    variance = max(np.sum(shrunk * (1 - shrunk) / n), pooled * (1 - pooled) * np.sum(1 / n)) / len(n) ** 2
-    effective = pooled * (1 - pooled) / variance
-    low, high = wilson_interval(value * effective, effective, level)
-    return Estimate(value, float(low), float(high), len(codes))
+    limits = []
+    for share in (shrunk.mean(), np.clip(value, 0.5 / len(codes), 1 - 0.5 / len(codes))):
+        variance = max(np.sum(shrunk * (1 - shrunk) / n), share * (1 - share) * np.sum(1 / n)) / len(n) ** 2
+        effective = share * (1 - share) / variance
+        limits.append(wilson_interval(value * effective, effective, level))
+    return Estimate(value, float(limits[0][0]), float(limits[1][1]), len(codes))
 
 
 def auc(positive: np.ndarray, score: np.ndarray) -> Estimate:

@@ -291,6 +291,26 @@ def test_suspicious_labels(data, rng):
     silent("suspicious_labels", LogisticRegression().fit(X, y), X, y, X_test, y_test)
 
 
+@pytest.mark.parametrize("side", ["train", "test"])
+def test_one_class_labelled_as_another(side, rng):
+    """Found by what samples of the other side look like; not where a class is only rarer than there."""
+    X, X_test, y, y_test = problem(n=1500, n_classes=5, n_informative=8)
+    labels = {"train": y.copy(), "test": y_test.copy()}
+    of_class = np.flatnonzero(labels[side] == 0)
+    wrong = of_class[rng.random(len(of_class)) < (0.7 if side == "train" else 0.25)]
+    labels[side][wrong] = 1
+    code = "suspicious_labels" if side == "train" else "concept_drift"
+    model = KNeighborsClassifier().fit(X, labels["train"])
+    found = cause(code, model, X, labels["train"], X_test, labels["test"])
+    assert "look like 0" in found.what
+    assert np.isin(found.facts["rows"], wrong).mean() > 0.9
+    sound = KNeighborsClassifier().fit(X, y).score(X_test, y_test)
+    lost = sound - model.score(X_test, labels["test"])
+    assert found.effect.value == pytest.approx(lost, abs=0.03)
+    rare = (y != 0) | (rng.random(len(y)) < 0.3)
+    silent(code, KNeighborsClassifier().fit(X[rare], y[rare]), X[rare], y[rare], X_test, y_test)
+
+
 def test_suspicious_targets_of_a_regression(rng):
     X = rng.normal(size=(1200, 4))
     X, X_test, y, y_test = split(X, X[:, 0] + X[:, 1] + 0.1 * rng.normal(size=1200))

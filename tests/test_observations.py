@@ -63,7 +63,7 @@ def test_quality_of_several_labels_is_their_share():
     )
     assert seen.score_name == "label accuracy"
     assert seen.test.score.value == pytest.approx(np.mean(seen.test.predicted == Y[100:]))
-    assert seen.reference_test.shape == Y[100:].shape  # simple models know several labels
+    assert seen.both.reference_test.shape == Y[100:].shape  # simple models know several labels
 
 
 def test_gain_is_what_putting_right_gains(seen):
@@ -94,11 +94,11 @@ def test_misfit_sees_labels_that_do_not_fit_and_no_other_shares(iris):
     X, X_test, y, y_test = iris
     model = LogisticRegression(max_iter=1000).fit(X, y)
     fits = Observations(model, X, y, X_test, y_test, fast=True)
-    assert fits.misfit.low < 0 < fits.misfit.high
+    assert fits.both.misfit.low < 0 < fits.both.misfit.high
     swapped = fits.changed(y_test=np.array([0, 2, 1])[y_test])
-    assert swapped.misfit.low > 0.2
+    assert swapped.both.misfit.low > 0.2
     others = fits.changed(keep=np.r_[np.flatnonzero(y_test == 1), np.flatnonzero(y_test == 0)[:3]])
-    assert others.misfit.low < 0 < others.misfit.high
+    assert others.both.misfit.low < 0 < others.both.misfit.high
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -109,12 +109,12 @@ def test_wrong_labels_of_a_part_are_contradicted_in_test_and_muddled_in_training
     wrong = np.where(np.arange(400) < 40, (y_test + rng.integers(1, 10, 400)) % 10, y_test)
     model = ExtraTreesClassifier(10, random_state=0).fit(X, y)
     sound = Observations(model, X, y, X_test, y_test, fast=True)
-    assert sound.contradicted.low < 0 < sound.contradicted.high
-    assert sound.muddled.low < 0 < sound.muddled.high
-    assert sound.changed(y_test=wrong).contradicted.value == pytest.approx(0.1, abs=0.04)
-    assert sound.changed(y_test=wrong).contradicted.low > 0
+    assert sound.both.contradicted.low < 0 < sound.both.contradicted.high
+    assert sound.both.muddled.low < 0 < sound.both.muddled.high
+    assert sound.changed(y_test=wrong).both.contradicted.value == pytest.approx(0.1, abs=0.04)
+    assert sound.changed(y_test=wrong).both.contradicted.low > 0
     noisy = np.where(np.arange(400) < 120, rng.permutation(y), y)
-    muddled = Observations(model, X, noisy, X_test, y_test, fast=True).muddled
+    muddled = Observations(model, X, noisy, X_test, y_test, fast=True).both.muddled
     assert muddled.low > 0.1
 
 
@@ -123,9 +123,9 @@ def test_moved_is_small_by_chance_and_large_for_a_shift(seed, rng):
     X, y = load_digits(return_X_y=True)
     X, X_test, y, y_test = train_test_split(X / 16, y, train_size=300, test_size=300, random_state=seed)
     seen = Observations(ExtraTreesClassifier(10, random_state=0).fit(X, y), X, y, X_test, y_test, fast=True)
-    assert seen.moved < 3
+    assert seen.both.moved < 3
     noisy = seen.changed(X_test=np.clip(X_test + rng.normal(scale=0.15, size=X_test.shape), 0, 1))
-    assert noisy.moved > 6
+    assert noisy.both.moved > 6
 
 
 def test_moved_takes_groups_as_a_whole(rng):
@@ -138,7 +138,7 @@ def test_moved_takes_groups_as_a_whole(rng):
     groups = {"groups_train": group[~test], "groups_test": group[test]}
     given = Observations(model, X[~test], y[~test], X[test], y[test], fast=True, **groups)
     unknown = Observations(model, X[~test], y[~test], X[test], y[test], fast=True)
-    assert given.moved < 4 < unknown.moved
+    assert given.both.moved < 4 < unknown.both.moved
 
 
 def test_folds_of_the_simple_model_keep_groups_and_spread_classes(iris):

@@ -54,6 +54,15 @@ def test_balanced_accuracy_is_sklearns(rng):
     assert balanced_accuracy(y, predicted).value == pytest.approx(balanced_accuracy_score(y, predicted))
 
 
+def test_balanced_accuracy_of_few_that_are_all_right_is_that_of_the_few():
+    """Of the recall of 13 alone Wilson's lower limit is 0.55; with 243 others it counts half."""
+    codes = np.repeat([0, 1], [243, 13])
+    found = balanced_accuracy(codes, codes)
+    alone = (1 + wilson_interval(13, 13, 0.999)[0]) / 2
+    assert found.high == pytest.approx(1)
+    assert alone - 0.1 < found.low < alone
+
+
 def test_interval_over_folds_is_wider_than_of_independent_folds():
     gains = np.array([0.2, 0.3, 0.4, 0.3])
     independent = ttest_1samp(gains, 0).confidence_interval()

@@ -93,6 +93,29 @@ def test_the_value_that_raised_the_score_is_the_first_candidate(images):
     assert suggestion.param_grid["mlpclassifier__max_iter"] == [20]
 
 
+def test_a_training_shorter_than_by_default_gets_the_default(images):
+    short = CNNClassifier(Plain((2,)), batch_statistics="moving", epochs=3, random_state=0)
+    grid = grid_for(short, *images, finding("batch_statistics", ("statistics",))).param_grid
+    assert grid["epochs"] == ["auto"]
+    assert grid["batch_statistics"] == ["final"]
+    nearly = CNNClassifier(Plain((2,)), epochs=90, random_state=0)
+    assert grid_for(nearly, *images, finding("gap", ("regularise",))).param_grid["epochs"] == [90, "auto"]
+    long = CNNClassifier(Plain((2,)), epochs=150, random_state=0)
+    assert grid_for(long, *images, finding("loss_falling", ("longer",))).param_grid["epochs"] == [150, 600]
+
+
+def test_where_classes_are_skewed_priors_are_searched_by_balanced_accuracy(images):
+    X, y = images
+    few = (y != 0) | (np.cumsum(y == 0) <= 4)
+    cnn = CNNClassifier(Plain((2,)), epochs=1, random_state=0)
+    suggestion = grid_for(cnn, X[few], y[few], finding("few_rows", ("regularise",)))
+    assert suggestion.scoring == "balanced_accuracy"
+    assert suggestion.param_grid["priors"] == [None, [0.1] * 10]
+    balanced = CNNClassifier(Plain((2,)), class_weight="balanced", epochs=1, random_state=0)
+    assert "priors" not in grid_for(balanced, X[few], y[few], finding("few_rows", ("regularise",))).param_grid
+    assert grid_for(cnn, X, y, finding("few_rows", ("regularise",))).scoring is None
+
+
 def test_groups_and_times_get_a_splitter(images):
     X, y = images[0].reshape(300, -1), images[1]
     suggestion = grid_for(LogisticRegression(C=0.01, max_iter=300), X, y, finding("groups", ()))
@@ -112,10 +135,12 @@ def test_overfitting_on_few_samples_has_a_cure(images):
     assert {"augmentation", "l2", "dropout"} & set(grid)
 
 
-def test_whole_numbers_stay_whole_only_where_no_fraction_is_meant():
+def test_whole_numbers_stay_whole_only_where_no_fraction_is_meant(images):
     """Rounded, a strength of 1 would become 0."""
+    X, y = images[0].reshape(300, -1), images[1]
+    seen = Observations(LogisticRegression(max_iter=300).fit(X, y), X, y, fast=True)
     assert CURES["regularise"]({"C": 1}, {}, None) == {"C": [1, 0.1, 0.01]}
-    (epochs,) = CURES["longer"]({"epochs": 12_345}, {}, None).values()
+    (epochs,) = CURES["longer"]({"epochs": 12_345}, {}, seen).values()
     assert epochs == [12_345, 49_380]
     assert all(type(n) is int for n in epochs)
 

@@ -425,8 +425,10 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
 
     def _n_epochs(self, n_samples: int) -> int:
         """Return how often to pass over so many samples."""
-        if not isinstance(self.epochs, str):
-            return int(self.epochs)
+        return self._auto_epochs(n_samples) if isinstance(self.epochs, str) else int(self.epochs)
+
+    def _auto_epochs(self, n_samples: int) -> int:
+        """Return what epochs="auto" stands for with so many samples."""
         fewest, most = self.AUTO_EPOCHS
         return int(np.clip(-(-self.AUTO_STEPS // -(-n_samples // self.batch_size)), fewest, most))
 

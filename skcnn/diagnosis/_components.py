@@ -199,6 +199,11 @@ class Components:
             return {}
         return {"network__filters": network.filters_for(self.final.input_shape_)}
 
+    def auto_epochs(self, n_samples: int) -> int:
+        """Return the epochs that "auto" stands for with so many samples, 0 if the final step does not know it."""
+        known = getattr(self.final, "_auto_epochs", None)
+        return 0 if known is None else int(known(n_samples))
+
     @property
     def is_network(self) -> bool:
         """Whether the final step is trained by gradient descent, so that the scale of its inputs matters."""

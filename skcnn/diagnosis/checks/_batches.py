@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from skcnn._engine.keras_internals import all_layers
-from skcnn._statistics import weighted_mean
+from skcnn._statistics import EFFECT_LEVEL, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._components import KerasModel
-from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
+from skcnn.diagnosis._observations import Observations
 
 __all__ = ["BatchStatistics"]
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, logit
 
-from skcnn._statistics import STRICT, Estimate, auc, weighted_mean
+from skcnn._statistics import CAREFUL_LEVEL, STRICT, Estimate, auc, weighted_mean
 from skcnn.diagnosis._check import NotApplicable
-from skcnn.diagnosis._observations import CAREFUL_LEVEL, Observations
+from skcnn.diagnosis._observations import Observations
 
 __all__ = ["Moved", "MovedEstimator", "moved_decisions"]
 

@@ -7,9 +7,10 @@ from scipy.stats import rankdata
 from sklearn.base import clone
 from sklearn.model_selection import KFold, cross_val_predict
 
-from skcnn._statistics import Estimate, difference, weighted_mean
+from skcnn._statistics import EFFECT_LEVEL, Estimate, difference, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
-from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
+from skcnn.diagnosis._observations import Observations
+from skcnn.diagnosis.checks._pairs import CONFUSED, Mistaken, mistaken
 from skcnn.diagnosis.checks._test_labels import DO_NOT_FIT, FAR, misfit, shuffled
 
 __all__ = ["ConceptDrift", "TestLabels"]
@@ -25,9 +26,9 @@ def _left(seen: Observations) -> tuple[Estimate | None, str]:
     """Return how little the test labels fit, or None and the reason why that is no matter of labels."""
     lost = misfit(seen)
     if lost is None:
-        return None, f"The simple model is as good on the test samples as out of fold ({-seen.misfit.value:+.3f})."
+        return None, f"The simple model is as good on the test samples as out of fold ({-seen.both.misfit.value:+.3f})."
     text = f"The simple model is {lost.value:.3f} worse on the test samples than out of fold"
-    if seen.moved > FAR:
+    if seen.both.moved > FAR:
         return None, f"{text}, but the test samples come from elsewhere, which may explain it."
     if seen.kind == "regression" and not _ranks_fall(seen):
         return None, f"{text}, but orders them as well: a few values far away."
@@ -44,14 +45,16 @@ def _agreed(seen: Observations, lost: Estimate) -> bool:
     if not seen.has_classes:
         best = max(float(reference.quality(reference.oof).mean()), float(seen.train.quality.mean()))
         return float(seen.test.quality.mean()) <= best - lost.value / 2
-    sure = np.mean([out.max(axis=1) for out in seen.reference_folds], axis=0) > np.median(reference.oof.max(axis=1))
-    contradicted = sure & (seen.reference_test != seen.test.targets[rows])
+    sure = np.mean([out.max(axis=1) for out in seen.both.reference_folds], axis=0) > np.median(
+        reference.oof.max(axis=1)
+    )
+    contradicted = sure & (seen.both.reference_test != seen.test.targets[rows])
     return bool(seen.test.quality[rows][contradicted].mean() < 0.5) if contradicted.any() else False
 
 
 def _ranks_fall(seen: Observations) -> bool:
     """Whether the rank correlation of predictions and targets is significantly lower on the test samples."""
-    sides = (seen.reference.oof, seen.reference.y), (seen.reference_test, seen.test.targets[seen.test.chosen])
+    sides = (seen.reference.oof, seen.reference.y), (seen.both.reference_test, seen.test.targets[seen.test.chosen])
     spearman = []
     for predicted, targets in sides:
         pairs = zip(predicted.reshape(len(predicted), -1).T, targets.reshape(len(targets), -1).T, strict=True)
@@ -68,7 +71,7 @@ def _relearned(seen: Observations, least_samples: int = 60) -> Estimate | None:
     if len(rows) < least_samples:
         return None
     targets = seen.test.targets[rows]
-    gain = seen.test_within - seen.quality(targets, seen.reference_test)
+    gain = seen.both.test_within - seen.quality(targets, seen.both.reference_test)
     return weighted_mean(gain, np.ones(len(gain)), EFFECT_LEVEL)
 
 
@@ -78,9 +81,9 @@ def _corrected(seen: Observations, least_samples: int = 60) -> Estimate | None:
     Beyond what the same gains that is learned out of fold on training samples: a simple model may be off there, too.
     """
     rows, reference = seen.test.chosen, seen.reference
-    if seen.kind != "regression" or len(rows) < least_samples or seen.moved > FAR:
+    if seen.kind != "regression" or len(rows) < least_samples or seen.both.moved > FAR:
         return None
-    targets, predicted = seen.test.targets[rows], seen.reference_test
+    targets, predicted = seen.test.targets[rows], seen.both.reference_test
     forest = clone(reference.forest).set_params(min_samples_leaf=5)
     within = cross_val_predict(forest, seen.test.flat, targets - predicted, cv=KFold(5, shuffle=True, random_state=0))
     own = forest.fit(reference.X, reference.y - reference.oof).predict(seen.test.flat)
@@ -91,7 +94,7 @@ def _corrected(seen: Observations, least_samples: int = 60) -> Estimate | None:
 def _wrongness(seen: Observations) -> np.ndarray:
     """Return how bad each prediction of the simple model is for the test samples, class by class around its mean."""
     targets = seen.test.targets[seen.test.chosen]
-    bad = 1 - seen.quality(targets, seen.reference_test)
+    bad = 1 - seen.quality(targets, seen.both.reference_test)
     if not seen.has_classes:
         return np.asarray(rankdata(bad) / len(bad) - 0.5)
     mean = np.bincount(targets + 1, bad) / np.maximum(np.bincount(targets + 1), 1)
@@ -130,7 +133,7 @@ def _by_class(seen: Observations) -> tuple[str, float] | None:
     if not seen.has_classes or len(seen.classes) < 3:
         return None
     y, targets = seen.reference.y, seen.test.targets[seen.test.chosen]
-    trained, tested = seen.reference.quality(seen.reference.oof), seen.quality(targets, seen.reference_test)
+    trained, tested = seen.reference.quality(seen.reference.oof), seen.quality(targets, seen.both.reference_test)
     lost = {}
     for code in np.unique(targets[targets >= 0]):
         own, others = trained[y == code], tested[targets == code]
@@ -147,8 +150,15 @@ def _by_class(seen: Observations) -> tuple[str, float] | None:
     return (str(seen.classes[code]), share) if lost[code][1] > 0 and share > max(0.6, 2 * few) else None
 
 
-def drift(seen: Observations) -> dict[str, Any]:
-    """Return signs that the rule has changed: by name, in words."""
+def _of_a_pair(found: Mistaken) -> str:
+    return (
+        f"{len(found.rows)} test samples labelled {found.label} look like {found.looks} in the training set "
+        f"({found.share:.1%} of those with that label; of the training samples with it, {found.by_chance:.1%} do)"
+    )
+
+
+def drift(seen: Observations, lost: Estimate) -> dict[str, Any]:
+    """Return signs that the rule has changed: by name, in words; `lost` is what the simple model loses."""
     signs: dict[str, Any] = {}
     again = _corrected(seen) if seen.kind == "regression" else _relearned(seen)
     if again is not None and again.low > 0 and again.value >= ConceptDrift.least_gain:
@@ -161,6 +171,9 @@ def drift(seen: Observations) -> dict[str, Any]:
         start, end = values[:place].mean(), values[place:].mean()
         half = "until" if start > end else "from"
         signs["in order"] = f"it is in the samples {half} test sample {seen.test.chosen[place]} (p = {p:.2g})"
+    found = mistaken(seen, "test")
+    if found is not None and found.cost.value >= lost.value / 2:
+        signs["of a pair"] = _of_a_pair(found)
     of_class = _by_class(seen)
     if of_class is not None:
         signs["of a class"] = f"{of_class[1]:.0%} of it is in class {of_class[0]}"
@@ -173,14 +186,16 @@ class ConceptDrift(Check):
     The simple model is significantly worse by 0.05 on the test samples than out of fold, though these are like training
     samples, and the disagreement has an order that labels wrong at random do not have: test samples are predicted
     better by others of them than by the many training samples; or it starts or ends at a place in order or time; or it
-    is in one class. Of a regression it is enough that what the simple model is off by can be learned from test samples,
+    is in one class; or in samples of one class that are labelled as another (`mistaken`), which are enough by
+    themselves. Of a regression it is enough that what the simple model is off by can be learned from test samples,
     beyond what can be learned of it from training samples (on clean data by at most 0.019, never significantly).
 
     Effect: what the simple model loses between training and test samples; of a regression otherwise, what it gains once
-    that is learned.
+    that is learned; of one class labelled as another by itself, the test samples that the estimator seems to take for
+    it, more than the other way round.
 
     Threshold: predicted better significantly and by 0.03; p <= 0.002 of a change point; 60% of it in one class, and
-    twice as much as the class has samples.
+    twice as much as the class has samples; those of `mistaken`.
     """
 
     code, cause = "concept_drift", "test labels"
@@ -197,6 +212,11 @@ class ConceptDrift(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Look for an order in what does not fit."""
         lost, text = _left(seen)
+        found = mistaken(seen, "test")
+        if lost is None and found is not None:
+            share = {"share of the test samples with that label": found.share, "by chance": found.by_chance}
+            what = f"{_of_a_pair(found)}. The rule has changed, or labels are wrong there."
+            return self.finding(what, share, effect=found.cost, measured=CONFUSED, rows=found.rows)
         if lost is None:
             off = _corrected(seen)
             if off is None or off.low <= 0 or off.value < self.least_gain:
@@ -205,7 +225,7 @@ class ConceptDrift(Check):
                 "What a simple model is off by in test samples can be learned from them, and not from training samples."
             )
             return self.finding(what, {"gain once it is learned": off}, effect=off, measured=RELEARNED)
-        signs = drift(seen)
+        signs = drift(seen, lost)
         if not signs:
             return f"{text}, but without an order: not by class, place or features."
         what = f"{text}: {'; '.join(signs.values())}. The rule has changed, or labels are wrong there."
@@ -239,7 +259,7 @@ class TestLabels(Check):
         lost, text = _left(seen)
         if lost is None:
             return text
-        if drift(seen):
+        if drift(seen, lost):
             raise NotApplicable("what does not fit has an order: see concept_drift")
         rows = seen.test.chosen[np.argsort(self._agreement(seen), kind="stable")[: self.shown]]
         what = f"{text}, and without an order. Labels that are contradicted: test samples {', '.join(map(str, rows))}."
@@ -251,7 +271,7 @@ class TestLabels(Check):
         """Return how far the simple model agrees with each test label: least where it is confident of another."""
         reference, targets = seen.reference, seen.test.targets[seen.test.chosen]
         if not seen.has_classes:
-            return seen.quality(targets, seen.reference_test)
+            return seen.quality(targets, seen.both.reference_test)
         fitted = clone(reference.model).fit(reference.X, reference.y)
         proba = reference.predict(fitted, seen.test.flat)
         own = np.where(targets >= 0, proba[np.arange(len(proba)), targets], 0)

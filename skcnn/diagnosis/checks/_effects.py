@@ -6,9 +6,9 @@ import numpy as np
 from scipy.special import ndtri
 from sklearn.base import clone
 
-from skcnn._statistics import STRICT, Estimate, bootstrap, grouped_mean, weighted_mean
+from skcnn._statistics import EFFECT_LEVEL, STRICT, Estimate, bootstrap, grouped_mean, weighted_mean
 from skcnn.diagnosis._check import NotApplicable
-from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
+from skcnn.diagnosis._observations import Observations
 
 __all__ = ["by_folds", "like_the_estimator", "r2_gain", "random_rows", "simple_quality", "without_rows"]
 

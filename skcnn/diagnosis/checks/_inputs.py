@@ -8,10 +8,10 @@ from sklearn.preprocessing import StandardScaler
 
 from skcnn._sklearn.checks import is_frame
 from skcnn._sklearn.internals import safe_indexing
-from skcnn._statistics import Estimate, weighted_mean
+from skcnn._statistics import CAREFUL_LEVEL, EFFECT_LEVEL, Estimate, weighted_mean
 from skcnn.diagnosis._check import Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._components import layers_of
-from skcnn.diagnosis._observations import CAREFUL_LEVEL, EFFECT_LEVEL, Observations
+from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis.checks._mending import numbers, with_numbers
 from skcnn.diagnosis.checks._trials import by_lead
 
@@ -89,9 +89,9 @@ def _refused(seen: Observations, affected: np.ndarray) -> tuple[Estimate, str]:
 
 def _as_in_test(seen: Observations) -> Estimate | None:
     """Return what is lost where training samples held back lack what test samples lack; None without another fit."""
-    if seen.last_third is None:
+    if seen.both.last_third is None:
         return None
-    other, rows = seen.last_third
+    other, rows = seen.both.last_third
     values, lacking = numbers(seen.train.X)[rows], ~np.isfinite(numbers(seen.test.X))
     if values.shape[1:] != lacking.shape[1:] or not np.isfinite(values).all():
         return None
@@ -223,7 +223,7 @@ class SentinelValues(Check):
         measured = (
             "The lead of a simple model over the estimator, which was not fitted again: within reach, for any reason."
         )
-        return seen.lead, measured, None
+        return seen.both.lead, measured, None
 
 
 class ConstantInputs(Check):
@@ -278,7 +278,7 @@ class ConstantInputs(Check):
         if gain.sign > 0 or len(seen.test.chosen) < self.least_within:
             measured = f"The test score with the training value in these {kind}, less that before."
             return self.finding(what, evidence, effect=gain, measured=measured, mended=mended)
-        told = seen.test_within - mended.test_within
+        told = seen.both.test_within - mended.both.test_within
         effect = weighted_mean(told, seen.test.weight[seen.test.chosen], EFFECT_LEVEL)
         measured = f"What these {kind} tell: a simple model within the test samples, with them less without."
         return self.finding(what, evidence, effect=effect, measured=measured, mended=mended)
@@ -291,7 +291,7 @@ class ConstantInputs(Check):
             measured = f"The test score of the estimator fitted again without these {kind}, less that before."
             return self.finding(what, evidence, effect=gain, measured=measured, mended=other)
         measured = "What a simple model loses from training samples, out of fold, to the test samples."
-        return self.finding(what, evidence, effect=seen.misfit, measured=measured, mended=other)
+        return self.finding(what, evidence, effect=seen.both.misfit, measured=measured, mended=other)
 
 
 def _by_column(X: np.ndarray) -> np.ndarray:

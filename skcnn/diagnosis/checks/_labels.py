@@ -4,11 +4,12 @@ import numpy as np
 from scipy.special import ndtri
 from sklearn.base import clone
 
-from skcnn._statistics import ALPHA, Estimate, auc, balanced_accuracy, proportion, weighted_mean
+from skcnn._statistics import ALPHA, EFFECT_LEVEL, Estimate, auc, balanced_accuracy, proportion, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
-from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
+from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis.checks._copies import by_nature
 from skcnn.diagnosis.checks._effects import without_rows
+from skcnn.diagnosis.checks._pairs import CONFUSED, mistaken
 
 __all__ = ["ConflictingLabels", "NoSignal", "SuspiciousLabels", "confident_errors"]
 
@@ -24,9 +25,9 @@ def learned_within(seen: Observations) -> Estimate:
     """
     rows = seen.test.chosen
     targets, weight = seen.test.targets[rows], seen.test.weight[rows]
-    now = [seen.test.quality[rows], seen.quality(targets, seen.reference_test)]
+    now = [seen.test.quality[rows], seen.quality(targets, seen.both.reference_test)]
     best = max(now, key=lambda quality: float(weight @ quality))
-    return weighted_mean(seen.test_within - best, weight, EFFECT_LEVEL)
+    return weighted_mean(seen.both.test_within - best, weight, EFFECT_LEVEL)
 
 
 class NoSignal(Check):
@@ -111,25 +112,28 @@ def confident_errors(codes: np.ndarray, probabilities: np.ndarray) -> np.ndarray
 class SuspiciousLabels(Check):
     """Training labels, or targets, that contradict what the other samples say.
 
-    Two patterns. One looks at training samples alone: where classes overlap, the samples of which the simple model is
+    Three patterns. One looks at training samples alone: where classes overlap, the samples of which the simple model is
     most confident are far from the border, and hardly ever contradict it: 4 to 9% of the most confident fifth do. Wrong
     labels stand everywhere: with 30% shuffled, 19 to 33% do, nearly as many as among all samples. The other compares
     with the test samples, where these are like training samples: if a simple model is better within the test samples
-    than within as many training samples, training labels say less than test labels do.
+    than within as many training samples, training labels say less than test labels do. The third is samples of one
+    class that are labelled as another (`mistaken`): a simple model of the test samples takes more training samples with
+    a label for another class than test samples with that label.
 
     Which labels are suspicious is told by confident learning on out-of-fold probabilities, if the own label has less
     than half of the probability of the other; of a regression, by residuals of three deviations (by their median).
 
     Effect: the estimator fitted again without the suspicious samples, on the test samples; if it may not be fitted
     again, the simple model with and without them. Wrong labels of samples that are alike are not suspicious: then it is
-    what a simple model learns within the test samples beyond the best that the training samples gave.
+    what a simple model learns within the test samples beyond the best that the training samples gave. Of one class
+    labelled as another, the test samples of it that the estimator takes for the other, more than the other way round.
 
     Threshold: of the most confident fifth 8% contradict, significantly more than 4%, and at least 0.65 times as
     many as of all; fewer than a tenth of the samples are equal to others by nature, which then differ in what was not
     recorded; the simple model is, out of fold, at least 0.3 of the way from guessing to perfect, and not significantly
     worse than the estimator on the test samples by 0.02. Or: significantly (99%) better within the test samples, by
-    0.03. Test sets in wide use have 3.3% wrong labels on average (Northcutt, Athalye and Mueller 2021,
-    https://arxiv.org/abs/2103.14749).
+    0.03. Or: those of `mistaken`. Test sets in wide use have 3.3% wrong labels on average (Northcutt, Athalye and
+    Mueller 2021, https://arxiv.org/abs/2103.14749).
     """
 
     code, cause = "suspicious_labels", "labels"
@@ -161,6 +165,9 @@ class SuspiciousLabels(Check):
             torn, text = self._torn(seen, text)
         else:
             torn = None
+        of_one_class = self._of_one_class(seen) if torn is None else None
+        if of_one_class is not None:
+            return of_one_class
         muddled = self._muddled(seen)
         if torn is None and muddled is None:
             return text
@@ -180,6 +187,18 @@ class SuspiciousLabels(Check):
             if effect is None or within.sign > 0:
                 effect, measured, mended = within, LEARNED_WITHIN, None
         return self.finding(what, share, effect=effect, measured=measured, mended=mended, rows=rows)
+
+    def _of_one_class(self, seen: Observations) -> Finding | None:
+        """Return samples of one class that are labelled as another."""
+        found = mistaken(seen, "train")
+        if found is None:
+            return None
+        what = (
+            f"{len(found.rows)} training samples labelled {found.label} look like {found.looks} in the test set: "
+            f"{found.share:.1%} of those with that label; of the test samples with it, {found.by_chance:.1%} do."
+        )
+        evidence = {"share of them": found.share, "by chance": found.by_chance}
+        return self.finding(what, evidence, effect=found.cost, measured=CONFUSED, rows=found.rows[: self.shown])
 
     def _suspicious(self, seen: Observations) -> tuple[np.ndarray, np.ndarray]:
         """Return which training labels are suspicious, and how much each is."""
@@ -204,7 +223,7 @@ class SuspiciousLabels(Check):
         guess = np.bincount(codes).max() / len(codes)
         if 1 - errors.mean() < guess + self.least_known * (1 - guess):
             return None, f"{text} The simple model is too weak to tell wrong labels from hard ones."
-        if seen.has_test and seen.lead.high < -self.no_worse:
+        if seen.has_test and seen.both.lead.high < -self.no_worse:
             return None, f"{text} The estimator knows better than the simple model."
         if self._discrete(seen):
             return None, f"{text} Equal samples are common: what tells their labels apart may not be recorded."
@@ -212,9 +231,9 @@ class SuspiciousLabels(Check):
 
     def _muddled(self, seen: Observations) -> Estimate | None:
         """Return how much better the simple model is within the test samples, if that is significant."""
-        if not seen.has_test or len(seen.test.chosen) < self.least_samples or seen.moved > self.far:
+        if not seen.has_test or len(seen.test.chosen) < self.least_samples or seen.both.moved > self.far:
             return None
-        muddled = seen.muddled
+        muddled = seen.both.muddled
         return muddled if muddled.low > 0 and muddled.value >= self.better_within else None
 
     def _discrete(self, seen: Observations) -> bool:

@@ -62,7 +62,7 @@ class Layout(Check):
     def _test(self, seen: Observations) -> Finding | None:
         if seen.train.weight @ seen.train.quality - seen.test.weight @ seen.test.quality < self.gap:
             return None
-        if seen.moved < self.least_moved and seen.misfit.low <= 0:
+        if seen.both.moved < self.least_moved and seen.both.misfit.low <= 0:
             return None
         try:
             train, test = (numbers(side.X)[side.chosen] for side in (seen.train, seen.test))
@@ -74,7 +74,7 @@ class Layout(Check):
         matched = _matched(train, test)
         if matched is not None:
             ways[f"{train.shape[-1]} columns in the order of their distributions"] = matched
-        if train.ndim > 2 and seen.moved > self.moved:
+        if train.ndim > 2 and seen.both.moved > self.moved:
             ways |= self._partly(train[: self.most_samples], test[: self.most_samples], ways)
         if not ways or len(seen.test.y) < 20:
             return None

@@ -6,9 +6,9 @@ import numpy as np
 from scipy.stats import f_oneway, rankdata
 from sklearn.ensemble import ExtraTreesRegressor
 
-from skcnn._statistics import weighted_mean
+from skcnn._statistics import EFFECT_LEVEL, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
-from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
+from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis._reference import Reference
 from skcnn.diagnosis.checks._effects import simple_quality
 

@@ -34,10 +34,10 @@ def other_rates(seen: Observations, lower: bool = False) -> list[dict[str, float
 
 
 def longer(seen: Observations, times: int) -> dict[str, int]:
-    """Return a longer training, if its length is a parameter."""
-    params = seen.components.params
+    """Return a longer training, at least as long as by default, if its length is a parameter."""
+    params, usual = seen.components.params, seen.components.auto_epochs(len(seen.train.y))
     names = [name for name in ("epochs", "max_iter") if is_number(params.get(name))]
-    return {name: times * int(params[name]) for name in names[:1]}
+    return {name: max(times * int(params[name]), usual) for name in names[:1]}
 
 
 class LossBlewUp(Check):
@@ -125,7 +125,8 @@ class LossFalling(Check):
     than 20% of that is left. Of a loss that decays exponentially and falls by 8% of its whole fall in the last fifth,
     another sixth is to come; along a straight line the last fifth has 20%. With early stopping the validation loss must
     still fall, too. Or there were fewer than 300 steps of a network: under a schedule that ends at a rate of 0 the loss
-    settles however early that is. The effect is what four times as many epochs gain.
+    settles however early that is. The effect is what four times as many epochs gain, or as many as there are by
+    default.
     """
 
     code, cause = "loss_falling", "fit"
@@ -154,9 +155,10 @@ class LossFalling(Check):
         n_steps = self._steps(seen, len(loss))
         if settled and n_steps >= self.least_steps:
             return text
-        trial = tried(seen, longer(seen, self.times))
+        more = longer(seen, self.times)
+        trial = tried(seen, more)
         if trial.refitted and not trial.raised:
-            return f"{text} But {self.times} times as many epochs do not raise the test score."
+            return f"{text} But {max(more.values())} epochs do not raise the test score."
         evidence = [
             Evidence("fall per fifth of the epochs, share of the first loss", fall, n=len(seen.train.y)),
             Evidence("share of the first loss that is left", left, n=len(seen.train.y)),

@@ -23,7 +23,8 @@ def _within_reach(seen: Observations) -> tuple[Estimate | None, str]:
     """Return how much better a simple model is on the test samples."""
     if not seen.has_test:
         return None, "Not measured: no test samples were given."
-    return seen.lead, "What a simple model gets on the test samples and this one does not: at least so much is lost."
+    measured = "What a simple model gets on the test samples and this one does not: at least so much is lost."
+    return seen.both.lead, measured
 
 
 def _as_classes(seen: Observations) -> tuple[Estimate, Estimate] | None:

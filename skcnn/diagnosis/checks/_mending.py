@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from skcnn._sklearn.checks import is_frame
-from skcnn._statistics import Estimate, weighted_mean
+from skcnn._statistics import CAREFUL_LEVEL, Estimate, weighted_mean
 from skcnn.diagnosis._check import NotApplicable
-from skcnn.diagnosis._observations import CAREFUL_LEVEL, Observations
+from skcnn.diagnosis._observations import Observations
 
 __all__ = ["Transform", "best_of", "numbers", "with_numbers"]
 

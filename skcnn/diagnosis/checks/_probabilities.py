@@ -93,7 +93,10 @@ class Threshold(Check):
     title = "The threshold is in the wrong place"
     question = "Is the decision threshold about where it should be?"
     why = "The model ranks the samples better than its decisions show."
-    do = "priors=[0.5, 0.5] or TunedThresholdClassifierCV move the threshold without retraining; weights also do."
+    do = (
+        "priors (a share for each class) or, of two classes, TunedThresholdClassifierCV move the threshold without "
+        "retraining; class weights move it, too."
+    )
     cures = ("balance",)
     least_gain = 0.02
 

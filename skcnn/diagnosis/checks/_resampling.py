@@ -5,9 +5,9 @@ from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.neighbors import NearestNeighbors
 
-from skcnn._statistics import Estimate, difference, proportion, weighted_mean
+from skcnn._statistics import EFFECT_LEVEL, Estimate, difference, proportion, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
-from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
+from skcnn.diagnosis._observations import Observations
 
 __all__ = ["ResampledValidation", "SamplerBeforeSplit", "made_samples"]
 
@@ -151,7 +151,7 @@ class SamplerBeforeSplit(MadeSamples):
         predicted = cross_val_predict(clone(seen.reference.model), X[rows], codes[rows], cv=folds)
         return difference(
             weighted_mean(seen.quality(codes[rows], predicted), weight[codes[rows]], EFFECT_LEVEL),
-            weighted_mean(seen.quality(test, seen.reference_test), np.ones(len(test)), EFFECT_LEVEL),
+            weighted_mean(seen.quality(test, seen.both.reference_test), np.ones(len(test)), EFFECT_LEVEL),
         )
 
 

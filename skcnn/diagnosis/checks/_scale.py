@@ -112,7 +112,7 @@ class TestScale(Check):
     @staticmethod
     def _like_test(seen: Observations) -> np.ndarray:
         """Return training samples to compare with: where class shares differ, as many of each class as in the test."""
-        ours, theirs = seen.strata
+        ours, theirs = seen.both.strata
         names = np.unique(np.concatenate([ours, theirs]))
         counts = np.stack([(side[:, None] == names).sum(axis=0) for side in (ours, theirs)])
         both = counts.all(axis=0)

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import chi2_contingency, ks_2samp
 
-from skcnn._statistics import ALPHA, Estimate, mean_difference, weighted_mean
+from skcnn._statistics import ALPHA, EFFECT_LEVEL, Estimate, mean_difference, weighted_mean
 from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
-from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
+from skcnn.diagnosis._observations import Observations
 
 __all__ = ["CovariateShift", "LabelShift", "Reweighted"]
 
@@ -139,11 +139,11 @@ class LabelShift(Check):
         if test.pvalue > ALPHA or distance.value < self.distance:
             return text
         evidence = {"distance of the distributions": distance}
-        if seen.moved > self.moved:
+        if seen.both.moved > self.moved:
             measured = "not measured: the samples differ by more than their targets do."
             return self.finding(text, evidence, measured=measured, cures=())
         measured = "What a simple model loses from training samples, out of fold, to the test samples."
-        return self.finding(text, evidence, effect=seen.misfit, measured=measured, cures=())
+        return self.finding(text, evidence, effect=seen.both.misfit, measured=measured, cures=())
 
 
 def _factor(seen: Observations, rows: np.ndarray) -> np.ndarray:
@@ -182,7 +182,7 @@ class CovariateShift(Check):
         seen.need("test")
         if min(len(seen.train.y), len(seen.test.y)) < self.least_samples:
             raise NotApplicable(f"fewer than {self.least_samples} samples on one side")
-        moved = seen.moved
+        moved = seen.both.moved
         text = f"Test samples stand apart from training samples by {moved:.1f} standard deviations of chance."
         if moved < self.threshold:
             return text
@@ -194,16 +194,16 @@ class CovariateShift(Check):
 
     @staticmethod
     def _cost(seen: Observations) -> tuple[Estimate, str]:
-        held_back = seen.held_back
+        held_back = seen.both.held_back
         if held_back is not None:
             return (
                 held_back,
                 "The score of the estimator on a third of the training samples held back, less the test score.",
             )
         own = mean_difference(seen.train.quality, seen.test.quality, EFFECT_LEVEL)
-        if own.value < seen.misfit.value:
+        if own.value < seen.both.misfit.value:
             return own, "The score of the estimator on training samples, less that on test samples."
-        return seen.misfit, "What a simple model loses from training samples, out of fold, to the test samples."
+        return seen.both.misfit, "What a simple model loses from training samples, out of fold, to the test samples."
 
 
 def _between(distance: float, *n: int) -> Estimate:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from skcnn._statistics import Estimate, proportion, weighted_mean
+from skcnn._statistics import EFFECT_LEVEL, Estimate, proportion, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
-from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
+from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis.checks._effects import by_folds, random_rows, simple_quality
 
 __all__ = ["TOO_GOOD", "Groups", "SmallTest", "Times"]

@@ -7,10 +7,10 @@ import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_selection import SelectFdr, f_classif, f_regression
 
-from skcnn._statistics import difference
+from skcnn._statistics import CAREFUL_LEVEL, difference
 from skcnn.diagnosis._check import Check, Finding
 from skcnn.diagnosis._components import is_number
-from skcnn.diagnosis._observations import CAREFUL_LEVEL, Observations
+from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis._strengths import differing, excessive, far_from_default
 from skcnn.diagnosis.checks._trials import Trial, history_chart, tried
 from skcnn.diagnosis.checks._yardsticks import behind_on_training
@@ -19,7 +19,7 @@ __all__ = ["Gap", "Overdone", "regularised"]
 
 
 class Overdone(Check):
-    """A parameter far beyond its useful range.
+    """A parameter far from what is usual, without which the model is better.
 
     Few would set it so on purpose: a dropout of 0.8 or more, l2 of 0.1, l1 of 0.01, label smoothing of 0.5,
     augmentation three times as strong as usual, C of 0.001, learning rates of a network of at most 1e-5 or at least
@@ -34,7 +34,7 @@ class Overdone(Check):
     """
 
     code, cause = "overdone", "fit"
-    title = "A strength far beyond its useful range"
+    title = "A parameter far from what is usual"
     question = "Are all parameters within their useful range?"
     why = "It leaves the model no room to learn what the data hold."
     do = "Set it to its default, and search around that."
@@ -61,13 +61,14 @@ class Overdone(Check):
             return f"{named}: far beyond what is usual, but without it the test score is no better."
         if trial.raised and trial.params:
             named = ", ".join(f"{name}={params[name]!r} (default {usual[name]!r})" for name in trial.params)
-        return self.finding(f"Far beyond its useful range: {named}.", chart=history_chart(seen), **trial.facts)
+        what = f"The model is better without {named}." if trial.raised else f"Far beyond its useful range: {named}."
+        return self.finding(what, chart=history_chart(seen), **trial.facts)
 
     @staticmethod
     def _is_bad(seen: Observations) -> bool:
         if behind_on_training(seen).low > 0.02:
             return True
-        return seen.has_test and seen.lead.low > 0 and seen.lead.value >= 0.02
+        return seen.has_test and seen.both.lead.low > 0 and seen.both.lead.value >= 0.02
 
 
 def regularised(seen: Observations) -> list[dict[str, Any]]:

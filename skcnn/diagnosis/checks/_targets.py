@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from skcnn._statistics import Estimate, proportion, weighted_mean
+from skcnn._statistics import EFFECT_LEVEL, Estimate, proportion, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
-from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
+from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis.checks._effects import r2_gain, without_rows
 
 __all__ = ["MissingClasses", "OneHotTarget", "TargetOutliers", "beyond_any_tail"]

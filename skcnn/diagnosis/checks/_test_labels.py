@@ -6,9 +6,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import chi2_contingency, ks_2samp, theilslopes
 
-from skcnn._statistics import ALPHA, Estimate, weighted_mean
+from skcnn._statistics import ALPHA, EFFECT_LEVEL, Estimate, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
-from skcnn.diagnosis._observations import EFFECT_LEVEL, Observations
+from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis.checks._effects import r2_gain
 
 __all__ = ["LabelEncoding", "RowOrder", "TargetUnit", "misfit", "shuffled"]
@@ -27,17 +27,17 @@ def misfit(seen: Observations) -> Estimate | None:
     seen.need("test")
     if len(seen.reference.y) < 40 or len(seen.test.chosen) < 20:
         raise NotApplicable("there are too few training or test samples to compare the simple model on both")
-    estimate = seen.misfit
+    estimate = seen.both.misfit
     if estimate.low > 0 and estimate.value >= LEAST_MISFIT:
         return estimate
     if not seen.has_classes or "groups_test" in seen.beside:
         return None
-    sure = seen.contradicted
+    sure = seen.both.contradicted
     return sure if sure.low > 0 and sure.value >= LEAST_CONTRADICTED else None
 
 
 def _fits(seen: Observations) -> str:
-    return f"The simple model is as good on the test samples as out of fold ({-seen.misfit.value:+.3f})."
+    return f"The simple model is as good on the test samples as out of fold ({-seen.both.misfit.value:+.3f})."
 
 
 def _halves(seen: Observations, n: int) -> np.ndarray:
@@ -78,7 +78,7 @@ class LabelEncoding(Check):
         unknown = seen.has_classes and (targets < 0).any()
         if len(seen.test.chosen) < 20 or (not unknown and misfit(seen) is None):
             return _fits(seen)
-        rows, predicted = seen.test.chosen, seen.reference_test
+        rows, predicted = seen.test.chosen, seen.both.reference_test
         labels, place = np.unique(seen.test.y, return_inverse=True) if seen.has_classes else (None, targets)
         half = _halves(seen, len(rows))
         maps = [self._best(seen, predicted[part], place[rows][part], labels) for part in (half, ~half)]
@@ -159,7 +159,7 @@ def shuffled(seen: Observations, most: float = 0.5, least: float = 0.3) -> bool:
     reference, rows = seen.reference, seen.test.chosen
     out = reference.labels(reference.oof)
     trained, _ = _correlation(seen, out, reference.y)
-    tested, spread = _correlation(seen, seen.reference_test, seen.test.targets[rows])
+    tested, spread = _correlation(seen, seen.both.reference_test, seen.test.targets[rows])
     if trained < least or tested + 2.58 * spread > most * trained:
         return False
     return _same_shares(seen)
@@ -223,7 +223,7 @@ class RowOrder(Check):
         if moved is not None:
             return moved
         text = f"No move of the labels by up to {self.farthest} rows mends the simple model's {-lost.value:+.3f}."
-        if seen.moved > FAR:
+        if seen.both.moved > FAR:
             return f"{text} Test samples come from elsewhere, which may explain it."
         if not shuffled(seen):
             return f"{text} They are no random order either."
@@ -232,7 +232,7 @@ class RowOrder(Check):
         return self.finding(what, {"simple model, out of fold minus test": lost}, effect=lost, measured=measured)
 
     def _moved_back(self, seen: Observations, lost: Estimate) -> Finding | None:
-        n, rows, predicted = len(seen.test.y), seen.test.chosen, seen.reference_test
+        n, rows, predicted = len(seen.test.y), seen.test.chosen, seen.both.reference_test
         places = {f"by {d:+d} rows": (np.arange(n) + d) % n for d in range(-self.farthest, self.farthest + 1) if d}
         places["in reverse"] = np.arange(n)[::-1]
         half, targets = _halves(seen, len(rows)), seen.test.targets
@@ -283,7 +283,7 @@ class TargetUnit(Check):
         seen.need("test")
         if seen.kind != "regression":
             raise NotApplicable(f"asks for a regression; this is {seen.kind}")
-        rows, y, predicted = seen.test.chosen, seen.test.targets, seen.reference_test
+        rows, y, predicted = seen.test.chosen, seen.test.targets, seen.both.reference_test
         if len(rows) < 20 or len(seen.reference.y) < 40:
             raise NotApplicable("there are too few training or test samples to compare the simple model on both")
         half, candidates = _halves(seen, len(rows)), {}
@@ -302,7 +302,7 @@ class TargetUnit(Check):
     def _judged(
         self, seen: Observations, name: str, there: float, values: np.ndarray, crossed: np.ndarray
     ) -> Finding | str:
-        rows, predicted = seen.test.chosen, seen.reference_test
+        rows, predicted = seen.test.chosen, seen.both.reference_test
         trained = _correlation(seen, seen.reference.oof, seen.reference.y)[0]
         if trained < self.least_correlation or there < self.correlation * trained:
             return f"No line brings test targets to predictions (correlation {there:.2f}, out of fold {trained:.2f})."
@@ -331,7 +331,7 @@ class TargetUnit(Check):
 
     def _crossed(self, seen: Observations, values: np.ndarray, half: np.ndarray) -> np.ndarray:
         """Return values put back by the line of the other half."""
-        predicted, out = seen.reference_test, values.copy()
+        predicted, out = seen.both.reference_test, values.copy()
         for part in (half, ~half):
             out[~part] = self._put_back(values[~part], self._lines(seen, values[part], predicted[part]))
         return out

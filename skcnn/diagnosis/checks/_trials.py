@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from skcnn._statistics import Estimate
+from skcnn._statistics import CAREFUL_LEVEL, Estimate
 from skcnn.diagnosis._check import Chart, Finding, NotApplicable
-from skcnn.diagnosis._observations import CAREFUL_LEVEL, Observations
+from skcnn.diagnosis._observations import Observations
 
 __all__ = ["SimpleModel", "Trial", "by_lead", "history_chart", "tried"]
 
@@ -80,7 +80,7 @@ def by_lead(seen: Observations, least: float = LEAST_LEAD) -> Trial:
     if not seen.has_test:
         return Trial(None, "Without test samples its effect on their score cannot be measured.")
     try:
-        lead = seen.lead
+        lead = seen.both.lead
     except NotApplicable:
         return Trial(None, UNKNOWN)
     if lead.low <= 0 or lead.value < least:

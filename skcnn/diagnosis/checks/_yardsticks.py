@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 from skcnn._sklearn.internals import safe_indexing
-from skcnn._statistics import Estimate, auc, difference, paired_difference, weighted_mean
+from skcnn._statistics import CAREFUL_LEVEL, Estimate, auc, difference, paired_difference, weighted_mean
 from skcnn.diagnosis._check import Chart, Check, Finding, NotApplicable
 from skcnn.diagnosis._components import is_number
-from skcnn.diagnosis._observations import CAREFUL_LEVEL, Observations
+from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis._strengths import REGULARISERS, differing, rate_name, width_of
 from skcnn.diagnosis.checks._trials import by_lead, history_chart, tried
 
@@ -226,7 +226,7 @@ class Baseline(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Compare on the same test samples."""
         seen.need("test")
-        lead = seen.lead
+        lead = seen.both.lead
         text = f"On the test samples {seen.reference.name} is {lead.value:+.3f} {seen.score_name} ahead of the model."
         if lead.low <= 0 or lead.value < self.threshold:
             return text
