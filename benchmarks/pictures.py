@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.base import clone
 from sklearn.datasets import load_digits
-from sklearn.metrics import PrecisionRecallDisplay, precision_score, recall_score
+from sklearn.metrics import average_precision_score, precision_recall_curve, precision_score, recall_score
 from sklearn.model_selection import GridSearchCV, cross_validate, train_test_split
 
 from skcnn import CNNClassifier
@@ -49,8 +49,10 @@ def draw_cures() -> Figure:
         cnn.fit(X_train, y_train, X_val=X_val, y_val=y_val)
         HistoryDisplay.from_estimator(cnn, ax=curves[i])
         curves[i].set_title(name)
-        PrecisionRecallDisplay.from_estimator(cnn, X_test, y_test, ax=found, name=name, color=f"C{i}")
-        predicted = cnn.predict(X_test)
+        scores, predicted = cnn.predict_proba(X_test)[:, 1], cnn.predict(X_test)
+        precisions, recalls, _ = precision_recall_curve(y_test, scores)
+        ranking = f"{name} (AP = {average_precision_score(y_test, scores):.2f})"
+        found.plot(recalls, precisions, color=f"C{i}", drawstyle="steps-post", label=ranking)
         recall, precision = recall_score(y_test, predicted), precision_score(y_test, predicted)
         low, high = wilson_interval((predicted & y_test).sum(), y_test.sum())
         found.errorbar(recall, precision, xerr=[[recall - low], [high - recall]], color=f"C{i}", marker="o", capsize=4)
