@@ -277,7 +277,7 @@ def _tags_of_mixins_at_the_right(cls: type) -> Any:
 def _holds_objects(X: Any) -> bool:
     """Tell whether samples are Python objects, or a column of a data frame is."""
     dtypes = [X.dtype] if hasattr(X, "dtype") else getattr(X, "dtypes", None)
-    return any(dtype == object for dtype in ([np.asarray(X).dtype] if dtypes is None else dtypes))
+    return np.dtype(object) in ([np.asarray(X).dtype] if dtypes is None else list(dtypes))
 
 
 def _labels(y: np.ndarray, fraction: float, numeric: bool) -> np.ndarray:
