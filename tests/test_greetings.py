@@ -38,6 +38,12 @@ def test_workers_of_a_search_do_not_greet(estimator):
     assert during == ""
 
 
-def test_who_asks_for_all_messages_gets_those_of_workers():
-    job = run_python("-c", SEARCH, "CNNClassifier", env=USERS_ENVIRONMENT | {"TF_CPP_MIN_LOG_LEVEL": "0"})
-    assert "cpu_feature_guard" in job.stderr.partition("searching\n")[2]
+@pytest.mark.parametrize(("level", "expected"), [(None, "False True True"), ("0", "False False False")])
+def test_who_asks_for_all_messages_gets_those_of_workers(level, expected):
+    code = """
+from joblib import Parallel, delayed
+from skcnn._engine.greetings import is_worker
+print(is_worker(), *Parallel(n_jobs=2)(delayed(is_worker)() for _ in range(2)))
+"""
+    job = run_python("-c", code, env=USERS_ENVIRONMENT | ({"TF_CPP_MIN_LOG_LEVEL": level} if level else {}))
+    assert job.stdout == f"{expected}\n"
