@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 
+from skcnn._engine.greetings import import_keras_in_workers
 from skcnn._fit.balancing import Balancing
 from skcnn._fit.estimator import PENALTY, RATE, BaseCNN
 from skcnn._fit.fitted import Fitted
@@ -21,6 +22,8 @@ from skcnn._sklearn.internals import HasMethods, Interval, StrOptions, check_par
 from skcnn.exceptions import DoubleBalancingWarning, OneHotWarning, warn
 
 __all__ = ["CNNClassifier", "CNNRegressor"]
+
+import_keras_in_workers()  # here, since this is imported just before an estimator's custom network is unpickled
 
 
 @dataclass(eq=False, repr=False)

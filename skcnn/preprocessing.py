@@ -448,7 +448,8 @@ class ChannelsLast(DiagramMixin, OneToOneFeatureMixin, TransformerMixin, Version
     """Move the channels from the second axis to the last.
 
     aeon, sktime and mne keep series as ``(n, channels, time)``, PyTorch images as ``(n, channels, height, width)``;
-    Keras and skcnn expect channels last. In a pipeline their transformers come before this step, skcnn's after it.
+    Keras and skcnn expect channels last. In a pipeline their transformers come before this step, skcnn's after it;
+    those of sktime 1.2 in `skcnn.sampling.Pipeline`, since they fail in the pipeline of scikit-learn 1.9.
     Values are not looked at, and nothing is learnt but the shape.
 
     Attributes

@@ -1,6 +1,7 @@
 """The bridge for users of scikeras: what is repaired, what stays, and what is carried over to skcnn's engine."""
 
 import pickle
+from fractions import Fraction
 
 import keras
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV, check_cv, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, LabelEncoder
-from sklearn.utils.estimator_checks import estimator_checks_generator
+from sklearn.utils.estimator_checks import check_regressor_multioutput, estimator_checks_generator
 
 from skcnn import CNNClassifier, CNNRegressor, check_grid
 from skcnn._engine.blueprint import trace_count
@@ -246,6 +247,38 @@ def test_sparse_rows_are_as_good_as_dense_ones(binary):
     assert len(classifier(validation_split=0.2).fit(csr_array(X), y).history_["val_loss"]) == 2
 
 
+def test_objects_reach_keras_in_its_own_precision(binary):
+    pd = pytest.importorskip("pandas")
+    X, y = binary
+    mixed = pd.DataFrame(X, columns=list("abcd")).astype({"a": object})
+    clf = Recorded(get_clf_model, hidden_layer_dim=8, **QUIET)
+    for given, dtype in (
+        (X.astype(object), "float32"),
+        (X.astype(object).tolist(), "float64"),  # numbers, as NumPy reads them
+        ([[Fraction(value.item()) for value in row] for row in X], "float32"),
+        (mixed, "float32"),
+        (X.astype("float64"), "float64"),
+        (X.astype("uint8"), "uint8"),
+    ):
+        clf.fit(given, y)
+        assert (clf.given_["X"].dtype, clf.X_dtype_) == (dtype, dtype)
+    np.testing.assert_array_equal(
+        clf.fit(X, y).predict_proba(mixed.to_numpy()), clf.predict_proba(X), strict=True
+    )  # also to predict
+    with pytest.raises(ValueError, match="could not convert string to float"):
+        clf.fit(np.full((50, 4), "a", dtype=object), y)
+
+
+def test_numbers_in_float64_are_predicted_in_it():
+    regressor = KerasRegressor(regression_model, loss="mse", **QUIET)
+    check_regressor_multioutput("KerasRegressor", regressor)
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    for y in (X[:, 0], X[:, :2]):
+        for dtype in ("float64", "float32"):
+            predicted = regressor.fit(X.astype(dtype), y).predict(X.astype(dtype))
+            assert (predicted.shape, predicted.dtype) == (y.shape, dtype)
+
+
 @pytest.mark.parametrize(
     ("X", "y", "weight", "match"),
     [
@@ -264,7 +297,7 @@ def test_bad_input_is_refused_before_training(X, y, weight, match):
     clf = classifier()
     with pytest.raises(ValueError, match=match):
         clf.fit(X, y, sample_weight=weight)
-    assert not hasattr(clf, "history_")
+    assert not hasattr(clf, "model_")
 
 
 def test_classes_of_keras_are_left_as_they_were_unless_scikeras_came_first():

@@ -5,10 +5,11 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing import current_process, parent_process
 from threading import Lock
 
-__all__ = ["held_stderr", "quiet_start"]
+__all__ = ["held_stderr", "import_keras_in_workers", "is_worker", "quiet_start"]
 
 # Lines of its log, as "I0000 00:00:1764000000.000000 42 port.cc:153] ..." or, before TensorFlow 2.19 or so, "2024-11-25
 # 01:02:03.4: I tensorflow/...", and those that go with them.
@@ -20,6 +21,26 @@ _GREETING = re.compile(
 
 _lock = Lock()
 _quiet = False  # whether TensorFlow has been started here
+
+
+def is_worker() -> bool:
+    """Tell whether another process of Python has started this one, as joblib's workers, where greetings only repeat.
+
+    The main process shows its own, as TensorFlow does in every program. ``TF_CPP_MIN_LOG_LEVEL=0``, by which users ask
+    for all messages, makes every process a main one.
+    """
+    return parent_process() is not None and os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "0"
+
+
+def import_keras_in_workers() -> None:
+    """Import Keras without greetings, if this is a worker of joblib.
+
+    To be called before an estimator is unpickled: what it holds, such as a custom network, may import Keras before the
+    fit starts TensorFlow. Other processes import this package for other reasons, and are left alone.
+    """
+    if is_worker() and current_process().name.startswith("LokyProcess"):
+        with suppress(ImportError), held_stderr():  # the fit says in words what is missing
+            import keras  # noqa: F401
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from skcnn._engine.behaviour import behaviour_of
 from skcnn._engine.blueprint import Topology
 from skcnn._engine.checkpoints import memory_folder
-from skcnn._engine.greetings import quiet_start
+from skcnn._engine.greetings import is_worker, quiet_start
 from skcnn._engine.keras_internals import copy_of_layer
 from skcnn._engine.loop import Plan
 from skcnn._engine.memory import Need
@@ -388,7 +388,8 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         strengths = self._strengths()
         balancing = self._balancing(samples.target)
         memory = memory_folder(self.memory)
-        with quiet_start() if shows_bars(self) else nullcontext():  # TensorFlow's messages would break the bars
+        # TensorFlow's messages would break the bars, and each worker of a search would repeat them.
+        with quiet_start() if shows_bars(self) or is_worker() else nullcontext():
             start_tensorflow(math.prod(samples.layout.input_shape[:-1]))
         stops_early = bool(self.early_stopping)
         if self.early_stopping == "auto":

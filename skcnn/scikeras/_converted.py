@@ -16,7 +16,8 @@ from skcnn._fit.samples import Layout
 from skcnn._fit.targets import ClassTarget, RegressionTarget
 from skcnn.estimators import CNNClassifier, CNNRegressor
 from skcnn.networks import NetworkBuilder
-from skcnn.scikeras._original import BaseWrapper, built_model, compiled_with
+from skcnn.scikeras._original import built_model, compiled_with
+from skcnn.scikeras._repaired import BaseWrapper
 from skcnn.scikeras._settings import NotCarried, loss_settings, optimizer_settings, wanted_ending
 
 __all__ = ["ConvertedClassifier", "ConvertedRegressor", "ModelFunction", "UnscaledTarget"]

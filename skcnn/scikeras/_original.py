@@ -5,13 +5,17 @@ Keras has long pickled them itself, so its own way is restored, unless the user 
 rely on it.
 
 The private names are those of scikeras 0.13, its last version, which has no public way to build a model without
-training it. `RepairedWrapper` also overrides private methods of its base class: it exists to repair them.
+training it. `BaseWrapper` also overrides private methods of scikeras' class of this name: it exists to repair them.
 """
 
 import sys
 from typing import Any
 
-import keras
+from skcnn._engine.greetings import import_keras_in_workers
+
+import_keras_in_workers()
+
+import keras  # noqa: E402
 
 _PATCHED = (keras.Model, keras.losses.Loss, keras.metrics.Metric, keras.optimizers.Optimizer)
 
@@ -31,10 +35,8 @@ if "scikeras" not in sys.modules:
     _import_scikeras()
 
 from scikeras._utils import accepts_kwargs, has_param, route_params  # noqa: E402
-from scikeras.wrappers import BaseWrapper  # noqa: E402
 
 __all__ = [
-    "BaseWrapper",
     "built_model",
     "compiled_with",
     "fit_callbacks",

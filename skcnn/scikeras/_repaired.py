@@ -1,24 +1,27 @@
-"""`RepairedWrapper`: what both of scikeras' estimators share, without its faults."""
+"""`BaseWrapper`: what scikeras' estimators share, without its faults."""
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any, Self
 
 import keras
 import numpy as np
+from scikeras import wrappers
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _num_samples, validate_data
 
+from skcnn._engine.greetings import is_worker, quiet_start
 from skcnn._engine.tensorflow_internals import ops_are_deterministic
 from skcnn._fit.splitting import inner_split
 from skcnn._fit.targets import RegressionTarget
 from skcnn._fit.weights import check_sample_weight
 from skcnn._sklearn.version_note import VersionNote
-from skcnn.scikeras._original import BaseWrapper, route_params
+from skcnn.scikeras._original import route_params
 from skcnn.scikeras._settings import new_optimizer
 
-__all__ = ["RepairedWrapper"]
+__all__ = ["BaseWrapper"]
 
 ROUTED = ("model", "fit", "compile", "predict", "optimizer", "loss", "metrics", "callbacks", "score")
 
@@ -32,14 +35,85 @@ def _without(cls: type, dropped: Iterable[str]) -> Any:
     return type(cls.__name__, (BaseEstimator,), kept)
 
 
-class RepairedWrapper(
+class BaseWrapper(
     VersionNote,
-    _without(BaseWrapper, ["_more_tags", "_tags", "set_params", "__repr__", "__doc__"]),  # type: ignore[misc]
+    _without(wrappers.BaseWrapper, ["_more_tags", "_tags", "set_params", "__repr__", "__doc__"]),  # type: ignore[misc]
 ):
-    """What both estimators repair. Building, compiling and routing are scikeras' own."""
+    """A Keras model as an estimator of any kind: drop-in replacement of scikeras' BaseWrapper.
+
+    Subclass it for what is neither a classifier nor a regressor, such as an autoencoder that transforms. Building,
+    compiling and routing are scikeras' own; what differs is listed at `KerasClassifier`. Mixins of scikit-learn count
+    on either side of it: scikeras' guide writes them to the right, where scikit-learn does not find them.
+
+    Parameters
+    ----------
+    model : callable, keras.Model or None, default=None
+        A function that returns a model, compiled or not. It gets the parameters that are routed to it
+        (``model__...``) and, if it has arguments of these names, ``meta`` (what is known of the data),
+        ``compile_kwargs`` and ``params``. By default the method ``_keras_build_fn`` of the subclass.
+    build_fn : callable, keras.Model or None, default=None
+        Former name of `model`.
+    warm_start : bool, default=False
+        Whether `fit` goes on with the model of the last fit.
+    random_state : int, RandomState instance or None, default=None
+        Seed of Keras and TensorFlow while the model is built and trained, and of the validation split.
+    optimizer : str, keras.optimizers.Optimizer or class, default="rmsprop"
+        Optimizer; a name or a class takes ``optimizer__...``.
+    loss : str, keras.losses.Loss, class or None, default=None
+        Loss; a name or a class takes ``loss__...``.
+    metrics : list or None, default=None
+        Metrics to report.
+    batch_size : int or None, default=None
+        Samples of a batch, -1 for all.
+    validation_batch_size : int or None, default=None
+        Samples of a batch while validating.
+    verbose : int, default=1
+        How much Keras prints.
+    callbacks : list, callback or None, default=None
+        Callbacks; classes take ``callbacks__...``.
+    validation_split : float, default=0.0
+        Share of the training samples that Keras validates on.
+    shuffle : bool, default=True
+        Whether to shuffle before each epoch.
+    run_eagerly : bool, default=False
+        Whether to run without a graph.
+    epochs : int, default=1
+        Passes over the training samples.
+    **kwargs : dict
+        Routed parameters (``model__...``, ``fit__...``, ...) and arguments of the model function.
+
+    Attributes
+    ----------
+    model_ : keras.Model
+        Fitted model.
+    history_ : dict of str to list
+        What Keras reports of each epoch.
+    n_features_in_ : int
+        Size of the second axis of `X`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Column names, if `X` had them.
+
+    Examples
+    --------
+    >>> import keras
+    >>> from sklearn.base import TransformerMixin
+    >>> from sklearn.datasets import load_digits
+    >>> from skcnn.scikeras import BaseWrapper
+    >>> class AutoEncoder(TransformerMixin, BaseWrapper):
+    ...     def _keras_build_fn(self, encoding_dim, meta):
+    ...         n_features = meta["n_features_in_"]
+    ...         layers = keras.layers.Dense(encoding_dim, "relu"), keras.layers.Dense(n_features, "sigmoid")
+    ...         return keras.Sequential([keras.Input((n_features,)), *layers])
+    ...     def fit(self, X, y=None):
+    ...         return super().fit(X, X)
+    ...     def transform(self, X):
+    ...         return keras.Sequential(self.model_.layers[:1]).predict(X, verbose=0)
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> AutoEncoder(encoding_dim=8, loss="binary_crossentropy", verbose=0).fit_transform(X / 16).shape
+    (1797, 8)
+    """
 
     _noted = ("skcnn", "scikeras", "keras")
-    _numeric_target = False
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, also routed ones (``model__...``) that were not given before.
@@ -75,7 +149,8 @@ class RepairedWrapper(
         self._random_state = seed
         # scikeras asks whether TensorFlow is deterministic after it has set the environment variable that says so, and
         # then never ends it: later unseeded fits of the process fail. Asked once before, TensorFlow keeps the answer.
-        ops_are_deterministic()
+        with quiet_start() if is_worker() else nullcontext():
+            ops_are_deterministic()
         for name, values in (("target_encoder", y), ("feature_encoder", X)):
             encoder = getattr(self, name).fit(values)
             self.__dict__.update({f"{name}_": encoder} | getattr(encoder, "get_metadata", dict)())
@@ -88,14 +163,14 @@ class RepairedWrapper(
         return settings | {"optimizer": new_optimizer(settings["optimizer"])}
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, warm_start: bool, **kwargs: Any) -> None:
-        """Validate, weigh, build, split, encode, train; `kwargs` go to ``Model.fit``."""
+        """Weigh, validate, build, split, encode, train; `kwargs` go to ``Model.fit``."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        from_scratch = not ((self.warm_start or warm_start) and self.initialized_)
-        X, y = self._validate_data(X, y, reset=from_scratch)
-        weight = self._weights_of(y, sample_weight)
-        if from_scratch:
-            self._set_up(X, y)
+        weight = self._weights_of(y, sample_weight)  # bad ones are refused before the model is built
+        if (self.warm_start or warm_start) and self.initialized_:
+            X, y = self._validate_data(X, y)
+        else:
+            X, y = self._initialize(X, y)  # scikeras' guide overrides it
         self._ensure_compiled_model()
 
         chosen = np.arange(len(y)) if weight is None else np.flatnonzero(weight)
@@ -106,8 +181,8 @@ class RepairedWrapper(
         self._check_model_compatibility(y)
         self._fit_keras_model(X, y, sample_weight=weight, warm_start=warm_start, **kwargs)
 
-    def _weights_of(self, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
-        return check_sample_weight(sample_weight, len(y))
+    def _weights_of(self, y: Any, sample_weight: Any) -> np.ndarray | None:
+        return check_sample_weight(sample_weight, _num_samples(y))
 
     def _split(
         self, X: Any, y: np.ndarray, chosen: np.ndarray, kwargs: dict[str, Any]
@@ -119,10 +194,11 @@ class RepairedWrapper(
         if not fraction or given is not None:
             return chosen, None
         kwargs["validation_split"] = 0.0
-        labels = _labels(y[chosen], fraction, self._numeric_target)
+        numeric = not is_classifier(self) and y.dtype.kind in "biuf"
+        labels = _labels(y[chosen], fraction, numeric)
         distinct = np.arange(len(chosen))[:, None] if issparse(X) else X[chosen]
         seed = int(check_random_state(self._random_state).randint(2**31 - 1))
-        train, val = inner_split(distinct, labels, fraction, None, seed, classes=not self._numeric_target)
+        train, val = inner_split(distinct, labels, fraction, None, seed, classes=not numeric)
         return chosen[train], chosen[val]
 
     def _encoded(self, X: Any, y: np.ndarray, weight: np.ndarray | None, chosen: np.ndarray) -> tuple[Any, ...]:
@@ -135,11 +211,13 @@ class RepairedWrapper(
 
     def _validate_data(self, X: Any, y: Any = None, reset: bool = False) -> tuple[Any, Any]:
         """Check samples and targets as scikit-learn does, and record their layout."""
-        how: dict[str, Any] = {"allow_nd": True, "accept_sparse": "csr", "dtype": "numeric", "reset": reset}
+        # Of Python objects "numeric" makes float64, whatever Keras computes in.
+        dtype = keras.config.floatx() if _holds_objects(X) else "numeric"
+        how: dict[str, Any] = {"allow_nd": True, "accept_sparse": "csr", "dtype": dtype, "reset": reset}
         if y is None:
             X = validate_data(self, X, **how)
         else:
-            X, y = validate_data(self, X, y, multi_output=True, y_numeric=self._numeric_target, **how)
+            X, y = validate_data(self, X, y, multi_output=True, y_numeric=is_regressor(self), **how)
         if reset:
             self.X_dtype_, self.X_shape_ = X.dtype, X.shape
             if y is not None:
@@ -154,7 +232,7 @@ class RepairedWrapper(
             raise ValueError(
                 f"y has {y.ndim} dimensions, but {type(self).__name__} was fitted on y of {self.y_ndim_} dimensions."
             )
-        if y is not None and not self._numeric_target and y.shape[1:] == (1,):
+        if y is not None and is_classifier(self) and y.shape[1:] == (1,):
             y = column_or_1d(y, warn=True)
         return X, y
 
@@ -183,10 +261,23 @@ class RepairedWrapper(
         return self.initialized_
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
+        tags = _tags_of_mixins_at_the_right(type(self)) or super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         tags.input_tags.sparse = True
         return tags
+
+
+def _tags_of_mixins_at_the_right(cls: type) -> Any:
+    """Return the tags of scikit-learn's mixins that stand after BaseEstimator, which does not ask them, or None."""
+    after = cls.__mro__[cls.__mro__.index(BaseEstimator) + 1 :]
+    mixins = [mixin for mixin in after if mixin.__module__ == "sklearn.base" and hasattr(mixin, "__sklearn_tags__")]
+    return type("Mixed", (*mixins, BaseEstimator), {})().__sklearn_tags__() if mixins else None
+
+
+def _holds_objects(X: Any) -> bool:
+    """Tell whether samples are Python objects, or a column of a data frame is."""
+    dtypes = [X.dtype] if hasattr(X, "dtype") else getattr(X, "dtypes", None)
+    return np.dtype(object) in ([np.asarray(X).dtype] if dtypes is None else list(dtypes))
 
 
 def _labels(y: np.ndarray, fraction: float, numeric: bool) -> np.ndarray:

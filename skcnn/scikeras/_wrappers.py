@@ -14,12 +14,12 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
 
 from skcnn._fit.weights import check_sample_weight
-from skcnn.scikeras._repaired import RepairedWrapper
+from skcnn.scikeras._repaired import BaseWrapper
 
 __all__ = ["KerasClassifier", "KerasRegressor"]
 
 
-class KerasClassifier(ClassifierMixin, RepairedWrapper):
+class KerasClassifier(ClassifierMixin, BaseWrapper):
     """A Keras model as a classifier: drop-in replacement of scikeras' KerasClassifier.
 
     What differs from scikeras: scikit-learn recognises it as a classifier, so that folds are stratified and scorers,
@@ -108,9 +108,9 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
     # scikeras looks for its default of `loss` there, editors for the names.
     __init__.__signature__ = signature(wrappers.KerasClassifier.__init__)  # type: ignore[attr-defined]
 
-    score = RepairedWrapper.score  # the mixin's does not use `scorer`
+    score = BaseWrapper.score  # the mixin's does not use `scorer`
     scorer = staticmethod(accuracy_score)
-    _fit_kwargs = RepairedWrapper._fit_kwargs - {"class_weight"}  # it becomes part of the sample weights
+    _fit_kwargs = BaseWrapper._fit_kwargs - {"class_weight"}  # it becomes part of the sample weights
 
     @property
     def target_encoder(self) -> Any:
@@ -120,9 +120,22 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
         categories = "auto" if self.classes_ is None else [self.classes_]
         return _LabelEncoder(loss="categorical_crossentropy" if one_hot else self.loss, categories=categories)
 
-    def _initialize(self, X: Any, y: Any = None) -> tuple[Any, Any]:
+    def initialize(self, X: Any, y: Any) -> Self:
+        """Build the model without training it.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n, ...)
+            Samples.
+        y : array-like of shape (n,) or (n, n_outputs)
+            Labels.
+
+        Returns
+        -------
+        self : object
+        """
         self.classes_: Any = None
-        return super()._initialize(X, y)
+        return super().initialize(X, y)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, warm_start: bool, classes: Any = None, **kwargs: Any) -> None:
         known = getattr(self, "classes_", None) if warm_start else None
@@ -174,13 +187,13 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
         known = kind == "binary" and self.classes_ is not None  # of more classes y may hold two
         return type_of_target(self.classes_) if known else kind
 
-    def _weights_of(self, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
+    def _weights_of(self, y: Any, sample_weight: Any) -> np.ndarray | None:
         weight = super()._weights_of(y, sample_weight)
         if self.class_weight is None:
             return weight
         per_class = compute_sample_weight(self.class_weight, y)
         product = per_class if weight is None else per_class * weight
-        return check_sample_weight(product, len(y), "class_weight times sample_weight")
+        return check_sample_weight(product, len(product), "class_weight times sample_weight")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -188,7 +201,7 @@ class KerasClassifier(ClassifierMixin, RepairedWrapper):
         return tags
 
 
-class KerasRegressor(RegressorMixin, RepairedWrapper):
+class KerasRegressor(RegressorMixin, BaseWrapper):
     """A Keras model as a regressor: drop-in replacement of scikeras' KerasRegressor.
 
     What differs from scikeras is listed at `KerasClassifier`.
@@ -253,15 +266,13 @@ class KerasRegressor(RegressorMixin, RepairedWrapper):
     (1,)
     """
 
-    _numeric_target = True
-
-    score = RepairedWrapper.score  # the mixin's does not use `scorer`
+    score = BaseWrapper.score  # the mixin's does not use `scorer`
     scorer = staticmethod(r2_score)
 
     @property
     def target_encoder(self) -> Any:
         """Transformer of targets and of outputs back; override it for other targets."""
-        return RegressorTargetEncoder()
+        return _TargetEncoder(dtype=self.X_dtype_)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -288,3 +299,14 @@ class _LabelEncoder(ClassifierLabelEncoder):
         if self._target_type == "binary" and y.size == len(y):
             return np.column_stack([1 - y, y])
         return y
+
+
+class _TargetEncoder(RegressorTargetEncoder):
+    """scikeras' encoder of targets, but predictions for float64 samples are float64, as those of MLPRegressor."""
+
+    def __init__(self, dtype: Any = None) -> None:
+        self.dtype = dtype
+
+    def inverse_transform(self, y: np.ndarray) -> np.ndarray:
+        predictions = super().inverse_transform(y)
+        return predictions.astype(np.float64) if self.dtype == np.float64 else predictions

@@ -1,14 +1,16 @@
 """Series of aeon, sktime and mne, with channels first, before networks that expect them last."""
 
+import imblearn.pipeline
 import numpy as np
 import pytest
 from sklearn.model_selection import cross_val_score
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skcnn import CNNClassifier
 from skcnn.networks import Plain
 from skcnn.preprocessing import ChannelsLast, NDTransformer
+from skcnn.sampling import Pipeline as SamplingPipeline
 
 pytestmark = pytest.mark.filterwarnings("default")  # warnings of these packages are not ours
 
@@ -21,9 +23,10 @@ def series(rng):
     return np.stack([np.sin(time * (0.5 + 0.5 * y[:, None])), rng.normal(size=(90, 30))], axis=1), y
 
 
-def scores(first, X, y):
+def scores(first, X, y, kind=Pipeline):
     cnn = CNNClassifier(Plain(filters=(16, 16)), epochs=60, random_state=0)
-    pipe = make_pipeline(first, ChannelsLast(), NDTransformer(StandardScaler(), per="channel"), cnn)
+    scaler = NDTransformer(StandardScaler(), per="channel")
+    pipe = kind([("first", first), ("last", ChannelsLast()), ("scale", scaler), ("cnn", cnn)])
     return cross_val_score(pipe, X, y, cv=3, error_score="raise")
 
 
@@ -31,6 +34,13 @@ def test_aeon_before_and_ours_after(series):
     from aeon.transformations.collection import Normalizer
 
     assert scores(Normalizer(), *series).min() > 0.85
+
+
+@pytest.mark.parametrize("kind", [SamplingPipeline, imblearn.pipeline.Pipeline])
+def test_sktime_before_and_ours_after(kind, series):
+    from sktime.transformations.series.adapt import TabularToSeriesAdaptor
+
+    assert scores(TabularToSeriesAdaptor(StandardScaler()), *series, kind=kind).min() > 0.85
 
 
 def test_mne_before_and_ours_after(series):
