@@ -8,13 +8,14 @@ import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
-from common import classifier, regressor
+from common import classifier, printed_by, regressor
 from imblearn.over_sampling import RandomOverSampler
 from imblearn.pipeline import make_pipeline as make_imbalanced_pipeline
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.ensemble import StackingClassifier, StackingRegressor, VotingClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, TunedThresholdClassifierCV
@@ -29,14 +30,17 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from skcnn import CNNClassifier, export
+from skcnn import export
 from skcnn.persistence import register_skl2onnx
 from skcnn.preprocessing import ChannelsLast, NDTransformer, StandardNormalVariate
 from skcnn.sampling import Pipeline
 from skcnn.scikeras import KerasClassifier, KerasRegressor, convert
 
 # Of skl2onnx, whose voting adds a value that nobody reads, and of scikit-learn, which it calls in old ways.
-pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning", "default::FutureWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("default::DeprecationWarning", "default::FutureWarning"),
+    pytest.mark.usefixtures("programs_stay"),
+]
 
 NAMES = [f"p{i}" for i in range(64)]
 WORDS = np.array(["three", "one", "two"])
@@ -61,6 +65,11 @@ def scikeras_model(meta):
     return keras.Sequential([keras.Input(meta["X_shape_"][1:]), keras.layers.Dense(4, "tanh"), *ending])
 
 
+def converted(kind, loss):
+    wrapper = kind(scikeras_model, loss=loss, optimizer="adam", epochs=2, verbose=0, random_state=0)
+    return make_pipeline(PowerTransformer(), convert(wrapper))
+
+
 def by_columns():
     halves = [("a", StandardScaler(), NAMES[:32]), ("b", PowerTransformer(), NAMES[32:])]
     return make_pipeline(ColumnTransformer(halves), flat())
@@ -82,7 +91,6 @@ def of(X, y):
     gaps = np.where(np.random.default_rng(0).random(rows.shape) < 0.1, np.nan, rows)
     frame = pd.DataFrame(rows, columns=NAMES)
     table = pd.DataFrame({"a": gaps[:, 20], "word": WORDS[y % 3], "b": rows[:, 30], "count": y % 2})
-    scikeras = {"optimizer": "adam", "epochs": 2, "verbose": 0, "random_state": 0}
     steps = [("scale", PowerTransformer()), ("sampler", RandomOverSampler(random_state=0)), ("cnn", flat())]
     voters = [("a", flat()), ("b", LogisticRegression())]
     stacked = [("a", make_pipeline(PowerTransformer(), flat())), ("b", Pipeline(steps))]
@@ -142,16 +150,8 @@ def of(X, y):
             y,
         ),
         "variate": (make_pipeline(StandardNormalVariate(), PowerTransformer(), flat()), rows, y),
-        "converted": (
-            make_pipeline(PowerTransformer(), convert(KerasClassifier(scikeras_model, **scikeras))),
-            rows,
-            binary,
-        ),
-        "converted regressor": (
-            make_pipeline(PowerTransformer(), convert(KerasRegressor(scikeras_model, loss="mse", **scikeras))),
-            rows,
-            y * 1.0,
-        ),
+        "converted": (converted(KerasClassifier, "binary_crossentropy"), rows, binary),
+        "converted regressor": (converted(KerasRegressor, "mse"), rows, y * 1.0),
     }
 
 
@@ -160,7 +160,11 @@ def layered(X, y):
     series = X[..., 0]
     return {
         "gelu alone": (classifier(network=gelu), X, y),
-        "LSTM alone": (make_pipeline(NDTransformer(StandardScaler()), classifier(network=lstm)), series, y),
+        "LSTM alone": (
+            make_pipeline(NDTransformer(StandardScaler()), classifier(network=lstm, input_shape=(8, 8))),
+            series,
+            y,
+        ),
         "channels first alone": (
             make_pipeline(ChannelsLast(), NDTransformer(StandardScaler(), per="channel"), classifier()),
             np.moveaxis(X, -1, 1),
@@ -220,3 +224,122 @@ def test_a_threshold_changes_labels(four, tmp_path):  # so that the cases above 
     for model in (thresholded(), thresholded(0.9, pos_label=0)):
         model.fit(rows, binary)
         assert (model.predict(rows) != model.estimator_.predict(rows)).sum() > 10
+
+
+# What is refused ----------------------------------------------------------------------------------------------------
+
+
+def halved(X):
+    return X / 2
+
+
+def refused(X, y):
+    """Each case: an estimator that skl2onnx does not know, or gets wrong without a word, and words of the error."""
+    isotonic = CalibratedClassifierCV(flat(), cv=2, method="isotonic")
+    voters = VotingClassifier([("a", flat())], voting="soft")
+    return {
+        "isotonic": (isotonic, r"than the estimator, (by 0\.\d|in \d+ of 100 labels).* skl2onnx converts some"),
+        "function": (make_pipeline(FunctionTransformer(halved), flat()), r"cannot write this.*FunctionTransformer"),
+        "votes": (voters, r"cannot write this .* flatten_transform"),
+    }
+
+
+@pytest.mark.parametrize("case", refused(*EMPTY))
+def test_what_skl2onnx_cannot_do_is_not_kept(case, four, tmp_path):
+    model, message = refused(*four)[case]
+    X, y = four[0].reshape(len(four[0]), -1), four[1]
+    model.fit(X[:200], y[:200])
+    (tmp_path / "model.onnx").write_text("from before")
+    with pytest.raises(ValueError, match=message):
+        export(model, tmp_path / "model.onnx", X=X[200:])
+    assert (tmp_path / "model.onnx").read_text() == "from before"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.fixture(scope="module")
+def power(four):
+    X, y = four
+    return make_pipeline(PowerTransformer(), flat()).fit(X.reshape(len(X), -1), y)
+
+
+def test_labels_that_differ_are_refused(four, tmp_path):
+    class Other(type(flat())):
+        def predict(self, X):
+            labels = super().predict(X)
+            return np.where(labels == 3, 2, labels)
+
+    X, y = four
+    model = Other(network=gelu, epochs=1, random_state=0).fit(X, y)
+    n = (model.predict(X) != model.predict_proba(X).argmax(axis=1)).sum()
+    with pytest.raises(ValueError, match=f"otherwise than the estimator, in {n} of {len(X)} labels, and was not kept"):
+        export(model, tmp_path / "model.onnx", X=X)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_samples_show_what_float32_loses(four, tmp_path):
+    X, y = four
+    far = X.reshape(len(X), -1) * 7 + np.linspace(1e5, 1e6, 64)
+    model = make_pipeline(StandardScaler(), flat()).fit(far, y)
+    for name in ("model.keras", "model.onnx"):
+        with pytest.raises(ValueError, match=r"predicts otherwise .* set dtype='float64'"):
+            export(model, tmp_path / name, X=far)
+        export(model, tmp_path / name, X=far, dtype="float64")
+
+
+def test_what_is_missing_is_said_first(power, four, monkeypatch, tmp_path):
+    path, X = tmp_path / "model.onnx", four[0].reshape(len(four[0]), -1)
+    with pytest.raises(ValueError, match=r"X is None; Pipeline is written by skl2onnx, .* such as X=X_test"):
+        export(power, path)
+    with pytest.raises(ValueError, match="X has no samples"):
+        export(power, path, X=X[:0])
+    with pytest.raises(ValueError, match="63 features"):
+        export(power, path, X=X[:, 1:])
+    with pytest.raises(ValueError, match="dtype='float64'; expected 'float32' or None for Pipeline, which skl2onnx"):
+        export(power, path, X=X, dtype="float64")
+    with pytest.raises(NotFittedError):
+        export(thresholded(), path, X=X)
+    with pytest.raises(TypeError, match=r"has no counterpart.*or export to \.onnx"):
+        export(power, tmp_path / "model.keras", X=X)
+    with pytest.raises(TypeError, match="Got LogisticRegression; expected a fitted CNNClassifier"):
+        export(LogisticRegression().fit(X, four[1]), path, X=X)
+    with pytest.raises(TypeError, match="Got StandardScaler; expected a fitted CNNClassifier"):
+        export(StandardScaler().fit(X), path, X=X)
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    with pytest.raises(ImportError, match=r'needs skl2onnx; install it with pip install "skcnn\[export\]"'):
+        export(power, path, X=X)
+    with pytest.raises(ImportError, match=r'skl2onnx.* pip install "skcnn\[export\]"'):
+        register_skl2onnx()
+    assert list(tmp_path.iterdir()) == []
+
+
+# skl2onnx itself ----------------------------------------------------------------------------------------------------
+
+
+def test_skl2onnx_knows_networks_once_they_are_registered(power, four):
+    import skl2onnx
+
+    register_skl2onnx()
+    X = four[0].reshape(len(four[0]), -1).astype("float32")
+    written = skl2onnx.to_onnx(power, X[:1])
+    session = onnxruntime.InferenceSession(written.SerializeToString(), providers=["CPUExecutionProvider"])
+    labels, probabilities = session.run(None, {"X": X})
+    assert labels.tolist() == power.predict(X).tolist()
+    found = [[row[label] for label in power.classes_] for row in probabilities]
+    np.testing.assert_allclose(found, power.predict_proba(X), rtol=0, atol=1e-5)
+
+
+def test_other_converters_of_skl2onnx_stay(power):
+    from skl2onnx._supported_operators import sklearn_operator_name_map
+    from skl2onnx.common._registration import _converter_pool
+
+    before = _converter_pool["SklearnPipeline"], _converter_pool["SklearnCalibratedClassifierCV"]
+    register_skl2onnx()
+    assert before == (_converter_pool["SklearnPipeline"], _converter_pool["SklearnCalibratedClassifierCV"])
+    ours = [kind for kind, alias in sklearn_operator_name_map.items() if str(alias).startswith("Skcnn")]
+    foreign = {kind.__name__ for kind in ours if kind.__module__.startswith("sklearn.")}
+    assert foreign == {"FixedThresholdClassifier", "TunedThresholdClassifierCV"}
+
+
+def test_skl2onnx_is_started_by_export_alone():
+    code = "import sys, skcnn.persistence, skcnn.estimators; print(*{'skl2onnx', 'onnx', 'imblearn'} & {*sys.modules})"
+    assert printed_by(code) == []

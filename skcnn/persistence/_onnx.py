@@ -45,6 +45,8 @@ def answers_of(path: Path, inputs: Mapping[str, np.ndarray]) -> dict[str, np.nda
     """Return what onnxruntime says to samples, by the names of the file's outputs."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # its errors are raised as well
+    session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
     names: Sequence[str] = [output.name for output in session.get_outputs()]
     return {name: np.asarray(value) for name, value in zip(names, session.run(names, dict(inputs)), strict=True)}

@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from skcnn._engine.blueprint import building
 from skcnn._engine.threads import start_tensorflow
+from skcnn._fit.targets import ClassTarget
 from skcnn._sklearn.checks import is_frame
 from skcnn._sklearn.internals import threshold_of
 from skcnn._sklearn.steps import flat_steps, unwrap
@@ -88,9 +89,9 @@ def register_skl2onnx() -> None:
     from skcnn.sampling import Pipeline as SamplingPipeline
 
     for kind in _with_subclasses(CNNClassifier):
-        register(kind, f"Skcnn{kind.__name__}", _class_shapes, _convert_cnn, options=CLASSIFIER)
+        register(kind, "SkcnnClassifier", _class_shapes, _convert_cnn, options=CLASSIFIER)
     for kind in _with_subclasses(CNNRegressor):
-        register(kind, f"Skcnn{kind.__name__}", _target_shapes, _convert_cnn)
+        register(kind, "SkcnnRegressor", _target_shapes, _convert_cnn)
     for transformer in (StandardNormalVariate, ChannelsLast):
         register(transformer, f"Skcnn{transformer.__name__}", _sample_shapes, _convert_transformer)
     register(_Reshape, "SkcnnReshape", _sample_shapes, _convert_reshape)
@@ -181,20 +182,17 @@ def _convert_cnn(scope: Any, operator: Any, container: Any) -> None:
     cnn = in_float32(operator.raw_operator._as(operator.raw_operator._fitted))
     target = cnn._fitted.target
     wide = TYPES[_name_of_type(operator.outputs[-1])]
-    raw = options = None
-    if is_classifier(cnn):
-        options = container.get_options(operator.raw_operator, {"raw_scores": False, "nocl": False})
-        raw = options["raw_scores"]
+    options = container.get_options(operator.raw_operator, {"raw_scores": False, "nocl": False})
     with building("float32"):
         model = whole_model([], cnn, "float32")
 
     def predict(samples: Any) -> list[Any]:
         z, outputs = model(tf.cast(samples, tf.float32), training=False)
-        if options is None:
+        if not isinstance(target, ClassTarget):
             return [tf.cast(outputs, wide)]
         labels = labels_of(z, target, codes=options["nocl"])
         labels = labels if labels.dtype == tf.string else tf.cast(labels, tf.int64)
-        if raw:  # of two classes skl2onnx takes the second column
+        if options["raw_scores"]:  # of two classes skl2onnx takes the second column
             outputs = tf.concat([-z, z], axis=1) if target.kind == "binary" else z
         return [labels, tf.cast(outputs, wide)]
 
