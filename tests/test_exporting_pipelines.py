@@ -16,6 +16,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.ensemble import StackingClassifier, StackingRegressor, VotingClassifier
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, TunedThresholdClassifierCV
@@ -119,6 +120,11 @@ def of(X, y):
         "sigmoid": (CalibratedClassifierCV(flat(), cv=2), rows, y),
         "sigmoid, two classes": (make_pipeline(PowerTransformer(), CalibratedClassifierCV(flat(), cv=2)), rows, binary),
         "calibrated pipeline": (CalibratedClassifierCV(make_pipeline(StandardScaler(), flat()), cv=2), rows, y),
+        "calibrated afterwards": (
+            CalibratedClassifierCV(FrozenEstimator(make_pipeline(PowerTransformer(), flat()).fit(rows, binary))),
+            rows,
+            binary,
+        ),
         "calibrated sampler": (CalibratedClassifierCV(Pipeline(steps), cv=2), rows, binary),
         "soft votes": (VotingClassifier(voters, voting="soft", flatten_transform=False), rows, y),
         "hard votes": (VotingClassifier(voters, flatten_transform=False), rows, WORDS[binary]),
@@ -132,6 +138,7 @@ def of(X, y):
             rows,
             binary,
         ),
+        "threshold over columns": (FixedThresholdClassifier(by_columns(), threshold=0.3), frame, binary),
         "tuned threshold": (TunedThresholdClassifierCV(flat(), cv=2, scoring="recall"), rows, (y > 2).astype(int)),
         "gelu": (make_pipeline(PowerTransformer(), classifier(network=gelu, input_shape=(8, 8, 1))), rows, y),
         "LSTM": (make_pipeline(PowerTransformer(), classifier(network=lstm, input_shape=(8, 8))), rows, y),
@@ -302,6 +309,8 @@ def test_what_is_missing_is_said_first(power, four, monkeypatch, tmp_path):
         export(power, tmp_path / "model.keras", X=X)
     with pytest.raises(TypeError, match="Got LogisticRegression; expected a fitted CNNClassifier"):
         export(LogisticRegression().fit(X, four[1]), path, X=X)
+    with pytest.raises(TypeError, match="Got LogisticRegression; expected a fitted CNNClassifier"):
+        export(make_pipeline(StandardNormalVariate(), LogisticRegression()).fit(X, four[1]), path, X=X)
     with pytest.raises(TypeError, match="Got StandardScaler; expected a fitted CNNClassifier"):
         export(StandardScaler().fit(X), path, X=X)
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
@@ -337,7 +346,7 @@ def test_other_converters_of_skl2onnx_stay(power):
     assert before == (_converter_pool["SklearnPipeline"], _converter_pool["SklearnCalibratedClassifierCV"])
     ours = [kind for kind, alias in sklearn_operator_name_map.items() if str(alias).startswith("Skcnn")]
     foreign = {kind.__name__ for kind in ours if kind.__module__.startswith("sklearn.")}
-    assert foreign == {"FixedThresholdClassifier", "TunedThresholdClassifierCV"}
+    assert foreign == {"FixedThresholdClassifier", "FrozenEstimator", "TunedThresholdClassifierCV"}
 
 
 def test_skl2onnx_is_started_by_export_alone():
