@@ -79,7 +79,9 @@ def convert_cnn(scope: Any, operator: Any, container: Any) -> None:
     cnn = in_float32(operator.raw_operator._as(operator.raw_operator._fitted))
     target = cnn._fitted.target
     wide = TYPES[_name_of_type(operator.outputs[-1])]
-    options = container.get_options(operator.raw_operator, {"raw_scores": False, "nocl": False})
+    options = {}
+    if isinstance(target, ClassTarget):
+        options = container.get_options(operator.raw_operator, {"raw_scores": False, "nocl": False})
     with building("float32"):
         model = whole_model([], cnn, "float32")
 
