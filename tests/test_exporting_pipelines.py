@@ -132,7 +132,7 @@ def of(X, y):
         "stacked regressors": (StackingRegressor([("a", regressor()), ("b", Ridge())], cv=2), rows, y * 3.0),
         "one by one": (OneVsRestClassifier(flat()), rows, y),
         "threshold": (thresholded(), rows, binary),
-        "threshold for the first class": (thresholded(0.9, pos_label="three"), rows, WORDS[binary]),
+        "threshold for the first class": (thresholded(0.9, pos_label="one"), rows, WORDS[binary]),
         "threshold of logits": (
             make_pipeline(PowerTransformer(), thresholded(-1.0, response_method="decision_function")),
             rows,
