@@ -29,7 +29,8 @@ from skcnn.diagnosis._charts import svg
 from skcnn.diagnosis._check import Chart
 from skcnn.displays import ClassScoresDisplay, ErrorsDisplay
 from skcnn.exceptions import CheckpointWarning
-from skcnn.persistence import TRUSTED_TYPES, _run_keras
+from skcnn.persistence import TRUSTED_TYPES
+from skcnn.persistence._export import _keras_answers
 from skcnn.preprocessing import NDTransformer
 
 EVIL = "<script>alert(1)</script>"
@@ -95,7 +96,7 @@ def test_a_crafted_keras_file_runs_nothing(few_digits, tmp_path):
         for name in whole.namelist():
             file.writestr(name, config if name == "config.json" else whole.read(name))
     with pytest.raises(ValueError, match="Lambda"):
-        _run_keras(tmp_path / "evil.keras", X[:2])
+        _keras_answers(tmp_path / "evil.keras", X[:2])
     assert not marker.exists()
 
 

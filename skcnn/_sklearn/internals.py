@@ -30,6 +30,7 @@ __all__ = [
     "routing_enabled",
     "safe_indexing",
     "scorer_name",
+    "threshold_of",
 ]
 
 
@@ -49,3 +50,19 @@ def scorer_name(scoring: Any) -> str | None:
     """Return the name of a scorer, or that of the function that it calls; None if that has none."""
     name = scoring if isinstance(scoring, str) else getattr(getattr(scoring, "_score_func", scoring), "__name__", "")
     return name if name.isidentifier() else None
+
+
+def threshold_of(classifier: Any) -> tuple[str, float, int]:
+    """Return what a fitted classifier with a decision threshold does: method, threshold, index of the positive class.
+
+    A sample is of the positive class if the method's value for that class is not below the threshold.
+    """
+    tuned = hasattr(classifier, "best_threshold_")
+    methods = classifier._get_response_method()
+    names = [methods] if isinstance(methods, str) else methods
+    method = next(name for name in names if hasattr(classifier.estimator_, name))
+    label = classifier._curve_scorer._get_pos_label() if tuned else classifier.pos_label
+    threshold = classifier.best_threshold_ if tuned else classifier.threshold
+    if threshold == "auto":
+        threshold = 0.5 if method == "predict_proba" else 0.0
+    return method, float(threshold), 1 if label is None else list(classifier.classes_).index(label)

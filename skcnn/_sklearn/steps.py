@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["fitted_steps", "is_pipeline", "is_search", "unwrap"]
+__all__ = ["fitted_steps", "flat_steps", "is_pipeline", "is_search", "unwrap"]
 
 Final = TypeVar("Final")
 
@@ -58,7 +58,7 @@ def fitted_steps(estimator: Any, final: type[Final]) -> tuple[list[Any], Final]:
     steps: list[Any] = []
     for _, one in unwrap(estimator):
         if is_pipeline(one):
-            steps += [inner for _, step in one.steps[:-1] for inner in _flat(step)]
+            steps += [inner for _, step in one.steps[:-1] for inner in flat_steps(step)]
         elif not is_search(one):  # what another kind of estimator does with the outputs would be lost
             break
     if not isinstance(one, final):
@@ -70,8 +70,8 @@ def fitted_steps(estimator: Any, final: type[Final]) -> tuple[list[Any], Final]:
     return steps, one
 
 
-def _flat(step: Any) -> list[Any]:
-    """Return the transformers of a step: none, one, or those of a pipeline."""
+def flat_steps(step: Any) -> list[Any]:
+    """Return what predicts in a step: itself, or the steps of a pipeline; no samplers, nothing that passes through."""
     if step is None or isinstance(step, str) or hasattr(step, "fit_resample"):
         return []
-    return [one for _, inner in step.steps for one in _flat(inner)] if is_pipeline(step) else [step]
+    return [one for _, inner in step.steps for one in flat_steps(inner)] if is_pipeline(step) else [step]
