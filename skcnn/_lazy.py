@@ -147,9 +147,9 @@ class LazySamples:
         return f"<LazySamples {self.shape} of {self.dtype} in {self._source.place}>"
 
 
-def blocks(X: Any, n_bytes: int = BLOCK_BYTES) -> Iterator[np.ndarray]:
-    """Yield the samples of an array, or lazy ones, as arrays of about so many bytes."""
-    size = max(1, n_bytes // max(1, prod(X.shape[1:]) * X.dtype.itemsize))
+def blocks(X: Any) -> Iterator[np.ndarray]:
+    """Yield the samples of an array, or lazy ones, some at a time."""
+    size = max(1, BLOCK_BYTES // max(1, prod(X.shape[1:]) * X.dtype.itemsize))
     for start in range(0, len(X), size):
         yield np.asarray(X[start : start + size])
 

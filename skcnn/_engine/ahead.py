@@ -1,19 +1,25 @@
 """Blocks of samples that a thread reads ahead of the device."""
 
 from collections.abc import Callable, Generator
+from math import prod
 from queue import SimpleQueue
 from threading import Event, Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from skcnn._engine.signals import signals_held
 
-__all__ = ["AHEAD_BYTES", "BLOCKS_HELD", "read_ahead"]
+__all__ = ["BLOCKS_HELD", "block_size", "read_ahead"]
 
 T = TypeVar("T")
 
-AHEAD_BYTES = 32 * 2**20  # of one block
+BLOCK_BYTES = 32 * 2**20
 BLOCKS_AHEAD = 2  # read, or being read, while one is in use
 BLOCKS_HELD = BLOCKS_AHEAD + 2  # in use, ahead, and a copy of the one that is read
+
+
+def block_size(X: Any, multiple: int) -> int:
+    """Return how many samples of X are read at once, as whole multiples."""
+    return max(1, BLOCK_BYTES // max(1, prod(X.shape[1:]) * X.dtype.itemsize * multiple)) * multiple
 
 
 def read_ahead(read: Callable[[int], T], n: int) -> Generator[T]:

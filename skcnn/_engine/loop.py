@@ -1,6 +1,5 @@
 """The epochs of a fit: what Python sees between two calls of the graph."""
 
-import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, nullcontext
@@ -9,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from skcnn._engine.ahead import AHEAD_BYTES, read_ahead
+from skcnn._engine.ahead import block_size, read_ahead
 from skcnn._engine.program import Program, Typical
 from skcnn._engine.signals import signals_held, uninterrupted
 from skcnn._engine.threads import start_tensorflow
@@ -348,8 +347,7 @@ class _Run:
         if self._tensors:
             yield self._tensors, order
             return
-        X, batch_size = self._parts[0], self.plan.batch_size
-        size = max(1, AHEAD_BYTES // (batch_size * math.prod(X.shape[1:]) * X.dtype.itemsize)) * batch_size
+        size = block_size(self._parts[0], self.plan.batch_size)
 
         def read(i: int) -> tuple[Any, ...]:
             chosen = order[i * size : (i + 1) * size]

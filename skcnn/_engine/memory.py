@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skcnn._engine.ahead import AHEAD_BYTES, BLOCKS_HELD
+from skcnn._engine.ahead import BLOCKS_HELD, block_size
 from skcnn._lazy import LazySamples
 
 __all__ = ["Need", "free_addresses", "free_bytes", "out_of_memory_in"]
@@ -66,7 +66,7 @@ class Need:
         sent = prod(X.shape[1:]) * np.dtype("uint8" if X.dtype == np.uint8 else dtype).itemsize
         n_samples = len(X)
         if isinstance(X, LazySamples):
-            n_samples = min(n_samples, BLOCKS_HELD * max(1, batch_size, AHEAD_BYTES // max(1, sent)))
+            n_samples = min(n_samples, BLOCKS_HELD * block_size(X, max(1, batch_size)))
         return cls(what, n_samples, sent, 0 if X.dtype in (np.uint8, dtype) else sent, batch_size)
 
     def check_copies(self) -> None:

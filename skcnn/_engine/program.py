@@ -2,12 +2,11 @@
 
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
-from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from skcnn._engine.ahead import AHEAD_BYTES, read_ahead
+from skcnn._engine.ahead import block_size, read_ahead
 from skcnn._engine.blueprint import Blueprint, Graph, Topology
 from skcnn._engine.signals import signals_held, uninterrupted
 from skcnn._engine.threads import start_tensorflow
@@ -20,7 +19,6 @@ __all__ = ["Program", "Typical"]
 # remainder otherwise, those of AVX-512 agree from 2 rows upwards; in multiples of 12 all samples agree to the bit.
 CHUNKS = (12, 72, 288)
 CHUNK_BYTES = 256 * 2**20  # bound on the largest activation of one chunk
-SENT_BYTES = 64 * 2**20  # bound on the input handed to TensorFlow at once while predicting; lazy samples have another
 
 
 class Typical(NamedTuple):
@@ -215,8 +213,7 @@ class Program:
         graph = self.blueprint.predict(X.dtype)
         out = np.empty((len(X), self.topology.n_outputs), self.topology.dtype)
         full = self._chunks[-1]
-        at_once = AHEAD_BYTES if isinstance(X, LazySamples) else SENT_BYTES
-        at_once = max(1, at_once // max(1, prod(X.shape[1:]) * X.dtype.itemsize * full)) * full
+        at_once = block_size(X, full)
         whole = len(X) // full * full
         bounds = [(start, min(start + at_once, whole)) for start in range(0, whole, at_once)]
         bounds += [(whole, len(X))] if whole < len(X) else []
