@@ -256,9 +256,9 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         Parameters
         ----------
         X : array-like or LazySamples of shape (n, n_features) or (n, ..., n_channels)
-            Training samples, up to 5-D, channels last. ``uint8`` stays ``uint8`` until it is on the device. Lazy samples
-            (`skcnn.datasets.LazySamples`), and memory maps larger than 1 GiB or a quarter of the free memory, are read
-            in blocks, in the order of each epoch.
+            Training samples, up to 5-D, channels last. ``uint8`` stays ``uint8`` until it is on the device. What is in
+            a file (`skcnn.datasets.LazySamples`, and memory maps larger than 1 GiB or a quarter of the free memory) is
+            read in blocks, in the order of each epoch.
         y : array-like of shape (n,) or (n, n_outputs)
             Targets.
         sample_weight : array-like of shape (n,), default=None
