@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Real
 from typing import Any, Literal, Self
 
@@ -17,9 +17,10 @@ from skcnn._fit.recipe import Recipe
 from skcnn._fit.samples import Samples
 from skcnn._fit.targets import ClassTarget, RegressionTarget
 from skcnn._fit.weights import check_priors
+from skcnn._lazy import LazySamples
 from skcnn._sklearn.checks import naming
 from skcnn._sklearn.internals import HasMethods, Interval, StrOptions, check_partial_fit_first_call, fit_context
-from skcnn.exceptions import DoubleBalancingWarning, OneHotWarning, warn
+from skcnn.exceptions import DoubleBalancingWarning, LazySamplesWarning, OneHotWarning, warn
 
 __all__ = ["CNNClassifier", "CNNRegressor"]
 
@@ -351,6 +352,14 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
 
     def _recipe(self, samples: Samples, held_out: Samples | None, earlier: Fitted | None) -> Recipe:
         recipe = super()._recipe(samples, held_out, earlier)
+        if isinstance(samples.X, LazySamples) and recipe.balancing.check_lazy():
+            replace(samples.need, n_samples=len(samples.indices)).check_copies()
+            warn(
+                LazySamplesWarning(
+                    f"sampler={self.sampler!r} selects samples by their values, so that all training samples are read "
+                    "into memory for it. RandomOverSampler and RandomUnderSampler look at the labels alone."
+                )
+            )
         y, target = samples.encoded, samples.target
         multilabel = isinstance(target, ClassTarget) and target.kind == "multilabel"
         if multilabel and earlier is None and (y.sum(axis=1) == 1).all():

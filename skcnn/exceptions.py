@@ -12,6 +12,7 @@ __all__ = [
     "InconsistentVersionWarning",
     "InnerSplitWarning",
     "LayoutWarning",
+    "LazySamplesWarning",
     "OneHotWarning",
     "PruningWarning",
     "ThreadsWarning",
@@ -65,6 +66,10 @@ class InnerSplitWarning(UserWarning):
 
 class LayoutWarning(UserWarning):
     """The axes of X look like those of another layout, as of images with their channels first."""
+
+
+class LazySamplesWarning(UserWarning):
+    """Lazy samples are read into memory, all at once."""
 
 
 class OneHotWarning(UserWarning):

@@ -251,7 +251,7 @@ def _as_seen(estimator: Any, X: Any) -> tuple[BaseCNN, np.ndarray]:
     fitted = cnn._fitted
     cnn = cnn._as(fitted)  # which another fit does not change
     X = check_X(cnn, X, sample_shape=fitted.layout.sample_shape)
-    return cnn, as_inputs(X, cnn.input_shape_, fitted.topology.dtype)
+    return cnn, np.asarray(as_inputs(X, cnn.input_shape_, fitted.topology.dtype))
 
 
 def _in_blocks(

@@ -242,7 +242,7 @@ class NDSampler(DiagramMixin, MetaEstimatorMixin, VersionNote, BaseSampler):
     ) -> tuple[NDArray[Any], Any]:
         """Resample an array of any shape."""
         resampled, y_resampled = sampler.fit_resample(_table_for(sampler, X), y, **params)
-        if _looks_at_labels_alone(sampler):
+        if looks_at_labels_alone(sampler):
             return X[sampler.sample_indices_], y_resampled
         self._check_columns(resampled, sampler)
         return _cast(np.asarray(resampled), X.dtype).reshape(-1, *self.sample_shape_), y_resampled
@@ -357,14 +357,14 @@ def _interpolates(sampler: BaseEstimator) -> bool:
     return not (selects_rows(sampler) or hasattr(sampler, "categorical_encoder") or hasattr(sampler, "steps"))
 
 
-def _looks_at_labels_alone(sampler: BaseEstimator) -> bool:
+def looks_at_labels_alone(sampler: BaseEstimator) -> bool:
     # Not isinstance: a child class may well look at X.
     return type(sampler) in (RandomOverSampler, RandomUnderSampler) and selects_rows(sampler)
 
 
 def _table_for(sampler: BaseEstimator, X: NDArray[Any]) -> NDArray[Any]:
     """Reshape ``X`` to the table for ``sampler``, a view where possible."""
-    if _looks_at_labels_alone(sampler):
+    if looks_at_labels_alone(sampler):
         return np.arange(len(X)).reshape(-1, 1)
     table = X.reshape(len(X), -1)
     return table if selects_rows(sampler) else table.astype(_widened(X.dtype), copy=False)

@@ -23,7 +23,7 @@ MODULES = [
     "skcnn.augmentation",
     "skcnn.datasets._digits",
     "skcnn.datasets._folder",
-    "skcnn.datasets._lazy",
+    "skcnn._lazy",
     "skcnn.diagnosis._check",
     "skcnn.diagnosis._report",
     "skcnn.diagnosis._diagnose",

@@ -21,8 +21,10 @@ from sklearn.base import clone
 
 import skcnn
 from skcnn import CNNClassifier
+from skcnn._engine import ahead
 from skcnn._engine.pool import pool
 from skcnn._engine.signals import signals_held, uninterrupted
+from skcnn.datasets import LazySamples
 from skcnn.networks import Plain
 
 FOLDER = str(Path(skcnn.__file__).parent)
@@ -106,6 +108,8 @@ ACTIONS = {
     "partial_fit": lambda model, X, y: model.partial_fit(X[:40], y[:40]),
     "predict": lambda model, X, y: model.predict(X),
     "to_keras": lambda model, X, y: model.to_keras(),
+    "fit of lazy samples": lambda model, X, y: model.fit(LazySamples(X[:40]), y[:40]),
+    "predict lazy samples": lambda model, X, y: model.predict(LazySamples(X)),
 }
 MODELS = {
     "classifier": classifier(epochs=2, early_stopping=True, batch_size=16),
@@ -115,9 +119,7 @@ MODELS = {
 }
 
 
-PAIRS = [(name, "fit") for name in MODELS] + [
-    ("classifier", action) for action in ("partial_fit", "predict", "to_keras")
-]
+PAIRS = [(name, "fit") for name in MODELS] + [("classifier", action) for action in ACTIONS if action != "fit"]
 NUMBERS = {"Ctrl-C": signal.SIGINT, "own exception": signal.SIGUSR1}
 
 
@@ -167,6 +169,7 @@ def interrupt_at_lines(name, action, number, few, choose):
             assert len(interrupted.history_.get("loss", [])) == interrupted.n_iter_
         assert keras.config.dtype_policy() is policy, here.where
         assert random.getstate() == state, here.where
+        assert "skcnn-reader" not in [thread.name for thread in threading.enumerate()], here.where
     again, fresh = (pickle.loads(saved) for _ in range(2))
     act(again, X, y)
     pool._idle.clear()
@@ -178,8 +181,9 @@ def interrupt_at_lines(name, action, number, few, choose):
 @pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize("number", NUMBERS.values(), ids=NUMBERS)
 @pytest.mark.parametrize(("name", "action"), PAIRS)
-def test_an_interrupt_at_any_line_leaves_every_estimator_whole(name, action, number, few):
+def test_an_interrupt_at_any_line_leaves_every_estimator_whole(name, action, number, few, monkeypatch):
     """A sample of the lines; ``benchmarks/interrupts.py`` takes all."""
+    monkeypatch.setattr(ahead, "BLOCK_BYTES", 5000)  # so that an epoch has several blocks
 
     def sample(places):
         rng = np.random.default_rng(len(name + action) + int(number))  # other lines for each case

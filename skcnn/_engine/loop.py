@@ -1,16 +1,18 @@
 """The epochs of a fit: what Python sees between two calls of the graph."""
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 
+from skcnn._engine.ahead import block_size, read_ahead
 from skcnn._engine.program import Program, Typical
 from skcnn._engine.signals import signals_held, uninterrupted
 from skcnn._engine.threads import start_tensorflow
+from skcnn._lazy import LazySamples
 
 __all__ = ["Epochs", "Keeper", "Plan", "Progress", "Told", "Watcher", "train"]
 
@@ -26,7 +28,7 @@ ONE_CYCLE_RISE, ONE_CYCLE_START, ONE_CYCLE_END = 0.3, 25.0, 1e4
 class Epochs(Protocol):
     """What gives the samples of each epoch."""
 
-    def at(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def at(self, epoch: int) -> tuple[np.ndarray | LazySamples, np.ndarray, np.ndarray, np.ndarray]:
         """Return samples, targets and weights of an epoch, and the order in which it trains on them.
 
         A function of `epoch` alone, so that a run can go on from any epoch; the same arrays again where nothing
@@ -34,8 +36,9 @@ class Epochs(Protocol):
 
         Returns
         -------
-        X : ndarray of shape (n, *input_shape)
-            Samples, in the type in which they are to lie on the device.
+        X : ndarray or LazySamples of shape (n, *input_shape)
+            Samples, in the type in which they are to lie on the device. An array is sent there as a whole; lazy samples
+            are read and sent in blocks, in the order of each epoch.
         y : ndarray of shape (n,) or (n, n_outputs)
             Class codes for softmax, else the targets of each output.
         w : ndarray of shape (n, 1) or (n, n_outputs)
@@ -255,7 +258,7 @@ class _Run:
 
     def __init__(self, program: Program, data: Epochs, plan: Plan, progress: Progress, told: Told) -> None:
         self.program, self.data, self.plan, self.progress, self.told = program, data, plan, progress, told
-        self._sent: list[np.ndarray] = []
+        self._parts: list[Any] = []  # samples, targets and weights of the latest epoch
         self._tensors: tuple[Any, ...] = ()
         self._call_steps = FIRST_CALL_STEPS
         self._unfinished = list(told.watchers)
@@ -280,7 +283,7 @@ class _Run:
         """Take what is to be kept out of the program, and tell the watchers that are left; may be done again."""
         progress, program = self.progress, self.program
         progress.settle()
-        if not self._sent:  # nothing left to train
+        if not self._parts:  # nothing left to train
             X, _, _, order = self.data.at(max(0, progress.epoch - 1))
             self._settle_on(X, order)
         progress.optimizer_state = program.optimizer_state()
@@ -299,13 +302,15 @@ class _Run:
     def _train_epoch(self) -> None:
         """Train one epoch, validate, and take note of both."""
         plan, progress, program = self.plan, self.progress, self.program
-        *parts, order = self.data.at(progress.epoch)
-        if not self._sent or any(part is not old for part, old in zip(parts, self._sent, strict=True)):
-            self._sent, self._tensors = parts, tuple(_on_device(part) for part in parts)
+        X, y, w, order = self.data.at(progress.epoch)
+        parts: list[Any] = [X, y, w]
+        if not self._parts or any(part is not old for part, old in zip(parts, self._parts, strict=True)):
+            stays = isinstance(X, LazySamples)
+            self._parts, self._tensors = parts, () if stays else tuple(_on_device(part) for part in parts)
         rates = _rates(plan, progress, -(-len(order) // plan.batch_size))
         loss = self._run_steps(order, rates)
         values = {"loss": loss, "learning_rate": float(rates[0])}
-        self._settle_on(parts[0], order)
+        self._settle_on(X, order)
         # Statistics of batch normalisation cost a forward pass; nobody needs it who looks at the training loss alone.
         with program.predicting() if plan.stop_early or self.told.validate is not None else nullcontext():
             if self.told.validate is not None:
@@ -322,7 +327,57 @@ class _Run:
                 progress.best_score, progress.best_epoch, progress.best_weights = score, progress.epoch, weights
 
     def _run_steps(self, order: np.ndarray, rates: np.ndarray) -> float:
-        """Run the steps of an epoch, in calls of the graph of about a second, and return the mean loss."""
+        """Run the steps of an epoch and return the mean loss."""
+        tf, _ = start_tensorflow()
+        with signals_held():
+            total = tf.constant(0.0, tf.float64)
+        with closing(self._blocks(order)) as blocks:
+            done = 0
+            for data, chosen in blocks:
+                n_steps = -(-len(chosen) // self.plan.batch_size)
+                total = self._run_block(data, chosen, rates[done : done + n_steps], done, total)
+                done += n_steps
+        return float(total) / len(order)
+
+    def _blocks(self, order: np.ndarray) -> Generator[tuple[tuple[Any, ...], np.ndarray]]:
+        """Yield samples, targets and weights on the device, and the indices in which an epoch goes through them.
+
+        Each block is of whole batches. There is one block of all that is in memory.
+        """
+        if self._tensors:
+            yield self._tensors, order
+            return
+        size = block_size(self._parts[0], self.plan.batch_size)
+
+        def read(i: int) -> tuple[Any, ...]:
+            chosen = order[i * size : (i + 1) * size]
+            return tuple(_on_device(np.asarray(part[chosen])) for part in self._parts)
+
+        with closing(read_ahead(read, -(-len(order) // size))) as blocks:
+            for data in blocks:
+                yield data, np.arange(len(data[0]))
+
+    def _run_block(self, data: tuple[Any, ...], order: np.ndarray, rates: np.ndarray, done: int, total: Any) -> Any:
+        """Run the steps of a block, in calls of the graph of about a second.
+
+        Parameters
+        ----------
+        data : tuple of tensors
+            Samples, targets and weights.
+        order : ndarray of int
+            Indices of the samples to train on.
+        rates : ndarray
+            Learning rate of each step.
+        done : int
+            Steps of the epoch before this block.
+        total : float64 tensor
+            Sum of the losses of these steps.
+
+        Returns
+        -------
+        float64 tensor
+            `total` plus the losses of this block.
+        """
         tf, _ = start_tensorflow()
         dtype = self.program.topology.dtype
         with signals_held():
@@ -331,23 +386,23 @@ class _Run:
                 "batch_size": tf.constant(min(self.plan.batch_size, len(order)), tf.int32),
                 "rates": tf.constant(rates, dtype),
                 "seed": tf.constant(self.plan.seed, tf.int32),
-                "clock": tf.constant(self.progress.step, tf.int32),
+                "clock": tf.constant(self.progress.step + done, tf.int32),
                 **{name: tf.constant(value, dtype) for name, value in self.plan.strengths.items()},
             }
-            total, first = tf.constant(0.0, tf.float64), 0
+        first = 0
         while first < len(rates):
             last = min(len(rates), first + self._call_steps)
             start = time.perf_counter()
             with signals_held():
-                total = self.program.steps(self._tensors, inputs, first, last, total)
+                total = self.program.steps(data, inputs, first, last, total)
                 summed = float(total)  # which waits for a card to finish
             self._check_finite(summed, "loss", rates[last - 1])
             seconds = max(time.perf_counter() - start, 1e-9)
             self._call_steps = max(1, int((last - first) * CALL_SECONDS / seconds))
             first = last
-        return summed / len(order)
+        return total
 
-    def _settle_on(self, X: np.ndarray, order: np.ndarray) -> None:
+    def _settle_on(self, X: np.ndarray | LazySamples, order: np.ndarray) -> None:
         """Let the first samples of an epoch, which are in random order, decide the statistics of prediction."""
         if self.plan.settles:
             chosen = order[:STATISTICS_SAMPLES]

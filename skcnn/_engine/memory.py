@@ -13,6 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from skcnn._engine.ahead import BLOCKS_HELD, block_size
+from skcnn._lazy import LazySamples
+
 __all__ = ["Need", "free_addresses", "free_bytes", "out_of_memory_in"]
 
 KIB, MIB = 2**10, 2**20
@@ -34,7 +37,7 @@ class Need:
     what : str
         "fit" or "prediction".
     n_samples : int
-        Samples in X.
+        Samples of X that are in memory together: of lazy ones some blocks.
     sent_bytes : int
         Bytes of a sample as the network takes it.
     converted_bytes : int
@@ -58,10 +61,13 @@ class Need:
     gradient_bytes: int = 0
 
     @classmethod
-    def of(cls, what: str, X: np.ndarray, dtype: str, batch_size: int = 0) -> "Need":
+    def of(cls, what: str, X: np.ndarray | LazySamples, dtype: str, batch_size: int = 0) -> "Need":
         """Return what is known before a network is built, of samples that it takes as `dtype`, or ``uint8`` as is."""
         sent = prod(X.shape[1:]) * np.dtype("uint8" if X.dtype == np.uint8 else dtype).itemsize
-        return cls(what, len(X), sent, 0 if X.dtype in (np.uint8, dtype) else sent, batch_size)
+        n_samples = len(X)
+        if isinstance(X, LazySamples):
+            n_samples = min(n_samples, BLOCKS_HELD * block_size(X, max(1, batch_size)))
+        return cls(what, n_samples, sent, 0 if X.dtype in (np.uint8, dtype) else sent, batch_size)
 
     def check_copies(self) -> None:
         """Refuse samples whose copies do not fit."""

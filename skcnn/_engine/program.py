@@ -1,14 +1,16 @@
 """A training program: the state of one fit at a time, and the compiled functions that change it."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from skcnn._engine.ahead import block_size, read_ahead
 from skcnn._engine.blueprint import Blueprint, Graph, Topology
 from skcnn._engine.signals import signals_held, uninterrupted
 from skcnn._engine.threads import start_tensorflow
+from skcnn._lazy import LazySamples
 
 __all__ = ["Program", "Typical"]
 
@@ -17,7 +19,6 @@ __all__ = ["Program", "Typical"]
 # remainder otherwise, those of AVX-512 agree from 2 rows upwards; in multiples of 12 all samples agree to the bit.
 CHUNKS = (12, 72, 288)
 CHUNK_BYTES = 256 * 2**20  # bound on the largest activation of one chunk
-BLOCK_BYTES = 64 * 2**20  # bound on the input handed to TensorFlow at once while predicting
 
 
 class Typical(NamedTuple):
@@ -25,7 +26,7 @@ class Typical(NamedTuple):
 
     Attributes
     ----------
-    X : ndarray of shape (n, *input_shape)
+    X : ndarray or LazySamples of shape (n, *input_shape)
         Samples.
     chosen : ndarray of int
         Indices of those to use.
@@ -35,7 +36,7 @@ class Typical(NamedTuple):
         Number of samples that the statistics so far count as.
     """
 
-    X: np.ndarray
+    X: np.ndarray | LazySamples
     chosen: np.ndarray
     batch_size: int
     n_earlier: int
@@ -166,7 +167,7 @@ class Program:
         graph = self.blueprint.collect(X.dtype)
         for part in np.array_split(chosen, -(-len(chosen) // min(batch_size, self._chunks[-1]))):
             momentum = n_before / (n_before + len(part))
-            graph(self._variables, tf.constant(X[part]), tf.constant(momentum, tf.float64))
+            graph(self._variables, tf.constant(np.asarray(X[part])), tf.constant(momentum, tf.float64))
             n_before += len(part)
         self._settled = True
 
@@ -188,12 +189,12 @@ class Program:
         Parameters
         ----------
         data : tuple of tensors
-            Samples, their targets and their weights, all of the data set.
+            Samples, their targets and their weights: all of the data set, or a block of it.
         inputs : dict of tensors
-            ``order``, the indices of the epoch's samples; ``batch_size``; ``rates``, the learning rate of each step;
-            ``seed``; ``clock``, the steps done before this epoch; and the strengths that are on.
+            ``order``, the indices of the samples; ``batch_size``; ``rates``, the learning rate of each step;
+            ``seed``; ``clock``, the steps done before; and the strengths that are on.
         first, last : int
-            Steps to run.
+            Steps to run, of those that `order` and ``rates`` are for.
         total : float64 tensor
             Sum of losses before this call.
 
@@ -207,25 +208,35 @@ class Program:
         graph = self.blueprint.steps(data, inputs)
         return graph(self._variables, data, inputs, tf.constant(first, tf.int32), tf.constant(last, tf.int32), total)
 
-    def predict(self, X: np.ndarray) -> np.ndarray:
+    def predict(self, X: np.ndarray | LazySamples) -> np.ndarray:
         """Return the outputs of the network for samples of shape ``input_shape``, ``(n, n_outputs)``."""
         graph = self.blueprint.predict(X.dtype)
         out = np.empty((len(X), self.topology.n_outputs), self.topology.dtype)
         full = self._chunks[-1]
-        at_once = max(1, BLOCK_BYTES // max(1, X[:1].nbytes * full)) * full
+        at_once = block_size(X, full)
         whole = len(X) // full * full
-        for start in range(0, whole, at_once):
-            stop = min(start + at_once, whole)
-            out[start:stop] = self._outputs(graph, X[start:stop], full)
-        if whole < len(X):
-            rest = X[whole:]
-            size = next(size for size in self._chunks if size >= len(rest))
-            padded = np.zeros((size, *X.shape[1:]), X.dtype)
-            padded[: len(rest)] = rest
-            out[whole:] = self._outputs(graph, padded, size)[: len(rest)]
+        bounds = [(start, min(start + at_once, whole)) for start in range(0, whole, at_once)]
+        bounds += [(whole, len(X))] if whole < len(X) else []
+        with closing(_parts(X, bounds)) as parts:
+            for (start, stop), samples in zip(bounds, parts, strict=True):
+                size, n = full, stop - start
+                if n % full:
+                    size = next(size for size in self._chunks if size >= n)
+                    rest, samples = samples, np.zeros((size, *X.shape[1:]), X.dtype)
+                    samples[:n] = rest
+                out[start:stop] = self._outputs(graph, samples, size)[:n]
         return out
 
     @uninterrupted
     def _outputs(self, graph: Graph, X: np.ndarray, size: int) -> Any:
         tf, _ = start_tensorflow()
         return graph(self._variables, tf.constant(X), tf.constant(size, tf.int32)).numpy()
+
+
+def _parts(X: np.ndarray | LazySamples, bounds: list[tuple[int, int]]) -> Generator[np.ndarray]:
+    """Yield the samples between bounds; lazy ones are read ahead."""
+    if isinstance(X, np.ndarray):
+        yield from (X[start:stop] for start, stop in bounds)
+        return
+    with closing(read_ahead(lambda i: np.asarray(X[slice(*bounds[i])]), len(bounds))) as parts:
+        yield from parts

@@ -36,6 +36,34 @@ class Balancing:
     share: int = 0
     priors: Any = None
 
+    @property
+    def inner_sampler(self) -> Any:
+        """The sampler itself, without an adapter for N-D samples around it."""
+        from skcnn.sampling import NDSampler  # imbalanced-learn takes a second to import
+
+        return self.sampler.sampler if isinstance(self.sampler, NDSampler) else self.sampler
+
+    def check_lazy(self) -> bool:
+        """Refuse lazy samples for a sampler that makes samples, and return whether it looks at their values.
+
+        Raises
+        ------
+        ValueError
+            If the sampler does not select samples.
+        """
+        if self.sampler is None:
+            return False
+        from skcnn.sampling import looks_at_labels_alone, selects_rows
+
+        sampler = self.inner_sampler
+        if not selects_rows(sampler):
+            raise ValueError(
+                f"sampler={self.sampler!r} makes new samples, and lazy samples stay where they are; expected a sampler "
+                "that selects samples, such as RandomOverSampler. Or pass np.asarray(X), if X fits into memory, or "
+                "balance by class_weight or balanced_batches."
+            )
+        return not looks_at_labels_alone(sampler)
+
     def weigh(self, target: Target, y: np.ndarray, weight: np.ndarray | None, order: np.ndarray) -> np.ndarray:
         """Return sample weights with mean 1 over `order`, see `combined_weights`."""
         return combined_weights(target, self.class_weight, y, weight, order)

@@ -3,18 +3,19 @@
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 
 from skcnn._fit.balancing import Balancing
+from skcnn._lazy import LazySamples, sample_digests
 from skcnn._sklearn.checks import naming
 
 __all__ = ["Batches", "balanced_order", "sample_digests"]
 
-_Drawn = tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]
+_X = np.ndarray | LazySamples
+_Drawn = tuple[_X, np.ndarray, np.ndarray | None, np.ndarray]
 
 
 @dataclass
@@ -25,7 +26,7 @@ class Batches:
 
     Attributes
     ----------
-    X : ndarray of shape (n, ...)
+    X : ndarray or LazySamples of shape (n, ...)
         All samples, in the type in which they are sent to the device.
     y : ndarray of shape (n,) or (n, n_outputs)
         Targets as the network is trained on them.
@@ -43,7 +44,7 @@ class Batches:
         Type of the network.
     """
 
-    X: np.ndarray
+    X: _X
     y: np.ndarray
     weight: np.ndarray | None
     indices: np.ndarray
@@ -53,9 +54,9 @@ class Batches:
     dtype: str
 
     def __post_init__(self) -> None:
-        self._drawn: tuple[int, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] | None = None
+        self._drawn: tuple[int, tuple[_X, np.ndarray, np.ndarray, np.ndarray]] | None = None
 
-    def at(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def at(self, epoch: int) -> tuple[_X, np.ndarray, np.ndarray, np.ndarray]:
         """Return samples, targets, weights, and the order in which `epoch` uses them."""
         # The very same arrays unless each epoch resamples, so that they are sent to the device once.
         draw = epoch if self.balancing.every_epoch else 0
@@ -74,7 +75,7 @@ class Batches:
     def _balanced(self, y: np.ndarray, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return indices[balanced_order(y[indices].ravel(), self.balancing.share, rng)]
 
-    def _draw(self, draw: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _draw(self, draw: int) -> tuple[_X, np.ndarray, np.ndarray, np.ndarray]:
         X, y, weight, indices = self._resampled(draw) if self.balancing.sampler is not None else self._as_given
         # Weights are scaled over one balanced order, which stands for those of all epochs.
         order = indices
@@ -90,13 +91,14 @@ class Batches:
 
     def _resampled(self, draw: int) -> _Drawn:
         """Resample the training samples: selected ones as indices, new ones as arrays."""
-        from skcnn.sampling import NDSampler, selects_rows  # imbalanced-learn takes a second to import
+        from skcnn.sampling import NDSampler, looks_at_labels_alone, selects_rows  # imbalanced-learn takes a second
 
-        target = self.target
-        X, codes = self.X[self.indices], target.codes(self.y[self.indices])
+        target, codes = self.target, self.target.codes(self.y[self.indices])
         with naming("sampler", theirs=True):
-            given = self.balancing.sampler
-            resampling = NDSampler(self._seeded(given.sampler if isinstance(given, NDSampler) else given, draw))
+            sampler = self._seeded(self.balancing.inner_sampler, draw)
+            blind = looks_at_labels_alone(sampler)
+            X = np.arange(len(codes))[:, None] if blind else np.asarray(self.X[self.indices])
+            resampling = NDSampler(sampler)
             made, made_labels = resampling.fit_resample(X, target.classes[codes])
         chosen, of_kept = self._chosen(resampling.sampler_)
         if selects_rows(resampling.sampler_):
@@ -154,12 +156,6 @@ def balanced_order(codes: np.ndarray, share: int, rng: np.random.Generator) -> n
         drawn = np.concatenate([rng.permutation(indices) for _ in range(rounds)])[: n_batches * share]
         columns.append(drawn.reshape(n_batches, share))
     return np.concatenate(columns, axis=1).ravel()
-
-
-def sample_digests(X: np.ndarray) -> np.ndarray:
-    """Return a digest of 16 bytes for each sample, the same for exact duplicates."""
-    flat = np.ascontiguousarray(X).reshape(len(X), -1)
-    return np.array([blake2b(sample.tobytes(), digest_size=16).digest() for sample in flat], dtype="S16")
 
 
 def _inherited(

@@ -22,7 +22,7 @@ from skcnn._engine.checkpoints import memory_folder
 from skcnn._engine.greetings import is_worker, quiet_start
 from skcnn._engine.keras_internals import copy_of_layer
 from skcnn._engine.loop import Plan
-from skcnn._engine.memory import Need
+from skcnn._engine.memory import Need, free_bytes
 from skcnn._engine.threads import start_tensorflow
 from skcnn._fit.balancing import Balancing
 from skcnn._fit.callback_copies import copy_state
@@ -32,6 +32,7 @@ from skcnn._fit.run import Run
 from skcnn._fit.samples import Layout, Samples, as_inputs
 from skcnn._fit.targets import Target
 from skcnn._fit.weights import check_sample_weight
+from skcnn._lazy import LazySamples
 from skcnn._sklearn.callback_tasks import CallbackSupportMixin, FitTasks, follows_epochs, shows_bars
 from skcnn._sklearn.checks import (
     KnownArguments,
@@ -91,6 +92,9 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
     AUTO_EPOCHS = (30, 150)
     # Any rate in (0, 1) stands for "on" when a network is built; the actual rates are inputs of each step.
     DROPOUT_ON = 0.5
+    # A memory map of more bytes than that, or than this share of free memory, is read in blocks as lazy samples are.
+    LAZY_BYTES = 2**30
+    LAZY_SHARE = 0.25
     DROPOUTS = ("dropout", "spatial_dropout", "stochastic_depth")
 
     _parameter_constraints = {
@@ -251,8 +255,10 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features) or (n, ..., n_channels)
-            Training samples, up to 5-D, channels last. ``uint8`` stays ``uint8`` until it is on the device.
+        X : array-like or LazySamples of shape (n, n_features) or (n, ..., n_channels)
+            Training samples, up to 5-D, channels last. ``uint8`` stays ``uint8`` until it is on the device. What is in
+            a file (`skcnn.datasets.LazySamples`, and memory maps larger than 1 GiB or a quarter of the free memory) is
+            read in blocks, in the order of each epoch.
         y : array-like of shape (n,) or (n, n_outputs)
             Targets.
         sample_weight : array-like of shape (n,), default=None
@@ -333,14 +339,23 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         indices = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
         return Samples(inputs, y, encoded, target, weight, groups, indices, layout, need)
 
-    def _check_layout(self, X: Any, earlier: Fitted | None) -> tuple[np.ndarray, Layout]:
+    def _check_layout(self, X: Any, earlier: Fitted | None) -> tuple[Any, Layout]:
         seen: Any = copy.copy(self)  # scikit-learn's check sets attributes of its estimator
-        X = check_X(seen, X, sample_shape=earlier.layout.sample_shape if earlier else None)
+        X = check_X(seen, self._lazily(X), sample_shape=earlier.layout.sample_shape if earlier else None)
         input_shape = resolve_input_shape(self.input_shape, X.shape[1:])
         hint = hint_at_layout(X.shape[1:]) if earlier is None and self.input_shape is None and X.ndim > 2 else None
         if hint is not None:
             warn(LayoutWarning(hint))
         return X, Layout(X.shape[1:], input_shape, seen.n_features_in_, getattr(seen, "feature_names_in_", None))
+
+    def _lazily(self, X: Any) -> Any:
+        """Return a memory map that is too large to be held as lazy samples, and all else as it is."""
+        if isinstance(X, LazySamples):
+            return X.keeping_digests()
+        if not isinstance(X, np.memmap) or X.ndim < 2 or X.dtype.kind not in "biuf":
+            return X
+        is_large = X.nbytes > min(self.LAZY_BYTES, self.LAZY_SHARE * free_bytes())
+        return LazySamples(X).keeping_digests() if is_large else X
 
     def _check_validation_samples(
         self, samples: Samples, X_val: Any, y_val: Any, sample_weight_val: Any
@@ -358,7 +373,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
                 "'auto' or True, or leave them out."
             )
         seen = self._as_seen(samples.layout)
-        X = check_X(seen, X_val, sample_shape=samples.layout.sample_shape, name="X_val")
+        X = check_X(seen, self._lazily(X_val), sample_shape=samples.layout.sample_shape, name="X_val")
         y = check_y(self, y_val, len(X), numeric=self._numeric_target, name="y_val")
         weight = check_sample_weight(sample_weight_val, len(X), "sample_weight_val")
         with naming("y_val"):
@@ -549,7 +564,8 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         check_is_fitted(self)
         fitted = self._fitted  # once, since another thread may fit
         seen = self._as_seen(fitted.layout)
-        return fitted.target, fitted.outputs(check_X(seen, X, sample_shape=fitted.layout.sample_shape))
+        X = check_X(seen, self._lazily(X), sample_shape=fitted.layout.sample_shape)
+        return fitted.target, fitted.outputs(X)
 
     def to_keras(self) -> Any:
         """Return the fitted network as a separate Keras model.

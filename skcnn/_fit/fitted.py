@@ -16,6 +16,7 @@ from skcnn._engine.structure import check_unchanged
 from skcnn._engine.threads import start_tensorflow
 from skcnn._fit.samples import Layout, as_inputs
 from skcnn._fit.targets import Target
+from skcnn._lazy import LazySamples, largest
 
 __all__ = ["Fitted"]
 
@@ -79,7 +80,7 @@ class Fitted:
             "callbacks_": list(self.callbacks),
         }
 
-    def outputs(self, X: np.ndarray) -> np.ndarray:
+    def outputs(self, X: np.ndarray | LazySamples) -> np.ndarray:
         """Return the outputs for checked samples in float64, corrected for class shares.
 
         Raises
@@ -98,7 +99,7 @@ class Fitted:
                 outputs = program.predict(inputs)
         if not np.isfinite(outputs).all():
             raise ValueError(
-                f"X holds values up to {np.abs(inputs).max():g}, at which the network overflows; expected samples "
+                f"X holds values up to {largest(inputs):g}, at which the network overflows; expected samples "
                 "on the scale of those that it was fitted on. Scale X in the same way."
             )
         return outputs.astype(np.float64) - self.shift

@@ -21,6 +21,7 @@ from skcnn._fit.keras_callbacks import KerasCallbacks, copy_callbacks
 from skcnn._fit.printing import Printer
 from skcnn._fit.recipe import Prepared, Recipe
 from skcnn._fit.samples import Samples
+from skcnn._lazy import LazySamples
 from skcnn._sklearn.callback_tasks import FitTasks
 from skcnn._sklearn.checks import naming
 from skcnn._sklearn.internals import scorer_name
@@ -213,7 +214,7 @@ class Run:
             how["horizon"] = plan.horizon or plan.epochs
         if not plan.stop_early and plan.schedule != "plateau":
             del how["patience"], how["tol"]
-        samples = batches.X, batches.y, batches.weight, batches.indices, batches.target.attributes()
+        samples = _content(batches.X), batches.y, batches.weight, batches.indices, batches.target.attributes()
         return [topology, how, *samples, balancing.class_weight, balancing.every_epoch, balancing.share]
 
     def _judged(self, part: _Part, plan: Plan) -> list[Any]:
@@ -221,10 +222,15 @@ class Run:
         if part.held_out is None:
             return [] if plan.rate_factors is None else [self._first]
         held_out, prepared = part.held_out, part.prepared
-        judged = [held_out.X, held_out.y, held_out.weight, held_out.encoded, prepared.judging_shift]
+        judged = [_content(held_out.X), held_out.y, held_out.weight, held_out.encoded, prepared.judging_shift]
         if self.recipe.scoring != "loss":  # scorers see the same probabilities as the user
             judged += [prepared.shift, self.recipe.balancing.priors]
         return judged
+
+
+def _content(X: Any) -> Any:
+    """Return what tells samples from others: an array itself, and of lazy samples the digests."""
+    return [str(X.dtype), X.shape, X.digests()] if isinstance(X, LazySamples) else X
 
 
 def _load(program: Program, progress: Progress) -> None:

@@ -1,12 +1,14 @@
 """What `fit` is given, checked and in the form that the network takes."""
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from skcnn._engine.memory import Need
 from skcnn._fit.targets import Target
+from skcnn._lazy import LazySamples, blocks, largest
 
 __all__ = ["Layout", "Samples", "as_inputs", "standard_units"]
 
@@ -45,7 +47,7 @@ class Samples:
 
     Attributes
     ----------
-    X : ndarray of shape (n, *input_shape)
+    X : ndarray or LazySamples of shape (n, *input_shape)
         Samples as the network takes them.
     y : ndarray
         Targets as given.
@@ -65,7 +67,7 @@ class Samples:
         Memory that a fit on them requires, as far as it is known.
     """
 
-    X: np.ndarray
+    X: np.ndarray | LazySamples
     y: np.ndarray
     encoded: np.ndarray
     target: Target
@@ -82,19 +84,19 @@ class Samples:
     def taken(self, indices: np.ndarray) -> "Samples":
         """Return these samples only."""
 
-        def part(values: np.ndarray | None) -> Any:
+        def part(values: Any) -> Any:
             return None if values is None else values[indices]
 
         parts = {name: part(getattr(self, name)) for name in ("X", "y", "encoded", "weight", "groups")}
         return replace(self, **parts, indices=np.arange(len(indices)))
 
-    def as_given(self) -> np.ndarray:
+    def as_given(self) -> Any:
         """Return X in its original shape."""
         return self.X.reshape(len(self.X), *self.layout.sample_shape)
 
 
-def as_inputs(X: np.ndarray, input_shape: tuple[int, ...], dtype: str, name: str = "X") -> np.ndarray:
-    """Return X as (n, *input_shape), in the type in which it is sent to the device.
+def as_inputs(X: Any, input_shape: tuple[int, ...], dtype: str, name: str = "X") -> Any:
+    """Return X as (n, *input_shape), in the type in which it is sent to the device; lazy samples stay lazy.
 
     That is ``uint8`` for ``uint8``, which takes a quarter of the memory of float32, and `dtype` for all else.
 
@@ -104,11 +106,13 @@ def as_inputs(X: np.ndarray, input_shape: tuple[int, ...], dtype: str, name: str
         If a value does not fit into `dtype`.
     """
     if X.dtype != np.uint8:
+        narrows = X.dtype.kind == "f" and X.dtype.itemsize > np.dtype(dtype).itemsize
         with np.errstate(over="ignore"):
             converted = X.astype(dtype, copy=False)
-        if X.dtype.kind == "f" and X.dtype.itemsize > converted.dtype.itemsize and not np.isfinite(converted).all():
+            fits = not narrows or all(np.isfinite(block).all() for block in blocks(converted))
+        if not fits:
             raise ValueError(
-                f"{name} holds values too large for {dtype} (largest magnitude {np.abs(X).max():g}). Scale {name}, "
+                f"{name} holds values too large for {dtype} (largest magnitude {largest(X):g}). Scale {name}, "
                 "e.g. with StandardScaler, or choose dtype='float64'."
             )
         X = converted
@@ -116,15 +120,15 @@ def as_inputs(X: np.ndarray, input_shape: tuple[int, ...], dtype: str, name: str
 
 
 def standard_units(
-    X: np.ndarray, indices: np.ndarray, weight: np.ndarray | None, per: str, dtype: str = "float64"
+    X: np.ndarray | LazySamples, indices: np.ndarray, weight: np.ndarray | None, per: str, dtype: str = "float64"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and scale of some samples, as `StandardScaler` would.
 
-    Samples are read in blocks, so that they are never copied as a whole.
+    Samples are read in blocks, so that they are never copied as a whole; lazy ones are read twice.
 
     Parameters
     ----------
-    X : ndarray of shape (n, ..., channels)
+    X : ndarray or LazySamples of shape (n, ..., channels)
         Samples of any real type.
     indices : ndarray of int
         Indices of the samples to use.
@@ -141,23 +145,24 @@ def standard_units(
         If squares of values overflow in float64.
     """
     shape = X.shape[1:] if per == "position" else X.shape[-1:]
-    size = max(1, STATISTICS_BYTES // max(1, 8 * X[:1].size))
-    blocks = [indices[start : start + size] for start in range(0, len(indices), size)]
+    n_values = prod(X.shape[1:])
+    size = max(1, STATISTICS_BYTES // max(1, 8 * n_values))
+    parts = [indices[start : start + size] for start in range(0, len(indices), size)]
 
     def mean_of(values: Any) -> np.ndarray:
         total, count = np.zeros(shape), 0.0
-        for block in blocks:
-            w = np.ones(len(block)) if weight is None else weight[block]
-            sums = np.tensordot(w, values(X[block].astype(np.float64)), axes=1)
+        for part in parts:
+            w = np.ones(len(part)) if weight is None else weight[part]
+            sums = np.tensordot(w, values(np.asarray(X[part]).astype(np.float64)), axes=1)
             total += sums if per == "position" else sums.reshape(-1, X.shape[-1]).sum(axis=0)
             count += w.sum()
-        return total / (count * (1 if per == "position" else X[0].size // X.shape[-1]))
+        return total / (count * (1 if per == "position" else n_values // X.shape[-1]))
 
     mean = mean_of(lambda x: x)
     with np.errstate(over="ignore", invalid="ignore"):
         scale = np.sqrt(mean_of(lambda x: (x - mean) ** 2))
     if not np.isfinite(scale).all():
-        raise ValueError(f"X holds values too large to standardize (largest magnitude {np.abs(X).max():g}). Scale X.")
+        raise ValueError(f"X holds values too large to standardize (largest magnitude {largest(X):g}). Scale X.")
     # As in StandardScaler, what differs by no more than rounding is constant, and only centred.
     constant = scale <= np.maximum(10 * np.finfo(np.float64).eps * np.abs(mean), np.finfo(dtype).tiny)
     return mean, np.where(constant, 1.0, scale)

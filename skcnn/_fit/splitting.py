@@ -4,7 +4,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from skcnn._fit.batches import sample_digests
+from skcnn._lazy import LazySamples, sample_digests
 from skcnn.exceptions import InnerSplitWarning, warn
 
 __all__ = ["inner_split", "last_split"]
@@ -13,7 +13,13 @@ MOST_LOOPED = 10_000  # single samples that are looked at one by one for the sak
 
 
 def inner_split(
-    X: np.ndarray, labels: np.ndarray, fraction: float, groups: np.ndarray | None, seed: int, *, classes: bool = True
+    X: np.ndarray | LazySamples,
+    labels: np.ndarray,
+    fraction: float,
+    groups: np.ndarray | None,
+    seed: int,
+    *,
+    classes: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split samples into a training and a validation part.
 
@@ -21,7 +27,7 @@ def inner_split(
 
     Parameters
     ----------
-    X : ndarray of shape (n, ...)
+    X : ndarray or LazySamples of shape (n, ...)
         Samples.
     labels : ndarray of bool, shape (n, n_labels)
         Labels whose shares both parts keep, see `ClassTarget.strata`.
@@ -120,9 +126,9 @@ def last_split(
     return np.arange(first), np.arange(first, n)
 
 
-def _units(X: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+def _units(X: np.ndarray | LazySamples, groups: np.ndarray | None) -> np.ndarray:
     """Number the sets of samples that must stay together."""
-    units = _numbered(sample_digests(X))
+    units = _numbered(X.digests() if isinstance(X, LazySamples) else sample_digests(X))
     if groups is None:
         return units
     _, codes = np.unique(groups, return_inverse=True)

@@ -14,6 +14,7 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import validate_data
 
 from skcnn._engine.signals import signals_held
+from skcnn._lazy import LazySamples, blocks
 
 __all__ = [
     "KnownArguments",
@@ -36,8 +37,10 @@ REAL = "biuf"  # kinds of NumPy's types
 _ADVICE = dict.fromkeys("Mm", " Make numbers of dates and times, such as days since the first one.")
 
 
-def check_X(estimator: Any, X: Any, *, sample_shape: tuple[int, ...] | None = None, name: str = "X") -> np.ndarray:
+def check_X(estimator: Any, X: Any, *, sample_shape: tuple[int, ...] | None = None, name: str = "X") -> Any:
     """Check samples: real numbers in up to 5 dimensions, of the shape seen in `fit`.
+
+    Lazy samples stay lazy. They are read, in blocks, only if they may hold NaN.
 
     Parameters
     ----------
@@ -50,7 +53,7 @@ def check_X(estimator: Any, X: Any, *, sample_shape: tuple[int, ...] | None = No
     name : str, default="X"
         Of the argument.
     """
-    values = check_samples(estimator, X, name=name)
+    values = _check_lazy(estimator, X, name) if isinstance(X, LazySamples) else check_samples(estimator, X, name=name)
     if values.dtype.kind not in REAL:
         raise TypeError(f"{name} holds {values.dtype}; expected real numbers.{_ADVICE.get(values.dtype.kind, '')}")
     if values.ndim > MAX_NDIM:
@@ -60,6 +63,14 @@ def check_X(estimator: Any, X: Any, *, sample_shape: tuple[int, ...] | None = No
         )
     check_layout(estimator, X if is_frame(X) else values, sample_shape, name)
     return values
+
+
+def _check_lazy(estimator: Any, X: LazySamples, name: str) -> LazySamples:
+    check_samples(estimator, np.asarray(X[:1]), name=name)  # for the errors about the shape
+    if X.dtype.kind == "f":
+        for block in blocks(X):
+            check_samples(estimator, block, name=name)
+    return X
 
 
 def check_samples(

@@ -1,7 +1,7 @@
 """Data to learn from: folders of images, samples that stay in files, and digits of which one is rare."""
 
+from skcnn._lazy import LazySamples
 from skcnn.datasets._digits import load_rare_digit
 from skcnn.datasets._folder import load_image_folder
-from skcnn.datasets._lazy import LazySamples
 
 __all__ = ["LazySamples", "load_image_folder", "load_rare_digit"]

@@ -1,24 +1,29 @@
-"""Samples that stay where they are until they are asked for."""
+"""Samples that stay where they are until they are asked for, and how to go through them in blocks."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import blake2b
 from itertools import pairwise
+from math import prod
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["LazySamples"]
+__all__ = ["LazySamples", "blocks", "largest", "sample_digests"]
+
+BLOCK_BYTES = 16 * 2**20  # of samples that are looked at together
 
 
 class LazySamples:
     """An array of samples that are read when they are asked for.
 
     Splitters and searches of scikit-learn divide it without reading any sample: indices, slices and masks give another
-    view of the same source. What asks for an array, as `numpy.asarray` does, reads the samples of this view, all of
-    them. A pickle holds where the samples are and which, so that other processes open the file again; only an array
-    that lies in memory travels whole.
+    view of the same source, and so do `astype` and `reshape`. What asks for an array, as `numpy.asarray` does, reads
+    the samples of this view, all of them; `fit` and `predict` of the estimators read them in blocks. A pickle holds
+    where the samples are and which, so that other processes open the file again; only an array that lies in memory
+    travels whole.
 
     Parameters
     ----------
@@ -61,15 +66,24 @@ class LazySamples:
     def __init__(self, source: Any, reader: Callable[[Any], Any] | None = None) -> None:
         self._source = _source_of(source, reader)
         self._rows: np.ndarray | None = None  # all of the source
+        self._sample_shape: tuple[int, ...] = tuple(self._source.shape[1:])
+        self._types: tuple[np.dtype, ...] = ()  # to which values are cast when read, one after the other
+        # Digests, and which are known; of all views while the file stays as it is, else for as long as a fit.
+        self._digests: dict[Any, tuple[np.ndarray, np.ndarray]] | None = None if self._source.stamp is None else {}
 
     @property
     def shape(self) -> tuple[int, ...]:
         n = self._source.shape[0] if self._rows is None else len(self._rows)
-        return (n, *self._source.shape[1:])
+        return (n, *self._sample_shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
 
     @property
     def dtype(self) -> np.dtype:
-        return self._source.dtype
+        return self._types[-1] if self._types else self._source.dtype
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -80,21 +94,75 @@ class LazySamples:
             key = key[0]
         is_one = isinstance(key, Integral) and not isinstance(key, bool)
         indices = _indices([key] if is_one else key, len(self))
-        view = object.__new__(LazySamples)
-        view._source = self._source
-        view._rows = indices if self._rows is None else self._rows[indices]
+        view = self._view(_rows=indices if self._rows is None else self._rows[indices])
         return np.asarray(view)[0] if is_one else view
+
+    def astype(self, dtype: Any, copy: bool = True) -> "LazySamples":
+        """Return a view of the samples as another type, to which they are cast when they are read."""
+        return self if self.dtype == dtype else self._view(_types=(*self._types, np.dtype(dtype)))
+
+    def reshape(self, n: int, *sample_shape: int) -> "LazySamples":
+        """Return a view of the `n` samples, which are all, in another shape."""
+        if n != len(self):
+            raise ValueError(f"There are {len(self)} samples; expected them along the first axis, got {n}.")
+        return self._view(_sample_shape=np.empty(self._sample_shape, bool).reshape(sample_shape).shape)
+
+    def digests(self) -> np.ndarray:
+        """Return a digest of 16 bytes for each sample; they are kept if the source tells when it changes."""
+        rows = np.arange(len(self)) if self._rows is None else self._rows
+        if self._digests is None:
+            return sample_digests(self)
+        n, key = self._source.shape[0], (self._types, self._source.current_stamp())
+        known, values = self._digests.setdefault(key, (np.zeros(n, bool), np.empty(n, "S16")))
+        missing = np.unique(rows[~known[rows]])
+        if len(missing):
+            values[missing] = sample_digests(self._view(_rows=missing))
+            known[missing] = True
+        return values[rows]
+
+    def keeping_digests(self) -> "LazySamples":
+        """Return a view whose digests, and those of its views, are kept, for as long as nothing is to change."""
+        return self if self._digests is not None else self._view(_digests={})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_digests": None if self._source.stamp is None else {}}
+
+    def _view(self, **changes: Any) -> "LazySamples":
+        view = object.__new__(LazySamples)
+        view.__dict__ = self.__dict__ | changes
+        return view
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Read all samples of this view."""
         if copy is False:
             raise ValueError("Lazy samples have to be read into a new array; expected copy=None or copy=True.")
         rows = np.arange(len(self)) if self._rows is None else self._rows
-        samples = self._source.read(rows) if len(rows) else np.empty(self.shape, self.dtype)
-        return samples if dtype is None else samples.astype(dtype, copy=False)
+        source = self._source
+        samples = source.read(rows) if len(rows) else np.empty((0, *source.shape[1:]), source.dtype)
+        for one in self._types if dtype is None else (*self._types, dtype):
+            samples = samples.astype(one, copy=False)
+        return samples.reshape(self.shape)
 
     def __repr__(self) -> str:
         return f"<LazySamples {self.shape} of {self.dtype} in {self._source.place}>"
+
+
+def blocks(X: Any) -> Iterator[np.ndarray]:
+    """Yield the samples of an array, or lazy ones, some at a time."""
+    size = max(1, BLOCK_BYTES // max(1, prod(X.shape[1:]) * X.dtype.itemsize))
+    for start in range(0, len(X), size):
+        yield np.asarray(X[start : start + size])
+
+
+def largest(X: Any) -> float:
+    """Return the largest magnitude of the values of an array, or of lazy samples."""
+    return max(np.abs(block).max() for block in blocks(X))
+
+
+def sample_digests(X: Any) -> np.ndarray:
+    """Return a digest of 16 bytes for each sample, the same for exact duplicates."""
+    samples = (sample.tobytes() for block in blocks(X) for sample in block)
+    return np.array([blake2b(sample, digest_size=16).digest() for sample in samples], dtype="S16")
 
 
 def _indices(key: Any, n: int) -> np.ndarray:
@@ -122,7 +190,8 @@ def _indices(key: Any, n: int) -> np.ndarray:
 
 
 # Sources ----------------------------------------------------------------------------------------------------------
-# Each has the shape and the type of all of its samples, a place to be named by, and reads some of them.
+# Each has the shape and the type of all of its samples, a place to be named by, and reads some of them. A stamp is what
+# tells one content from another, if there is anything that does.
 
 
 def _source_of(source: Any, reader: Any) -> Any:
@@ -150,7 +219,17 @@ def _source_of(source: Any, reader: Any) -> Any:
     return _Hdf(source) if type(source).__module__.startswith("h5py.") else _DataSet(source)
 
 
-class _Array:
+class _Source:
+    """What is common to them."""
+
+    stamp: Any = None
+
+    def current_stamp(self) -> Any:
+        """Return the stamp that the source would have if it was opened now."""
+        return None
+
+
+class _Array(_Source):
     """An array in memory."""
 
     place = "memory"
@@ -163,7 +242,7 @@ class _Array:
         return np.asarray(self.array)[rows]
 
 
-class _Map:
+class _Map(_Source):
     """A part of a file, as an array: path, type, shape, order of its axes and where it begins."""
 
     def __init__(self, array: np.memmap, path: str, offset: int, is_checked: bool) -> None:
@@ -172,7 +251,7 @@ class _Map:
         self.shape, self.dtype = array.shape, array.dtype
         self.order = "C" if array.flags.c_contiguous else "F"
         # What is written through a map changes the file's time, some time later.
-        self.stamp = self._stamp() if is_checked else None
+        self.stamp = self.current_stamp() if is_checked else None
         self.array: np.ndarray | None = array
 
     @classmethod
@@ -199,7 +278,7 @@ class _Map:
         offset = root.offset + start - of_root
         return cls(array, os.path.abspath(array.filename), offset, is_checked=array.mode == "r")
 
-    def _stamp(self) -> tuple[int, int]:
+    def current_stamp(self) -> tuple[int, int]:
         told = os.stat(self.place)
         return told.st_size, told.st_mtime_ns
 
@@ -208,13 +287,13 @@ class _Map:
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         if self.array is None:
-            if self.stamp is not None and self.stamp != self._stamp():
+            if self.stamp is not None and self.stamp != self.current_stamp():
                 raise ValueError(f"{self.place!r} was changed since its samples were divided; do that again.")
             self.array = np.memmap(self.place, self.dtype, "r", self.offset, self.shape, self.order)  # type: ignore[call-overload]
         return np.asarray(self.array)[rows]
 
 
-class _DataSet:
+class _DataSet(_Source):
     """Whatever has a shape, a type and slices, such as a data set of zarr."""
 
     def __init__(self, data: Any) -> None:
@@ -255,7 +334,7 @@ class _Hdf(_DataSet):
         return self.data
 
 
-class _Files:
+class _Files(_Source):
     """A file for each sample."""
 
     def __init__(self, files: list[Any], reader: Callable[[Any], Any]) -> None:
