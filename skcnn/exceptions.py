@@ -14,6 +14,7 @@ __all__ = [
     "LayoutWarning",
     "OneHotWarning",
     "PruningWarning",
+    "ScaleWarning",
     "ThreadsWarning",
 ]
 
@@ -73,6 +74,10 @@ class OneHotWarning(UserWarning):
 
 class PruningWarning(UserWarning):
     """A trial was pruned, and a cross-validation has gone on."""
+
+
+class ScaleWarning(UserWarning):
+    """Values of X are not on the scale that a pretrained network expects."""
 
 
 class ThreadsWarning(UserWarning):

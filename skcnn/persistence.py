@@ -29,6 +29,7 @@ __all__ = ["TRUSTED_TYPES", "export"]
 TRUSTED_TYPES = (
     "skcnn.estimators.CNNClassifier",
     "skcnn.estimators.CNNRegressor",
+    "skcnn.networks._backbone.Backbone",
     "skcnn.networks._builder.NetworkBuilder",
     "skcnn.preprocessing._channels_last.ChannelsLast",
     "skcnn.preprocessing._nd_transformer.NDTransformer",

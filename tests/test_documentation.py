@@ -38,6 +38,7 @@ MODULES = [
     "skcnn.persistence",
     "skcnn.model_selection",
     "skcnn.inspection",
+    "skcnn.networks._backbone",
     "skcnn.networks._network",
     "skcnn.networks._fcn",
     "skcnn.networks._inception",
