@@ -96,7 +96,8 @@ def test_pretrained_features_know_their_classes_from_few_samples(halves, pretrai
         cnn = CNNClassifier(network, epochs=60, learning_rate=0.03, random_state=0)
         return cnn.fit(X[few], y[few]).score(X[rest], y[rest])
 
-    assert score(Backbone(pretrained)) > 0.95 > score(Plain(filters=(16, 32), pooling=None)) + 0.02
+    untrained = keras.models.clone_model(pretrained)
+    assert score(Backbone(pretrained)) > score(Backbone(untrained)) + 0.05
 
 
 def test_which_layers_are_trained(halves, pretrained):
