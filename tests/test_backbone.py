@@ -87,19 +87,6 @@ def test_frozen_weights_are_those_that_were_loaded_whatever_the_seed(halves, pre
     assert np.allclose(pretrained(X).numpy() @ kernel + bias, first.decision_function(X), rtol=1e-4, atol=1e-4)
 
 
-def test_pretrained_features_know_their_classes_from_few_samples(halves, pretrained):
-    X, y = halves[0]
-    few = np.concatenate([np.flatnonzero(y == label)[:3] for label in range(5)])
-    rest = np.setdiff1d(np.arange(len(X)), few)
-
-    def score(network):
-        cnn = CNNClassifier(network, epochs=60, learning_rate=0.03, random_state=0)
-        return cnn.fit(X[few], y[few]).score(X[rest], y[rest])
-
-    untrained = keras.models.clone_model(pretrained)
-    assert score(Backbone(pretrained)) > score(Backbone(untrained)) + 0.05
-
-
 def test_which_layers_are_trained(halves, pretrained):
     X, y = halves[1]
     names = [weight.path.split("/")[-2:] for weight in pretrained.weights]
