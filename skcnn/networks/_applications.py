@@ -13,7 +13,7 @@ import numpy as np
 from skcnn._engine.keras_internals import download_folder
 from skcnn._sklearn.checks import nearest
 
-__all__ = ["application_on", "file_digest", "find_application", "load_weights", "saved_model"]
+__all__ = ["MissingFileError", "application_on", "file_digest", "find_application", "load_weights", "saved_model"]
 
 # What `preprocess_input` of each module does to values from 0 to 255: a factor and an offset, of each channel, and
 # whether the channels are reversed first. Networks of other modules do it themselves.
@@ -34,6 +34,10 @@ PREPROCESSING: Mapping[str, tuple[Any, Any, bool]] = {
     "xception": _TO_ONE,
 }
 _URL = re.compile(r"https?://\S+/([^/\s]+?\.h5)")
+
+
+class MissingFileError(FileNotFoundError):
+    """A file of pretrained weights is not there; said as it is, while other errors are those of a network's code."""
 
 
 def find_application(name: str) -> Any:
@@ -115,7 +119,7 @@ def _downloaded(make: Any, options: dict[str, Any]) -> Any:
         found = _URL.search(str(error))
         if found is None:
             raise
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"The weights of {make.__name__} cannot be downloaded ({error}). Put the file {found[1]} from {found[0]} "
             f"into the folder {download_folder()}, or pass its path as weights."
         ) from error

@@ -12,7 +12,7 @@ import numpy as np
 from skcnn._engine.keras_internals import all_layers, copy_of_layer
 from skcnn._sklearn.internals import HasMethods, Interval, StrOptions
 from skcnn.exceptions import ScaleWarning, warn
-from skcnn.networks._applications import application_on, file_digest, load_weights, saved_model
+from skcnn.networks._applications import MissingFileError, application_on, file_digest, load_weights, saved_model
 from skcnn.networks._network import Network
 
 __all__ = ["Backbone"]
@@ -151,14 +151,14 @@ class Backbone(Network):
         super()._check_values()
         path = self._weights_path
         if path is not None and not os.path.isfile(path):
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"weights={path!r} is no file (at {os.path.abspath(path)!r}); expected 'imagenet', None, or the path "
                 "of a file of weights without the classification layers, such as ..._no_top.h5."
             )
         if self._is_application:
             return
         if isinstance(self.application, (str, os.PathLike)) and not os.path.isfile(self.application):
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"application={os.fspath(self.application)!r} is no file (at {os.path.abspath(self.application)!r}); "
                 "expected the name of a network in keras.applications, a keras.Model, or the path of a saved one."
             )

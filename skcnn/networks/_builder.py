@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from skcnn._engine.keras_internals import final_activation
+from skcnn.networks._applications import MissingFileError
 from skcnn.networks._network import Network
 
 __all__ = ["NetworkBuilder", "build_model"]
@@ -42,7 +43,7 @@ def build_model(
         )
     try:
         model = network.build(input_shape, n_outputs, **rates) if rates else network(input_shape, n_outputs)
-    except (Warning, FileNotFoundError):  # of the user's, of whatever library; the network is not to blame
+    except (Warning, MissingFileError):  # the former an error by choice of the user; the network is not to blame
         raise
     except Exception as error:
         raise ValueError(
