@@ -15,6 +15,7 @@ __all__ = [
     "LazySamplesWarning",
     "OneHotWarning",
     "PruningWarning",
+    "ScaleWarning",
     "ThreadsWarning",
 ]
 
@@ -78,6 +79,10 @@ class OneHotWarning(UserWarning):
 
 class PruningWarning(UserWarning):
     """A trial was pruned, and a cross-validation has gone on."""
+
+
+class ScaleWarning(UserWarning):
+    """Values of X are not on the scale that a pretrained network expects."""
 
 
 class ThreadsWarning(UserWarning):

@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from skcnn._engine.features import with_features
 from skcnn._engine.keras_internals import operations_of, output_shape_of
 from skcnn._engine.threads import start_tensorflow
 from skcnn._fit.estimator import BaseCNN
@@ -126,7 +127,7 @@ def _activation_maps(cnn: BaseCNN, samples: np.ndarray, target: Any, layer: int 
         weights = gradient.mean(axis=tuple(range(1, maps.ndim - 1)), keepdims=True)
         return np.maximum((weights * maps).sum(axis=-1), 0)
 
-    found = _in_blocks(_with_features(model, _layer_of(model, layer)), heat, cnn, samples, target)
+    found = _in_blocks(with_features(model, _layer_of(model, layer)), heat, cnn, samples, target)
     return _resized(found, cnn.input_shape_[:-1]) if resize else found
 
 
@@ -321,29 +322,6 @@ def _layer_of(model: Any, wanted: int | str) -> Any:
             f"of a layer with positions and channels: {names}."
         )
     return found[-1]
-
-
-def _with_features(model: Any, wanted: Any) -> Any:
-    """Return a model on the same weights that also returns the output of a layer, maybe of a model within it."""
-    _, keras = start_tensorflow()
-    features = []
-
-    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        if layer is not wanted and wanted in operations_of(layer):
-            maps, outputs = _with_features(layer, wanted)(*args, **kwargs)
-        else:
-            maps = outputs = layer(*args, **kwargs)
-        if layer is wanted or maps is not outputs:
-            features.append(maps)
-        return outputs
-
-    if isinstance(model, keras.Sequential):
-        inputs = outputs = keras.Input(model.input_shape[1:], dtype=model.input_dtype)
-        for layer in model.layers:
-            outputs = call(layer, outputs)
-        return keras.Model(inputs, [features[-1], outputs])
-    copied = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
-    return keras.Model(copied.inputs, [features[-1], copied.outputs[0]])
 
 
 def _resized(maps: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

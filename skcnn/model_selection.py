@@ -118,6 +118,6 @@ def _refusals(part: Any) -> list[str]:
     if not found and hasattr(part, "_check_values") and not isinstance(part, type):
         try:
             part._check_values()
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, FileNotFoundError) as error:
             found.append(str(error))
     return found

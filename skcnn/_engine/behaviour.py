@@ -214,7 +214,7 @@ class _Walk:
     def _parameters(self, value: Any) -> None:
         """Add an object of scikit-learn's kind: its parameters, and what else was set on it but by fitting."""
         self.see(type(value))
-        parameters = value.get_params(deep=False)
+        parameters = value._identity() if hasattr(value, "_identity") else value.get_params(deep=False)
         others = {name: one for name, one in vars(value).items() if name not in parameters and not name.endswith("_")}
         self._named(parameters | others)
 

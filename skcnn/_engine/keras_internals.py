@@ -3,6 +3,7 @@
 Seen in Keras 3.8 to 3.15. Keras is not imported with this module: whoever has a Keras object has imported Keras.
 """
 
+import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ __all__ = [
     "all_layers",
     "calls_of",
     "copy_of_layer",
+    "download_folder",
     "final_activation",
     "forget_model",
     "function_options",
@@ -155,6 +157,13 @@ def seeds_from(seed: str) -> Iterator[None]:
     finally:
         seed_generator.python_random = drawn_from
         global_state.set_global_attribute(name, generator)
+
+
+def download_folder() -> str:
+    """Return the folder in which Keras keeps the weights that it has downloaded."""
+    from keras.src.backend import config
+
+    return os.path.join(config.keras_home(), "models")
 
 
 # Callbacks and losses -----------------------------------------------------------------------------------------------

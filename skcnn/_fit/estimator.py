@@ -336,6 +336,8 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         with need.explained():
             need.check_copies()
             inputs = as_inputs(X, layout.input_shape, self.dtype)
+        if isinstance(self.network, Network):
+            self.network._check_inputs(inputs, self._standardization(layout))
         indices = np.arange(len(X)) if weight is None else np.flatnonzero(weight)
         return Samples(inputs, y, encoded, target, weight, groups, indices, layout, need)
 
@@ -455,7 +457,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         """
         if self.standardize != "auto":
             return self.standardize
-        if not isinstance(self.network, (str, Network)):
+        if not isinstance(self.network, (str, Network)) or getattr(self.network, "_own_scale", False):
             return None
         return "position" if len(layout.sample_shape) == 1 and self.input_shape is None else "channel"
 

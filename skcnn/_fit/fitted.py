@@ -21,7 +21,7 @@ from skcnn._lazy import LazySamples, largest
 __all__ = ["Fitted"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # its arrays do not compare to one answer
 class Fitted:
     """Result of training: what prediction, export and further training require.
 
@@ -125,6 +125,24 @@ class Fitted:
                     model = keras.models.clone_model(model, clone_function=self._plain_layer)
             model.set_weights(self.weights[: len(model.weights)])
             return self._with_units_of_y(model)
+
+    def network(self) -> tuple[Any, list[np.ndarray]]:
+        """Return the network with its fitted weights as it was built, and any mean and scale of samples.
+
+        Its layers are those that the user wrote, in their order, without what `to_keras` adds around them.
+
+        Raises
+        ------
+        ValueError
+            If the network now builds another model than when it was fitted.
+        """
+        _, keras = start_tensorflow()
+        with building(self.topology.dtype):
+            model = self.topology.build()
+            check_unchanged(self.topology.structure, model)
+            model = keras.models.clone_model(model, clone_function=self._plain_layer)  # whose weights nobody shares
+            model.set_weights(self.weights[: len(model.weights)])
+        return model, self.weights[len(model.weights) :]
 
     def _on_standardized(self, model: Any, units: list[np.ndarray]) -> Any:
         """Return copies of the layers of a model, after two that standardise its inputs."""

@@ -15,6 +15,7 @@ from skcnn._fit.fitted import Fitted
 from skcnn._fit.samples import Samples, standard_units
 from skcnn._fit.splitting import inner_split, last_split
 from skcnn._fit.targets import Target
+from skcnn.networks import NetworkBuilder
 
 __all__ = ["Prepared", "Recipe"]
 
@@ -133,10 +134,13 @@ class Recipe:
 
     def fitted(self, samples: Samples, prepared: Prepared, progress: Progress, program: Program | None) -> Fitted:
         """Return what an estimator knows at this state of training."""
+        topology = self.topology
+        if isinstance(topology.build, NetworkBuilder):
+            topology = replace(topology, build=topology.build.without_weights())
         return Fitted(
             layout=samples.layout,
             target=prepared.target,
-            topology=self.topology,
+            topology=topology,
             strengths=self.plan.strengths,
             seed=self.plan.seed,
             shift=prepared.shift,

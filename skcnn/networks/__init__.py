@@ -9,6 +9,7 @@
 ``"inception"``, `Inception` Inception network for series (Ismail Fawaz et al. 2020)
 ``"image_resnet"``,          residual network for images and volumes (He et al. 2016, the small form
 `ImageResNet`                for CIFAR)
+`Backbone`                   a pretrained network, of Keras' applications or one's own
 ============================ =========================================================================
 
 `summary` counts a network's parameters and multiply-adds and finds how far its features see, before any training.
@@ -19,6 +20,7 @@ A custom network may use the layers `Dropout`, `spatial_dropout` and `stochastic
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from skcnn.networks._backbone import Backbone
 from skcnn.networks._builder import NetworkBuilder, build_model
 from skcnn.networks._fcn import FCN
 from skcnn.networks._inception import Inception
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FCN",
     "NETWORKS",
+    "Backbone",
     "Dropout",
     "ImageResNet",
     "Inception",

@@ -1,10 +1,12 @@
 """`build_model`: a network, named or custom, as a Keras model that fits the data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from skcnn._engine.keras_internals import final_activation
+from skcnn.networks._applications import MissingFileError
+from skcnn.networks._network import Network
 
 __all__ = ["NetworkBuilder", "build_model"]
 
@@ -41,7 +43,7 @@ def build_model(
         )
     try:
         model = network.build(input_shape, n_outputs, **rates) if rates else network(input_shape, n_outputs)
-    except Warning:  # that the user has made an error, of whatever library; the network is not to blame
+    except (Warning, MissingFileError):  # the former an error by choice of the user; the network is not to blame
         raise
     except Exception as error:
         raise ValueError(
@@ -81,6 +83,10 @@ class NetworkBuilder:
     input_shape: tuple[int, ...]
     n_outputs: int
     rates: Mapping[str, float] = field(default_factory=dict)
+
+    def without_weights(self) -> "NetworkBuilder":
+        """Return a builder of the same model that reads no weights, which it will be given."""
+        return replace(self, network=self.network._without_weights()) if isinstance(self.network, Network) else self
 
     def __call__(self) -> Any:
         """Return a new Keras model."""

@@ -1,8 +1,9 @@
 """`Network`, the base class of all networks."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from skcnn._sklearn.checks import KnownArguments
@@ -32,9 +33,24 @@ class Network(DiagramMixin, KnownArguments, BaseEstimator):
 
     _parameter_constraints: dict[str, list[Any]] = {}
 
+    # Whether it expects values on a scale of its own, so that the estimators do not standardise them by default.
+    _own_scale = False
+
     def _check_values(self) -> None:
         """Raise for parameters that no network of this kind can have; `features` and `check_grid` call it."""
         self._validate_params()
+
+    def _check_inputs(self, X: np.ndarray, standardize: str | None) -> None:
+        """Raise or warn for samples that no network of this kind expects, with how they are to be standardised."""
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what tells it from other networks: its parameters, by contents where these lie elsewhere."""
+        parameters: dict[str, Any] = self.get_params(deep=False)
+        return parameters
+
+    def _without_weights(self) -> Self:
+        """Return a network that builds the same model but reads no weights, for one that will get the fitted ones."""
+        return self
 
     def features(self, x: Any) -> Any:
         """Add the layers from the input to the features; `build` adds the output layer.

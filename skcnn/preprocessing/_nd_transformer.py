@@ -1,4 +1,4 @@
-"""Any scikit-learn transformer over images, series and volumes; each sample by its own mean and scale; layouts."""
+"""`NDTransformer`: any scikit-learn transformer over images, series and volumes."""
 
 from collections.abc import Callable
 from math import prod
@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, OneToOneFeatureMixin, TransformerMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, clone
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
@@ -19,7 +19,7 @@ from skcnn._sklearn.internals import HasMethods, StrOptions, fit_context
 from skcnn._sklearn.nd_adapters import copy_tags, routed
 from skcnn._sklearn.version_note import VersionNote
 
-__all__ = ["ChannelsLast", "NDTransformer", "StandardNormalVariate"]
+__all__ = ["NDTransformer"]
 
 
 def _transformer_has(name: str) -> Callable[["NDTransformer"], bool]:
@@ -354,211 +354,3 @@ class NDTransformer(
         output = output.toarray() if issparse(output) else np.asarray(output)
         channels = self.sample_shape_[-1] if self.per == "position" else shape[1]
         return output.reshape(-1, *self.sample_shape_[:-1], channels)
-
-
-class StandardNormalVariate(DiagramMixin, OneToOneFeatureMixin, TransformerMixin, VersionNote, BaseEstimator):
-    """Subtract the mean of each sample from it and divide it by its standard deviation.
-
-    This takes out what differs from one measurement to the next as a whole, such as offset and gain of a sensor or the
-    scatter of light in a spectrum (Barnes, Dhanoa and Lister 1989, https://doi.org/10.1366/0003702894202201). Samples
-    do not depend on each other, so that nothing is learnt in `fit` and nothing leaks.
-
-    Attributes
-    ----------
-    n_features_in_ : int
-        `X.shape[1]` of the `X` seen in `fit`, as scikit-learn defines it.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Column names seen in `fit`, if `X` was a data frame whose column names are all strings.
-
-    See Also
-    --------
-    skcnn.CNNClassifier : Its `standardize` is by channel or position, over all training samples.
-
-    Notes
-    -----
-    Mean and standard deviation (of the population, as in :class:`~sklearn.preprocessing.StandardScaler`) are over all
-    axes but that of the samples. A constant sample becomes 0. float32 stays float32; other types become float64.
-
-    Examples
-    --------
-    >>> from skcnn.preprocessing import StandardNormalVariate
-    >>> StandardNormalVariate().fit_transform([[1.0, 2.0, 3.0], [10.0, 30.0, 50.0], [7.0, 7.0, 7.0]]).round(2)
-    array([[-1.22,  0.  ,  1.22],
-           [-1.22,  0.  ,  1.22],
-           [ 0.  ,  0.  ,  0.  ]])
-    """
-
-    _parameter_constraints: dict[str, list[Any]] = {}
-
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
-        """Check samples; nothing is learnt.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, features) or (n, ..., channels)
-            Samples.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        self : StandardNormalVariate
-            This object.
-        """
-        values = check_samples(self, X)
-        check_layout(self, X if is_frame(X) else values, None)
-        return self
-
-    def transform(self, X: ArrayLike) -> NDArray[Any]:
-        """Standardise each sample.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, features) or (n, ..., channels)
-            Samples.
-
-        Returns
-        -------
-        X_new : ndarray of the same shape
-            Samples with mean 0 and standard deviation 1.
-        """
-        values = check_samples(self, X)
-        check_layout(self, X if is_frame(X) else values, tuple(values.shape[1:]))
-        dtype = values.dtype if values.dtype in (np.float32, np.float64) else np.float64
-        flat = values.reshape(len(values), -1).astype(np.float64)
-        mean = flat.mean(axis=1, keepdims=True)
-        flat -= mean
-        largest = np.abs(flat).max(axis=1, keepdims=True)
-        # A deviation of the size of rounding is none, as in StandardScaler; its square may overflow, so in units of it.
-        constant = largest <= 10 * np.finfo(dtype).eps * np.abs(mean)
-        flat /= np.where(constant, np.inf, largest)
-        scale = np.sqrt(np.square(flat).mean(axis=1, keepdims=True))
-        return (flat / np.where(scale > 0, scale, 1.0)).reshape(values.shape).astype(dtype)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
-
-class ChannelsLast(DiagramMixin, OneToOneFeatureMixin, TransformerMixin, VersionNote, BaseEstimator):
-    """Move the channels from the second axis to the last.
-
-    aeon, sktime and mne keep series as ``(n, channels, time)``, PyTorch images as ``(n, channels, height, width)``;
-    Keras and skcnn expect channels last. In a pipeline their transformers come before this step, skcnn's after it;
-    those of sktime 1.2 in `skcnn.sampling.Pipeline`, since they fail in the pipeline of scikit-learn 1.9.
-    Values are not looked at, and nothing is learnt but the shape.
-
-    Attributes
-    ----------
-    sample_shape_ : tuple of int
-        Shape of a sample of the `X` seen in `fit`, channels first.
-    n_features_in_ : int
-        `X.shape[1]` of the `X` seen in `fit`, as scikit-learn defines it: the number of channels.
-    feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Column names seen in `fit`, if `X` was a data frame whose column names are all strings.
-
-    See Also
-    --------
-    skcnn.exceptions.LayoutWarning : What the estimators warn of where channels look to be first.
-
-    Notes
-    -----
-    Two-dimensional `X` has no channels and stays as it is. The type of the values does, too.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skcnn.preprocessing import ChannelsLast
-    >>> X = np.zeros((10, 3, 100))  # three channels, 100 steps
-    >>> series = ChannelsLast().fit(X)
-    >>> series.transform(X).shape
-    (10, 100, 3)
-    >>> series.inverse_transform(series.transform(X)).shape
-    (10, 3, 100)
-    """
-
-    _parameter_constraints: dict[str, list[Any]] = {}
-
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
-        """Remember the shape of the samples.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, channels, ...) or (n, features)
-            Samples.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        self : ChannelsLast
-            This object.
-        """
-        values = check_samples(self, X, finite=False)
-        check_layout(self, X if is_frame(X) else values, None)
-        self.sample_shape_: tuple[int, ...] = tuple(values.shape[1:])
-        return self
-
-    def transform(self, X: ArrayLike) -> NDArray[Any]:
-        """Move the channels to the last axis.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, channels, ...) or (n, features)
-            Samples of the shape seen in `fit`.
-
-        Returns
-        -------
-        X_new : ndarray of shape (n, ..., channels) or (n, features)
-            A view where `X` is an array.
-
-        Raises
-        ------
-        ValueError
-            If the shape of the samples is not the one seen in `fit`.
-        """
-        check_is_fitted(self)
-        values = check_samples(self, X, finite=False)
-        check_layout(self, X if is_frame(X) else values, self.sample_shape_)
-        return np.moveaxis(values, 1, -1)
-
-    def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
-        """Move the channels back to the second axis.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, ..., channels) or (n, features)
-            Samples of the shape that `transform` returned.
-
-        Returns
-        -------
-        X_original : ndarray of shape (n, channels, ...) or (n, features)
-            A view where `X` is an array.
-
-        Raises
-        ------
-        ValueError
-            If the shape of the samples is not that of transformed ones.
-        """
-        check_is_fitted(self)
-        values = check_samples(self, X, finite=False)
-        channels, *positions = self.sample_shape_
-        if values.shape[1:] != (*positions, channels):
-            raise ValueError(
-                f"X has samples of shape {values.shape[1:]}, but {type(self).__name__} was fitted on samples of shape "
-                f"{self.sample_shape_}, which become {(*positions, channels)}: pass an array of shape (n, "
-                f"{', '.join(map(str, (*positions, channels)))})."
-            )
-        return np.moveaxis(values, -1, 1)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
