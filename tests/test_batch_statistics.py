@@ -250,7 +250,7 @@ def test_partial_fit_predicts_and_outlives_a_call_with_one_sample(digits):
 
 def test_boosting_over_short_fits(few_digits):
     X, y = few_digits
-    boosted = AdaBoostClassifier(CNNClassifier(input_shape=(8, 8, 1), epochs=3, random_state=0), n_estimators=3)
+    boosted = AdaBoostClassifier(CNNClassifier(input_shape=(8, 8, 1), epochs=3, random_state=0), n_estimators=5)
     assert boosted.fit(X.reshape(200, -1), y).score(X.reshape(200, -1), y) > 0.95
 
 

@@ -1,6 +1,7 @@
 """NetworkFeatures: the outputs of the user's own layers, frozen, as scikit-learn's transformers give them."""
 
 import gc
+import json
 import pickle
 import weakref
 
@@ -30,11 +31,12 @@ class Steady(keras.Model):
     """Keras' own pickles hold the time, which scikit-learn's suite takes for a change of the parameter."""
 
     def __reduce__(self):
-        return _restored, (self.get_config(), self.get_weights())
+        # As one string: a pickle of a dict depends on which of its equal strings are the same object.
+        return _restored, (json.dumps(self.get_config()), self.get_weights())
 
 
 def _restored(config, weights):
-    model = Steady.from_config(config)
+    model = Steady.from_config(json.loads(config))
     model.set_weights(weights)
     return model
 
