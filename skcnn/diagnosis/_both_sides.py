@@ -2,7 +2,7 @@
 
 import copy
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
@@ -15,9 +15,6 @@ from skcnn.diagnosis._check import NotApplicable
 from skcnn.diagnosis._reference import Reference
 from skcnn.diagnosis._side import Side
 from skcnn.diagnosis._two_samples import neighbours_of_own_part
-
-if TYPE_CHECKING:
-    from skcnn.diagnosis._observations import Observations
 
 __all__ = ["BothSides"]
 
@@ -33,10 +30,10 @@ class BothSides:
         What is diagnosed.
     """
 
-    def __init__(self, seen: "Observations") -> None:
+    def __init__(self, seen: Any) -> None:
         self.seen = seen
 
-    def of(self, seen: "Observations") -> "BothSides":
+    def of(self, seen: Any) -> "BothSides":
         """Return the same for observations of the same samples and estimator."""
         other = copy.copy(self)
         other.seen = seen
@@ -48,7 +45,7 @@ class BothSides:
         return self.seen.reference.predicted_for(self.seen.test.flat)
 
     @cached_property
-    def last_third(self) -> tuple["Observations", np.ndarray] | None:
+    def last_third(self) -> tuple[Any, np.ndarray] | None:
         """The estimator fitted on two thirds of the training samples, and the others' indices.
 
         Groups, and blocks of samples that follow each other, are not torn apart. None if it may not be fitted again.

@@ -2,16 +2,13 @@
 
 import warnings
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from skcnn._sklearn.checks import is_frame
 from skcnn._statistics import Estimate, balanced_accuracy, proportion, weighted_mean
 from skcnn.diagnosis._check import NotApplicable
-
-if TYPE_CHECKING:
-    from skcnn.diagnosis._observations import Observations
 
 __all__ = ["Side"]
 
@@ -29,7 +26,7 @@ class Side:
         Of the choice of the samples that are looked at closely.
     """
 
-    def __init__(self, seen: "Observations", X: Any, y: np.ndarray, salt: int) -> None:
+    def __init__(self, seen: Any, X: Any, y: np.ndarray, salt: int) -> None:
         self.seen = seen
         self.X = X if is_frame(X) else np.asarray(X)
         self.y = y
@@ -128,7 +125,7 @@ class Side:
             medians = np.nanmedian(np.where(np.isfinite(known), known, np.nan), axis=0)
         return np.where(np.isfinite(flat), flat, np.nan_to_num(medians))
 
-    def of(self, seen: "Observations", X: Any, y: np.ndarray, same_estimator: bool) -> "Side":
+    def of(self, seen: Any, X: Any, y: np.ndarray, same_estimator: bool) -> "Side":
         """Return the side with other samples or targets, of other observations; what does not change is kept."""
         other = Side(seen, X, y, self.salt)
         kept = ["inputs", "chosen", "flat"] * (X is self.X) + ["codes", "targets", "weight"] * (y is self.y)
