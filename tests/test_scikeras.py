@@ -926,3 +926,8 @@ def converted_exactly(estimator):
 )
 def test_check_suite(estimator, check):
     check(estimator)
+
+
+def test_an_unknown_parameter_is_told_those_that_there_are():
+    with pytest.raises(ValueError, match=r"Invalid parameter 'epoch' .* Valid parameters are: \[.*'epochs'"):
+        KerasClassifier(hidden=3).set_params(epoch=3)

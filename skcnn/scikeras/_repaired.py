@@ -134,6 +134,10 @@ class BaseWrapper(
                 super().set_params(**{name: value})
         return self
 
+    def _get_param_names(self) -> list[str]:
+        """Return the names, which messages list; scikeras returns a generator, of which they would show the address."""
+        return sorted(super()._get_param_names())
+
     # Fit --------------------------------------------------------------------------------------------------------
 
     def _initialize(self, X: Any, y: Any = None) -> tuple[Any, Any]:
