@@ -19,7 +19,8 @@ from skcnn import CNNClassifier
 from skcnn._engine import ahead
 from skcnn._engine.program import Program
 from skcnn.datasets import LazySamples
-from skcnn.exceptions import LazySamplesWarning
+from skcnn.exceptions import LazySamplesWarning, ScaleWarning
+from skcnn.networks import Backbone
 from skcnn.sampling import NDSampler
 
 N = 150
@@ -406,3 +407,13 @@ def test_blocks_are_read_ahead_and_no_further():
     next(blocks)
     blocks.close()
     assert asked[9:] in ([0], [0, 1], [0, 1, 2])
+
+
+def test_a_backbone_sees_the_scale_of_samples_in_a_file(tmp_path):
+    X, y = images("float32", n=20, sample_shape=(32, 32, 3))
+    cnn = CNNClassifier(Backbone("MobileNet", weights=None, pooling="max"), batch_size=4, epochs=1, random_state=0)
+    lazy = in_file(X, tmp_path)
+    expected, model = (clone(cnn).fit(samples, y) for samples in (X, lazy))
+    np.testing.assert_array_equal(model.predict_proba(lazy), expected.predict_proba(X))
+    with pytest.warns(ScaleWarning, match="values from 0 to 1"):
+        clone(cnn).fit(in_file(X / X.max(), tmp_path), y)

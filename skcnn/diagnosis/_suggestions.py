@@ -144,7 +144,7 @@ def regularise(params: Mapping[str, Any], facts: Mapping[str, Any], seen: Observ
     """Augment and penalise, or drop, or prune, whichever the estimator knows."""
     if is_number(params.get("l2")):
         l2 = _numbers(params, "l2", 1e-3 if params["l2"] < 1e-3 else 0.0)
-        # On top of augmentation, dropout gained nothing on six data sets: between -0.02 and +0.01.
+        # On clean fits of six data sets dropout of 0.3 alone gained -0.023 to +0.014, -0.007 on average.
         other = _augmentation(params, seen) or _numbers(params, "dropout", 0.3 if params["dropout"] < 0.3 else 0.0)
         return {**other, **l2}
     return (

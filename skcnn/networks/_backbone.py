@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from skcnn._engine.keras_internals import all_layers, copy_of_layer
+from skcnn._lazy import LazySamples, blocks
 from skcnn._sklearn.internals import HasMethods, Interval, StrOptions
 from skcnn.exceptions import ScaleWarning, warn
 from skcnn.networks._applications import MissingFileError, application_on, file_digest, load_weights, saved_model
@@ -163,7 +164,7 @@ class Backbone(Network):
                 "expected the name of a network in keras.applications, a keras.Model, or the path of a saved one."
             )
 
-    def _check_inputs(self, X: np.ndarray, standardize: str | None) -> None:
+    def _check_inputs(self, X: np.ndarray | LazySamples, standardize: str | None) -> None:
         if not (self.preprocess and self._is_application):
             return
         name = type(self).__name__
@@ -172,8 +173,11 @@ class Backbone(Network):
                 f"standardize={standardize!r} with {name}(preprocess=True), which expects values from 0 to 255. Set "
                 "standardize to 'auto', which leaves the samples as they are, or preprocess=False."
             )
-        low, high = float(X.min()), float(X.max())
-        if X.dtype != np.uint8 and (low < 0 or high <= 1):
+        if X.dtype == np.uint8:
+            return
+        lows, highs = zip(*((block.min(), block.max()) for block in blocks(X)), strict=True)  # in one pass over a file
+        low, high = float(min(lows)), float(max(highs))
+        if low < 0 or high <= 1:
             warn(
                 ScaleWarning(
                     f"X holds values from {low:.3g} to {high:.3g}, but {name}(preprocess=True) expects values from 0 "

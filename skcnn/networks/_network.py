@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from skcnn._lazy import LazySamples
 from skcnn._sklearn.checks import KnownArguments
 from skcnn._sklearn.diagram import DiagramMixin
 
@@ -40,7 +41,7 @@ class Network(DiagramMixin, KnownArguments, BaseEstimator):
         """Raise for parameters that no network of this kind can have; `features` and `check_grid` call it."""
         self._validate_params()
 
-    def _check_inputs(self, X: np.ndarray, standardize: str | None) -> None:
+    def _check_inputs(self, X: np.ndarray | LazySamples, standardize: str | None) -> None:
         """Raise or warn for samples that no network of this kind expects, with how they are to be standardised."""
 
     def _identity(self) -> dict[str, Any]:

@@ -197,7 +197,7 @@ class SuspiciousLabels(Check):
             f"{len(found.rows)} training samples labelled {found.label} look like {found.looks} in the test set: "
             f"{found.share:.1%} of those with that label; of the test samples with it, {found.by_chance:.1%} do."
         )
-        evidence = {"share of them": found.share, "by chance": found.by_chance}
+        evidence = {"share of the training samples with that label": found.share, "by chance": found.by_chance}
         return self.finding(what, evidence, effect=found.cost, measured=CONFUSED, rows=found.rows[: self.shown])
 
     def _suspicious(self, seen: Observations) -> tuple[np.ndarray, np.ndarray]:

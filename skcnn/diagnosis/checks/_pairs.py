@@ -7,10 +7,10 @@ from scipy.stats import fisher_exact
 
 from skcnn._statistics import CAREFUL_LEVEL, Estimate, weighted_mean
 from skcnn.diagnosis._observations import Observations
+from skcnn.diagnosis.checks._test_labels import FAR
 
 __all__ = ["CONFUSED", "Mistaken", "mistaken"]
 
-FAR = 4.0  # standard deviations that test samples stand away from training samples
 CONFUSED = "Test samples of one class that are predicted as the other, more than the other way round."
 LEAST_SAMPLES = 5
 LEAST_SHARE = 0.05  # of the samples with that label
