@@ -80,6 +80,11 @@ class Topology:
     certain: bool = field(default=True, compare=False, repr=False)
     structure: str = ""
 
+    @property
+    def varies_samples(self) -> bool:
+        """Whether training samples are changed at random before the network."""
+        return bool(self.transformations) or not {"mixup", "cutmix"}.isdisjoint(self.knobs)
+
 
 @contextmanager
 def building(dtype: str, stream: int = 0) -> Iterator[None]:
@@ -152,6 +157,8 @@ class Blueprint:
         How many of them are weights (with mean and scale), and how many are slots.
     averaged : list of int
         Indices of the weights that are averaged over the steps, in the order of the averages.
+    frozen : Frozen or None
+        The part of the network before all that is trained.
     has_statistics : bool
         Whether there is batch normalisation that is not frozen.
     initial : list of ndarray
@@ -186,6 +193,7 @@ class Blueprint:
         if not (topology.certain and are_all_known(self.random, self.model)):
             self._compare_builds()
         self.averaged = self._computation.averaged
+        self.frozen = self._computation.frozen
         self.has_statistics = bool(self._computation.normalising)
         weights = [*(variable.value for variable in self.model.weights), *self._computation.units]
         slots, states = self._computation.variables, [state for state, _ in generators]
@@ -241,17 +249,19 @@ class Blueprint:
         first = last = tf.TensorSpec([], tf.int32)
         return self._graph(self._computation.steps, samples, settings, first, last, tf.TensorSpec([], tf.float64))
 
-    def predict(self, dtype: np.dtype[Any]) -> Graph:
-        """Return the graph that predicts for samples of this type, in chunks."""
-        tf, _ = start_tensorflow()
-        samples = tf.TensorSpec((None, *self.topology.input_shape), dtype)
-        return self._graph(self._computation.predict, samples, tf.TensorSpec([], tf.int32))
+    def features(self, X: Any) -> Graph:
+        """Return the graph of the frozen part for samples such as these."""
+        return self._graph(self._computation.features, _spec_of(X))
 
-    def collect(self, dtype: np.dtype[Any]) -> Graph:
-        """Return the graph that moves the statistics of batch normalisation to those of a batch."""
+    def predict(self, X: Any) -> Graph:
+        """Return the graph that predicts for samples such as these, or features, in chunks."""
         tf, _ = start_tensorflow()
-        samples = tf.TensorSpec((None, *self.topology.input_shape), dtype)
-        return self._graph(self._computation.collect, samples, tf.TensorSpec([], tf.float64))
+        return self._graph(self._computation.predict, _spec_of(X), tf.TensorSpec([], tf.int32))
+
+    def collect(self, X: Any) -> Graph:
+        """Return the graph that moves the statistics of batch normalisation to those of a batch such as this."""
+        tf, _ = start_tensorflow()
+        return self._graph(self._computation.collect, _spec_of(X), tf.TensorSpec([], tf.float64))
 
     def _graph(self, function: Callable[..., Any], *specs: Any) -> Graph:
         """Return the compiled form of `function` for inputs of these kinds, tracing it at the first call."""
@@ -265,6 +275,11 @@ class Blueprint:
                     concrete = tf.function(function, autograph=False).get_concrete_function(*specs)
                     self._graphs[key] = Graph(concrete, self.variables)
         return self._graphs[key]
+
+
+def _spec_of(X: Any) -> Any:
+    tf, _ = start_tensorflow()
+    return tf.TensorSpec((None, *X.shape[1:]), X.dtype)
 
 
 def shares_weights(model: Any, other: Any) -> bool:

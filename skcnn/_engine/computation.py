@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from skcnn._engine.frozen import frozen_part
 from skcnn._engine.keras_internals import all_layers, copy_of_layer
 from skcnn._engine.layers import collecting, normalising_calls, step_inputs
 from skcnn._engine.losses import sample_losses
@@ -31,6 +32,8 @@ class Computation:
 
     Attributes
     ----------
+    frozen : Frozen or None
+        The part of the network before all that is trained; samples may be given as its outputs, see `Program.features`.
     layers : list of keras.Layer
         Those that augment.
     units : list of tf.Variable
@@ -47,6 +50,8 @@ class Computation:
 
     def __init__(self, topology: Any, model: keras.Model) -> None:
         self._topology, self._model = topology, model
+        self.frozen = frozen_part(model, topology.input_shape)
+        self._trainable = self.frozen.rest if self.frozen else model
         self._transformations = [
             one if isinstance(one, str) else copy_of_layer(one) for one in topology.transformations
         ]
@@ -69,12 +74,16 @@ class Computation:
         self._shares = [tf.Variable(tf.zeros([], topology.dtype), trainable=False)] if self.averaged else []
         self.variables = [*(slot for slots in self._slots for slot in slots), *self._averages, *self._shares]
 
+    def features(self, X: Tensor) -> Tensor:
+        """Return the outputs of the frozen part for samples."""
+        return self.frozen.part(self._inputs(X), training=False)  # type: ignore[union-attr]
+
     def predict(self, X: Tensor, size: Tensor) -> Tensor:
         """Return the outputs of the network for samples, in chunks of `size`."""
 
         def chunk(i: Tensor, out: Any) -> tuple[Tensor, Any]:
             samples = self._inputs(X[i * size : (i + 1) * size])
-            return i + 1, out.write(i, self._model(samples, training=False))
+            return i + 1, out.write(i, self._outputs(samples, training=False))
 
         n_chunks = tf.shape(X)[0] // size
         shape = (None, self._topology.n_outputs)
@@ -105,15 +114,23 @@ class Computation:
         if self._calls is None:  # nothing is trained: traced for its calls alone
             tf.function(self._trained, autograph=False).get_concrete_function(self._inputs(X))
         with collecting(self.normalising, self._calls or [], momentum):
-            self._model(self._inputs(X), training=False)
+            self._outputs(self._inputs(X), training=False)
 
     def _trained(self, X: Tensor) -> Tensor:
         """Return the outputs of the network while it is trained."""
         with normalising_calls(self.normalising) as self._calls:
-            return self._model(X, training=True)
+            return self._outputs(X, training=True)
+
+    def _outputs(self, X: Tensor, training: bool) -> Tensor:
+        """Return the outputs of the network for samples as it sees them; its frozen part predicts in any case."""
+        if self.frozen is not None and not self.frozen.has(X):
+            X = self.frozen.part(X, training=False)
+        return self._trainable(X, training=training)
 
     def _inputs(self, X: Tensor) -> Tensor:
         """Return samples as the network sees them."""
+        if self.frozen is not None and self.frozen.has(X):
+            return X
         X = tf.cast(X, self._topology.dtype)
         return (X - self.units[0]) / self.units[1] if self.units else X
 
@@ -129,7 +146,7 @@ class Computation:
             options = {name: strengths.get(name) for name in ("label_smoothing", "focal_gamma", "alpha")}
             losses = [weight * sample_losses(self._topology.loss, y, z, **options) for y, weight in targets]
             loss = tf.reduce_mean(tf.add_n(losses))
-            objective = tf.add_n([loss, *self._model.losses])  # a custom network may bring regularisers of its own
+            objective = tf.add_n([loss, *self._trainable.losses])  # a custom network may bring regularisers of its own
         gradients = tape.gradient(objective, self.trained)
         for weight, slots, gradient in zip(self.trained, self._slots, gradients, strict=True):
             if gradient is not None:  # else a weight that the output does not depend on

@@ -22,12 +22,14 @@ __all__ = [
     "final_activation",
     "forget_model",
     "function_options",
+    "has_mask",
     "maximize",
     "model_of",
     "operations_of",
     "output_shape_of",
     "own_variables",
     "seeds_from",
+    "tensors_in",
     "traces_batches",
     "unseeded_initializers",
     "wiring_of",
@@ -59,6 +61,17 @@ def calls_of(model: Any) -> list[Any] | None:
     """
     by_depth = getattr(getattr(model, "_functional", None) or model, "_nodes_by_depth", None)
     return None if by_depth is None else [call for depth in sorted(by_depth, reverse=True) for call in by_depth[depth]]
+
+
+def tensors_in(call: Any) -> list[Any]:
+    """Return the tensors that an operation is called with, each as often as it is."""
+    tensors: list[Any] = call.input_tensors
+    return tensors
+
+
+def has_mask(tensor: Any) -> bool:
+    """Tell whether a symbolic tensor comes with a mask of steps, which layers pass on beside it."""
+    return getattr(tensor, "_keras_mask", None) is not None
 
 
 def wiring_of(model: Any) -> list[tuple[Any, Any]]:

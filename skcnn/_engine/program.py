@@ -8,6 +8,7 @@ import numpy as np
 
 from skcnn._engine.ahead import block_size, read_ahead
 from skcnn._engine.blueprint import Blueprint, Graph, Topology
+from skcnn._engine.fingerprint import fingerprint
 from skcnn._engine.signals import signals_held, uninterrupted
 from skcnn._engine.threads import start_tensorflow
 from skcnn._lazy import LazySamples
@@ -27,7 +28,7 @@ class Typical(NamedTuple):
     Attributes
     ----------
     X : ndarray or LazySamples of shape (n, *input_shape)
-        Samples.
+        Samples, or their features.
     chosen : ndarray of int
         Indices of those to use.
     batch_size : int
@@ -62,6 +63,7 @@ class Program:
         self.loaded: object = None  # the list of weights that is loaded, so that predicting twice loads it once
         self._typical: Typical | None = None  # what `settle_on` was given
         self._settled = False  # whether the statistics are those of the present weights
+        self._frozen_digest: str | None = None  # if it is known
         self._variables = self.blueprint.variables
         if self.blueprint.taken:
             self._variables = [tf.Variable(value, trainable=False) for value in self.blueprint.initial]
@@ -78,7 +80,7 @@ class Program:
     @uninterrupted
     def _assign(self, variables: list[Any], values: Iterable[Any]) -> None:
         """Change variables; an interrupt may leave it half done, so nothing counts as loaded from here on."""
-        self.loaded, self._settled = None, False
+        self.loaded, self._settled, self._frozen_digest = None, False, None
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 
@@ -164,7 +166,7 @@ class Program:
         tf, _ = start_tensorflow()
         self.loaded = None
         X, chosen, batch_size, n_before = typical
-        graph = self.blueprint.collect(X.dtype)
+        graph = self.blueprint.collect(X)
         for part in np.array_split(chosen, -(-len(chosen) // min(batch_size, self._chunks[-1]))):
             momentum = n_before / (n_before + len(part))
             graph(self._variables, tf.constant(np.asarray(X[part])), tf.constant(momentum, tf.float64))
@@ -189,7 +191,7 @@ class Program:
         Parameters
         ----------
         data : tuple of tensors
-            Samples, their targets and their weights: all of the data set, or a block of it.
+            Samples or their features, their targets and their weights: all of the data set, or a block of it.
         inputs : dict of tensors
             ``order``, the indices of the samples; ``batch_size``; ``rates``, the learning rate of each step;
             ``seed``; ``clock``, the steps done before; and the strengths that are on.
@@ -208,9 +210,35 @@ class Program:
         graph = self.blueprint.steps(data, inputs)
         return graph(self._variables, data, inputs, tf.constant(first, tf.int32), tf.constant(last, tf.int32), total)
 
+    def features(self, X: np.ndarray) -> np.ndarray:
+        """Return the outputs of the frozen part of the network for samples of shape ``input_shape``."""
+        frozen, graph = self.blueprint.frozen, self.blueprint.features(X)
+        assert frozen is not None
+        out, size = np.empty((len(X), *frozen.shape), frozen.dtype), CHUNKS[0]
+        for start in range(0, len(X), size):
+            out[start : start + size] = self._features(graph, X[start : start + size], size)
+        return out
+
+    @uninterrupted
+    def _features(self, graph: Graph, X: np.ndarray, size: int) -> Any:
+        tf, _ = start_tensorflow()
+        samples = np.zeros((size, *X.shape[1:]), X.dtype)
+        samples[: len(X)] = X
+        return graph(self._variables, tf.constant(samples)).numpy()[: len(X)]
+
+    @uninterrupted
+    def frozen_digest(self) -> str:
+        """Return a digest of the weights of the frozen part, and of any mean and scale of samples."""
+        if self._frozen_digest is None:
+            frozen = self.blueprint.frozen
+            indices = frozen.indices if frozen else []
+            parts = [self._weights[i] for i in indices] + (self._weights[-2:] if self.topology.standardize else [])
+            self._frozen_digest = fingerprint(*(part.numpy() for part in parts))
+        return self._frozen_digest
+
     def predict(self, X: np.ndarray | LazySamples) -> np.ndarray:
-        """Return the outputs of the network for samples of shape ``input_shape``, ``(n, n_outputs)``."""
-        graph = self.blueprint.predict(X.dtype)
+        """Return the outputs of the network for samples of shape ``input_shape``, or features, ``(n, n_outputs)``."""
+        graph = self.blueprint.predict(X)
         out = np.empty((len(X), self.topology.n_outputs), self.topology.dtype)
         full = self._chunks[-1]
         at_once = block_size(X, full)

@@ -5,15 +5,23 @@ from typing import Any
 from skcnn._engine.behaviour import behaviour_of, without_number
 from skcnn._engine.keras_internals import all_layers, wiring_of
 
-__all__ = ["check_unchanged", "structure_of"]
+__all__ = ["behaviour_of_model", "check_unchanged", "structure_of"]
 
 
 def structure_of(model: Any) -> str:
     """Return a digest of the operations of a model, their settings and how they are connected."""
-    weights = [(tuple(weight.shape), weight.dtype, weight.trainable) for weight in model.weights]
+    # Of settings that Python does not show nothing can be said.
+    return behaviour_of_model(model) or str(behaviour_of(_weights(model)).key)
+
+
+def behaviour_of_model(model: Any) -> str | None:
+    """Return that digest, or None for a model with settings that Python does not show."""
     classes = [type(layer) for layer in all_layers(model)]
-    found = behaviour_of([_described(model), classes, weights]).key
-    return found or str(behaviour_of(weights).key)  # of settings that Python does not show nothing can be said
+    return behaviour_of([_described(model), classes, _weights(model)]).key
+
+
+def _weights(model: Any) -> list[Any]:
+    return [(tuple(weight.shape), weight.dtype, weight.trainable) for weight in model.weights]
 
 
 def check_unchanged(structure: str, model: Any) -> None:

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from skcnn._engine.behaviour import behaviour_of
 from skcnn._engine.blueprint import Topology
 from skcnn._engine.checkpoints import memory_folder
+from skcnn._engine.feature_store import shared_folder
 from skcnn._engine.greetings import is_worker, quiet_start
 from skcnn._engine.keras_internals import copy_of_layer
 from skcnn._engine.loop import Plan
@@ -439,6 +440,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
             earlier=earlier,
             keeps_optimizer=self.warm_start,
             memory=memory if found_again and not watched else None,
+            folder=memory,
         )
 
     def _n_epochs(self, n_samples: int) -> int:
@@ -567,7 +569,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
         fitted = self._fitted  # once, since another thread may fit
         seen = self._as_seen(fitted.layout)
         X = check_X(seen, self._lazily(X), sample_shape=fitted.layout.sample_shape)
-        return fitted.target, fitted.outputs(X)
+        return fitted.target, fitted.outputs(X, shared_folder(self.memory))
 
     def to_keras(self) -> Any:
         """Return the fitted network as a separate Keras model.

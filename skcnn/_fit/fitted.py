@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from skcnn._engine.blueprint import Topology, building, shares_weights
+from skcnn._engine.feature_store import features_for
 from skcnn._engine.keras_internals import copy_of_layer
 from skcnn._engine.loop import Progress
 from skcnn._engine.memory import Need
@@ -80,8 +82,10 @@ class Fitted:
             "callbacks_": list(self.callbacks),
         }
 
-    def outputs(self, X: np.ndarray | LazySamples) -> np.ndarray:
+    def outputs(self, X: np.ndarray | LazySamples, folder: Path | None = None) -> np.ndarray:
         """Return the outputs for checked samples in float64, corrected for class shares.
+
+        Features of samples are kept in the folder, if there is any.
 
         Raises
         ------
@@ -94,9 +98,10 @@ class Fitted:
         with Need.of("prediction", X, topology.dtype).explained():
             inputs = as_inputs(X, topology.input_shape, topology.dtype)
             if self.program is not None:  # training itself checks that its loss is finite
+                inputs = features_for(self.program, inputs, folder)
                 return self.program.predict(inputs).astype(np.float64) - self.shift
             with pool.lend(topology, self.weights) as program:
-                outputs = program.predict(inputs)
+                outputs = program.predict(features_for(program, inputs, folder))
         if not np.isfinite(outputs).all():
             raise ValueError(
                 f"X holds values up to {largest(inputs):g}, at which the network overflows; expected samples "

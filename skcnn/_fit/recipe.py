@@ -73,6 +73,8 @@ class Recipe:
         Whether a later fit may continue this one.
     memory : Path or None
         Folder that keeps the state of training, if a later fit could find it.
+    folder : Path or None
+        Folder in which processes share features of samples.
     """
 
     topology: Topology
@@ -85,6 +87,7 @@ class Recipe:
     earlier: Fitted | None
     keeps_optimizer: bool
     memory: Path | None
+    folder: Path | None
 
     def for_one_epoch(self) -> "Recipe":
         """Return the recipe of `partial_fit`; nobody knows where a schedule with an end would end."""

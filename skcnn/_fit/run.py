@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.metrics import check_scoring
 
 from skcnn._engine.checkpoints import Checkpoints, surroundings
+from skcnn._engine.feature_store import features_for
 from skcnn._engine.fingerprint import fingerprint, object_key
-from skcnn._engine.loop import Plan, Progress, Told, Watcher, train
+from skcnn._engine.loop import Epochs, Plan, Progress, Told, Watcher, train
 from skcnn._engine.pool import pool
 from skcnn._engine.program import Program
 from skcnn._engine.signals import signals_held
@@ -35,6 +37,21 @@ class _Part(NamedTuple):
     samples: Samples
     prepared: Prepared
     held_out: Samples | None
+
+
+class _OnFeatures:
+    """Epochs whose samples are replaced by their features, if the network has a frozen part."""
+
+    def __init__(self, epochs: Epochs, program: Program, folder: Path | None) -> None:
+        self._epochs, self._program, self._folder = epochs, program, folder
+        self._latest: tuple[Any, Any] = None, None  # samples, and what stands for them
+
+    def at(self, epoch: int) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
+        """Return what the epochs give, with the very same features again for the same samples."""
+        X, y, w, order = self._epochs.at(epoch)
+        if X is not self._latest[0]:
+            self._latest = X, features_for(self._program, X, self._folder)
+        return self._latest[1], y, w, order
 
 
 class Run:
@@ -115,9 +132,19 @@ class Run:
             if not tf.config.list_logical_devices("GPU"):  # a graphics card has its own memory, and raises itself
                 built = program.blueprint
                 need = replace(need, step_bytes=built.step_sample_bytes, gradient_bytes=built.gradient_bytes)
+            epochs = self._epochs(part, plan, program, progress)
             with need.explained(), need.step():
-                train(program, part.prepared.batches, plan, progress, Told(validate, watchers, keeper))
+                train(program, epochs, plan, progress, Told(validate, watchers, keeper))
         return progress
+
+    def _epochs(self, part: _Part, plan: Plan, program: Program, progress: Progress) -> Epochs:
+        """Return the epochs, of features where the frozen part of the network sees each sample as it is."""
+        batches = part.prepared.batches
+        if program.topology.varies_samples or progress.ended(plan):
+            return batches
+        epochs = _OnFeatures(batches, program, self.recipe.folder)
+        epochs.at(progress.epoch)  # before training, whose interrupt would compute them to the end
+        return epochs
 
     def _watchers(self, part: _Part, plan: Plan, program: Program, progress: Progress, *, keras: bool) -> list[Watcher]:
         """Return what is notified of each epoch."""
@@ -167,8 +194,10 @@ class Run:
         quantile = {name: value for name, value in self.recipe.plan.strengths.items() if name == "alpha"}
         weights = {} if held_out.weight is None else {"sample_weight": held_out.weight}
 
+        judged = cache(partial(features_for, program, held_out.X, self.recipe.folder))
+
         def validate(program: Program) -> dict[str, float]:
-            z = program.predict(held_out.X) - part.prepared.judging_shift
+            z = program.predict(judged()) - part.prepared.judging_shift
             with signals_held():
                 losses = sample_losses(topology.loss, encoded, z.astype(topology.dtype), **quantile).numpy()
             losses = losses.mean(axis=1)
