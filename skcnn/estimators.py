@@ -138,7 +138,8 @@ class CNNClassifier(ClassifierMixin, BaseCNN):
         Folder in which the state of training is kept, so that nothing is trained twice: a fit that differs from an
         earlier one, even an interrupted one, only in `epochs` continues from its furthest epoch, with the same result
         as from scratch. Requires an integer `random_state`. The folder takes at most 2 GiB; what has not been used for
-        longest is removed first. Not used with `callbacks`, whose effects are unknown.
+        longest is removed first. Not used with `callbacks`, whose effects are unknown. Features of frozen layers are
+        kept there, too, whatever `random_state` and `callbacks`, in at most 2 GiB more.
     callbacks : list of keras.callbacks.Callback or None, default=None
         Keras callbacks, called at the beginning and end of training and of each epoch. They are given a Keras model
         with the current weights, which predicts what that of `to_keras` does, and logs with the values of `history_`,
@@ -519,7 +520,8 @@ class CNNRegressor(RegressorMixin, BaseCNN):
         Folder in which the state of training is kept, so that nothing is trained twice: a fit that differs from an
         earlier one, even an interrupted one, only in `epochs` continues from its furthest epoch, with the same result
         as from scratch. Requires an integer `random_state`. The folder takes at most 2 GiB; what has not been used for
-        longest is removed first. Not used with `callbacks`, whose effects are unknown.
+        longest is removed first. Not used with `callbacks`, whose effects are unknown. Features of frozen layers are
+        kept there, too, whatever `random_state` and `callbacks`, in at most 2 GiB more.
     callbacks : list of keras.callbacks.Callback or None, default=None
         Keras callbacks, called at the beginning and end of training and of each epoch. They are given a Keras model
         with the current weights, which predicts what that of `to_keras` does, and logs with the values of `history_`,

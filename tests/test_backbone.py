@@ -131,6 +131,14 @@ def test_a_model_within_a_model_and_one_that_was_built_by_a_call(halves):
         assert np.allclose(cnn.decision_function(X[:5]), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_names_of_layers_that_a_model_has_already(halves):
+    X, y = halves[1]
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Dense(4, name="logits")(keras.layers.Dropout(0.1, name="dropout")(keras.layers.Flatten()(inputs)))
+    cnn = CNNClassifier(Backbone(keras.Model(inputs, x)), dropout=0.2, **FAST).fit(X[:60], y[:60])
+    assert [layer.name for layer in cnn.to_keras().layers[-2:]] == ["dropout_1", "logits_1"]
+
+
 # Applications ---------------------------------------------------------------------------------------------------------
 
 

@@ -322,6 +322,15 @@ def test_few_rows():
     look("few_rows", SVC().fit(wide[:230], labels[:230]), wide[:230], labels[:230], wide[230:], labels[230:])
 
 
+def test_few_images_begin_with_a_pretrained_network(digits):
+    X, y = digits
+    cnn = CNNClassifier(Plain(filters=(2,)), epochs=1, random_state=0).fit(X[:40], y[:40])
+    assert "skcnn.networks.Backbone" in note("few_rows", cnn, X[:40], y[:40], X[40:400], y[40:400]).do
+    flat = LogisticRegression().fit(X[:40].reshape(40, -1), y[:40])
+    of_rows = note("few_rows", flat, X[:40].reshape(40, -1), y[:40], X[40:400].reshape(360, -1), y[40:400])
+    assert of_rows.do == CHECK_OF["few_rows"].do
+
+
 def test_symptoms_and_what_a_simple_model_has(data):
     X, X_test, y, y_test = data
     bad, good = Given(nonsense), LogisticRegression().fit(X, y)

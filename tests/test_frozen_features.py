@@ -139,12 +139,16 @@ def test_what_varies_passes_in_each_step(few, base, passed):
     assert len(passed()) == 3 * 90
 
 
+def copied(layer):
+    return type(layer).from_config(layer.get_config())
+
+
 def network_on(base, *before):
     def network(input_shape, n_outputs):
         inputs = x = keras.Input(input_shape)
         for layer in before:
-            x = type(layer).from_config(layer.get_config())(x)
-        frozen = keras.models.clone_model(base, clone_function=lambda layer: type(layer).from_config(layer.get_config()))
+            x = copied(layer)(x)
+        frozen = keras.models.clone_model(base, clone_function=copied)
         frozen.set_weights(base.get_weights())
         frozen.trainable = False
         x = keras.layers.BatchNormalization()(keras.layers.Flatten()(frozen(x)))
@@ -159,6 +163,17 @@ def test_custom_networks(few, base, passed):
     for before in (keras.layers.GaussianNoise(0.1), keras.layers.Conv2D(1, 1), keras.layers.BatchNormalization()):
         CNNClassifier(network_on(base, before), batch_statistics="moving", **FAST).fit(*few)
         assert len(passed()) == 3 * 90
+
+
+def test_sequential_networks(few, passed):
+    def network(input_shape, n_outputs):
+        frozen = [Noting(str(passed.path), trainable=False), keras.layers.Conv2D(4, 3, trainable=False)]
+        end = [keras.layers.ReLU(), keras.layers.Flatten(), keras.layers.Dense(n_outputs)]
+        return keras.Sequential([keras.Input(input_shape), *frozen, *end])
+
+    cnn = CNNClassifier(network, **FAST).fit(*few)
+    assert n_unequal(passed()) == (90, 90)
+    np.testing.assert_allclose(cnn.to_keras()(few[0]), cnn.decision_function(few[0]), rtol=1e-4, atol=1e-5)
 
 
 def test_threads_share_the_work(few, base, passed, store):

@@ -44,6 +44,10 @@ class Backbone(Network):
 
     Notes
     -----
+    What is frozen runs once for each sample, whatever is searched: fits train on its features, which are kept in memory
+    (512 MiB, the least recently used dropped first; for more samples it runs in each step, as with augmentation) and,
+    shared by processes, in the folder of the estimator's `memory`. Its dropout drops nothing.
+
     Loaded weights are the same for every `random_state`, and a file with other contents is another network. The
     estimators do not standardise samples before a backbone, unless `standardize` says so.
 

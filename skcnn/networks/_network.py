@@ -1,6 +1,7 @@
 """`Network`, the base class of all networks."""
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Any, Self
 
 import numpy as np
@@ -102,10 +103,16 @@ class Network(DiagramMixin, KnownArguments, BaseEstimator):
         inputs = keras.Input(tuple(input_shape), dtype=keras.config.dtype_policy().compute_dtype)
         with rates(spatial_dropout=spatial_dropout, stochastic_depth=stochastic_depth):
             x = self.features(inputs)
+        taken = {layer.name for layer in keras.Model(inputs, x).layers}
         if dropout:
-            x = Dropout(dropout, name="dropout")(x)
-        return keras.Model(inputs, keras.layers.Dense(n_outputs, name="logits")(x))
+            x = Dropout(dropout, name=_free("dropout", taken))(x)
+        return keras.Model(inputs, keras.layers.Dense(n_outputs, name=_free("logits", taken))(x))
 
     def __call__(self, input_shape: Sequence[int], n_outputs: int) -> Any:
         """Return the network as a Keras model, see `build`."""
         return self.build(input_shape, n_outputs)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Return the name, with a number if a layer of a model that the network was given has it already."""
+    return next(one for i in count() if (one := f"{name}_{i}" if i else name) not in taken)

@@ -1,5 +1,6 @@
 """Checks against yardsticks: a dummy, a simple model, and the simple model on fewer samples."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,7 @@ class FewRows(Check):
     question = "Would more samples help?"
     why = "What is missing is in samples that are not there; no setting of the model replaces them."
     do = "Collect or augment samples; a small, regularised network loses least with few."
+    for_images = "Or begin with a network that has seen other images before: network=skcnn.networks.Backbone()."
     cures = ("regularise", "smaller", "stop_early")
     grades = (0.15, 0.3)
     threshold = 0.03
@@ -115,6 +117,12 @@ class FewRows(Check):
 
     def look(self, seen: Observations) -> Finding | str:
         """Extrapolate the learning curve of the simple model."""
+        found = self._looked(seen)
+        if isinstance(found, str) or len(seen.sample_shape) != 3:
+            return found
+        return replace(found, do=f"{found.do} {self.for_images}")
+
+    def _looked(self, seen: Observations) -> Finding | str:
         if len(seen.train.chosen) < len(seen.train.y):
             return f"{len(seen.train.y)} samples are many."
         seen.need("test")

