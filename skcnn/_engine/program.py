@@ -2,13 +2,13 @@
 
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from skcnn._engine.ahead import block_size, read_ahead
 from skcnn._engine.blueprint import Blueprint, Graph, Topology
-from skcnn._engine.fingerprint import fingerprint
 from skcnn._engine.signals import signals_held, uninterrupted
 from skcnn._engine.threads import start_tensorflow
 from skcnn._lazy import LazySamples
@@ -233,7 +233,10 @@ class Program:
             frozen = self.blueprint.frozen
             indices = frozen.indices if frozen else []
             parts = [self._weights[i] for i in indices] + (self._weights[-2:] if self.topology.standardize else [])
-            self._frozen_digest = fingerprint(*(part.numpy() for part in parts))
+            digest = blake2b(digest_size=16)  # at once, which takes a tenth of the time of joblib's for many arrays
+            for value in (part.numpy() for part in parts):
+                digest.update(f"{value.dtype}{value.shape}".encode() + value.tobytes())
+            self._frozen_digest = digest.hexdigest()
         return self._frozen_digest
 
     def predict(self, X: np.ndarray | LazySamples) -> np.ndarray:
