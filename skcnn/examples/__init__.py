@@ -2,7 +2,6 @@
 
 =================== ==================================================================================
 ``images``          a search over regularisation of images, with augmentation and early stopping
-``backbone``        a network that has seen other images, on few of ours, in a search
 ``series``          which of two shapes is hidden in a noisy series, and where the network looked
 ``spectra``         near infrared spectra of tablets: a network beside partial least squares
 ``imbalance``       a rare class: balanced batches, probabilities that stay true, a sampler in its place
