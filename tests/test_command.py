@@ -26,7 +26,7 @@ from skcnn._command.console import DataError
 from skcnn._command.reading import Data, read
 from skcnn._command.reporting import check_out, describe, print_diagnosis, print_scores
 from skcnn._command.scores import Comparison, compare, scorers_of
-from skcnn._command.searching import Record, cures, failures, make_search, n_epochs, of_size, plain_sizes, read_grid
+from skcnn._command.searching import Record, cures, failures, make_search, n_epochs, of_network, plain_sizes, read_grid
 from skcnn._command.tasks import Task, make_task
 from skcnn._statistics import Estimate
 from skcnn.sampling import NDSampler
@@ -366,7 +366,7 @@ def test_cures_follow_from_the_classes():
     def balancing(y):
         return {
             repr(one.get("balance")): one.get("cnn__class_weight", "-")
-            for one in ParameterGrid(cures(task_of(y), (4,), 0))
+            for one in ParameterGrid(cures(task_of(y), {"cnn__network__filters": (4,)}, 0))
         }
 
     rare = balancing([1] * 9 + [0] * 90)
@@ -391,7 +391,10 @@ def test_a_grid_is_json_or_in_a_file(table):
         assert isinstance(second, NDSampler)
         assert isinstance(second.sampler, SMOTE)
         assert second.sampler.random_state == 7
-    assert of_size([{"cnn__l2": [0]}, grid], (3,)) == [{"cnn__l2": [0], "cnn__network__filters": [(3,)]}, grid]
+    assert of_network([{"cnn__l2": [0]}, grid], {"cnn__network__filters": (3,)}) == [
+        {"cnn__l2": [0], "cnn__network__filters": [(3,)]},
+        grid,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -652,7 +655,7 @@ def quick_job(monkeypatch):
         print_diagnosis(Diagnosed(), job)
         return True
 
-    monkeypatch.setattr("skcnn._command.workflow.prepare", lambda options: options.out)
+    monkeypatch.setattr("skcnn._command.jobs.prepare", lambda options: options.out)
     monkeypatch.setattr("skcnn._command.workflow.run", run)
     monkeypatch.setattr("skcnn.__main__.quiet_start", suppress)
 
@@ -681,8 +684,9 @@ def test_a_closed_standard_stream_is_no_fault(missing, quick_job, tmp_path, monk
 
 CLOSED = """
 import os, sys
+import skcnn._command.jobs as jobs
 import skcnn._command.workflow as workflow
-workflow.prepare = lambda options: options
+jobs.prepare = lambda options: options
 def run(job):
     opened = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT)
     os.write(2, b"a message of compiled code")
