@@ -29,12 +29,14 @@ DESCRIPTION = """\
 Some samples are held out. On the others a first search chooses the size of the network, without any cure; a
 second one tries cures for imbalance (class weights, oversampling, SMOTE) and for overfitting (L2, dropout), all
 inside the folds of a cross-validation. The held-out samples show what the cures gain, and a diagnosis says what
-is left to improve. Without DATA the task is to find a rare digit among scikit-learn's digits, and the diagnosis
+is left to improve. How long it takes is estimated from a few timed steps before it starts, and from the fits that
+have ended while it goes on; --quick and --budget shorten it. Without DATA the task is to find a rare digit among scikit-learn's digits, and the diagnosis
 says why the first search goes wrong; this takes about a minute.
 
 DATA is one of
-  cells.npz      arrays X and y, as numpy.savez("cells.npz", X=X, y=y) writes them; X is (n, features),
-                 (n, steps, channels), (n, height, width, channels) or (n, depth, height, width, channels)
+  cells.npz      arrays X and y, as numpy.savez("cells.npz", X=X, y=y) writes them, and groups, if samples belong
+                 to patients or films; X is (n, features), (n, steps, channels), (n, height, width, channels) or
+                 (n, depth, height, width, channels)
   cells.csv      a header and a row per line; the column to predict is called y, target, label or class, or
                  named by --target, all others are numbers
   cells/         a folder that has a folder of images per class: cells/healthy/1.png, cells/sick/7.png
@@ -124,7 +126,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--groups",
         metavar="NAME",
         help="the array or column of groups (patients, films), which stay together in every split; for images a CSV "
-        "with the columns file and group",
+        "with the columns file and group (default: the array groups of an .npz, if it has one; '' for none)",
     )
     own.add_argument(
         "--test",

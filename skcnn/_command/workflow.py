@@ -17,7 +17,7 @@ from skcnn._command.planning import Budget, as_grid
 from skcnn._command.progress import Progress
 from skcnn._command.scores import compare, effects, equal_alarms
 from skcnn._command.searching import Record, failures, make_pipeline, make_search, settings_of
-from skcnn._command.timing import Costs, seconds_after
+from skcnn._command.timing import Costs
 
 __all__ = ["run"]
 
@@ -46,15 +46,16 @@ class Searches:
         self.plain: Any = None
         pipe = make_pipeline(job.task, job.epochs, job.seed)
         self.costs = Costs(job.task, pipe, job.n_folds, job.jobs)
-        self.after = seconds_after(job.task, len(job.scorers))
-        self.budget = None if job.minutes is None else Budget(job.minutes, job.started, self.after)
+        self.budget: Budget | None = None
 
     def plan(self) -> None:
         """Time some steps, choose what there is time for, and say how long it takes."""
         networks = self.record.candidates
         cures = [list(ParameterGrid(self.job.cures(network))) for network in networks]
         self.costs.measure(networks + cures[0])
-        if self.budget is not None:
+        after = self.costs.afterwards()
+        if self.job.minutes is not None:
+            self.budget = Budget(self.job.minutes, self.job.started, after)
             chosen = self.budget.networks(networks, [candidates[0] for candidates in cures], self.costs)
             self.record, cures = self.job.record(as_grid(chosen)), [cures[networks.index(one)] for one in chosen]
             if len(chosen) < len(networks):
@@ -68,7 +69,7 @@ class Searches:
         span = second if second == most else f"{second} to {most}, by the size chosen,"
         paragraph(
             f"Going by some timed steps, this takes about {duration(first)} without cures, {span} with cures, and "
-            f"{duration(self.after)} for what follows."
+            f"{duration(after)} for what follows."
         )
 
     def without_cures(self) -> Any:
