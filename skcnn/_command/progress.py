@@ -100,7 +100,7 @@ class Progress:
         self.total = total
         self.forecast = forecast
         self._done = 0
-        self._over = False
+        self._over = self._ended = False
         self._lock = threading.Lock()
         self._start = time.perf_counter()
 
@@ -118,7 +118,7 @@ class Progress:
 
     def remaining(self) -> str:
         """Say how much time is left; nothing if all is done."""
-        return f"about {duration(self.forecast.left())} left" if self._done < self.total else ""
+        return "" if self._ended else f"about {duration(self.forecast.left())} left"
 
     def _tick(self, candidate: int | None) -> None:
         """Note that a fit of a candidate has ended; None is the final one."""
@@ -129,6 +129,7 @@ class Progress:
                 return
             quarter = 4 * self._done // self.total
             self._done += 1
+            self._ended = candidate is None or self._done == self.total  # the final fit, maybe before some others
             if self._bar is not None:
                 self._bar.advance(self._bar.task_ids[0])
             elif 4 * self._done // self.total > quarter:

@@ -25,7 +25,7 @@ __all__ = ["Costs"]
 
 Params = Mapping[str, Any]
 
-TIMED_SECONDS = 0.5  # of steps, about, that a network is timed by
+TIMED_SECONDS = 0.8  # of steps, about, that a network is timed by
 TIMED_STEPS = 4  # at least
 TIMED_BATCHES = 16  # of samples at most
 # Processor seconds of comparison and diagnosis, from nine data sets of 120 to 1,300 samples of 20 to 12,288 values:
