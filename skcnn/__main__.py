@@ -30,8 +30,8 @@ Some samples are held out. On the others a first search chooses the size of the 
 second one tries cures for imbalance (class weights, oversampling, SMOTE) and for overfitting (L2, dropout), all
 inside the folds of a cross-validation. The held-out samples show what the cures gain, and a diagnosis says what
 is left to improve. How long it takes is estimated from a few timed steps before it starts, and from the fits that
-have ended while it goes on; --quick and --budget shorten it. Without DATA the task is to find a rare digit among scikit-learn's digits, and the diagnosis
-says why the first search goes wrong; this takes about a minute.
+have ended while it goes on; --quick and --budget shorten it. Without DATA the task is to find a rare digit among
+scikit-learn's digits, and the diagnosis says why the first search goes wrong; this takes about a minute.
 
 DATA is one of
   cells.npz      arrays X and y, as numpy.savez("cells.npz", X=X, y=y) writes them, and groups, if samples belong
