@@ -1,7 +1,6 @@
 """How long ``python -m skcnn`` says it takes, and what it leaves out when it is to take less."""
 
 import re
-import threading
 
 import numpy as np
 import pytest
@@ -75,15 +74,14 @@ def test_time_left_follows_what_fits_took(clock):
     assert forecast.left() == pytest.approx(25 / 9)
 
 
-def test_time_left_counts_the_fits_of_each_thread(clock):
+def test_time_left_counts_the_fits_of_each_thread(clock, monkeypatch):
     forecast = Forecast([[2.0] * 8], 0.0, 2)
     forecast.start()
     for clock.now in (2, 4):  # two threads, which end fits at the same time
-        threads = [threading.Thread(target=forecast.end, args=[0]) for _ in range(2)]
-        clock.ids = iter((1, 2))
-        for thread in threads:
-            thread.start()
-            thread.join()
+        for thread in (1, 2):
+            monkeypatch.setattr("skcnn._command.progress.threading.get_ident", lambda thread=thread: thread)
+            forecast.end(0)
+    assert forecast.pace == pytest.approx(1)
     assert forecast.left() == pytest.approx(4)
 
 
