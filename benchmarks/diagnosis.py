@@ -140,7 +140,7 @@ def answer(frame: pd.DataFrame, half: str) -> str:
         counts = planted["bucket"].value_counts()
         left_out = f"harmless and left out: {counts.get('harmless', 0)}; failed: {counts.get('failed', 0)}"
         parts.append(f"{planted['cause'].nunique()} causes of the {half} half, {len(planted)} cases; {left_out}.")
-    if "found" in frame and len(planted := judged(planted)):
+    if "found" in frame and len(planted) and len(planted := judged(planted)):
         seconds = planted["seconds"].quantile([0.5, 0.9])
         failed = Counter(code for missing in planted["could not run"] for code in missing)
         parts += [
@@ -154,7 +154,8 @@ def answer(frame: pd.DataFrame, half: str) -> str:
     if "found" in frame and len(clean):
         parts += ["### Clean", in_clean(clean)]
         if len(planted):
-            parts += ["### By check", by_check(planted, clean)]
+            alone = "Most causes may be named by one of several checks; here each stands for itself."
+            parts += ["### By check", alone, by_check(planted, clean)]
     return "\n\n".join(parts)
 
 
@@ -241,7 +242,8 @@ def main() -> None:
             print(line(record), flush=True)
     kept = Path(tempfile.gettempdir()) / f"skcnn-benchmark-diagnosis-{half}.jsonl"
     kept.write_text("\n".join(json.dumps(record, default=str) for record in records), encoding="utf-8")
-    text = answer(pd.DataFrame(records), half)
+    scale = f"Options: --cells {given.cells} --seeds {given.seeds} --clean-seeds {given.clean_seeds or 2 - given.set}."
+    text = f"{scale}\n\n{answer(pd.DataFrame(records), half)}"
     print(f"\n{text}\n\n{time.perf_counter() - start:.0f} s; cases in {kept}", flush=True)
     if not given.set and not (given.causes or given.data or given.models or given.only or given.costs):
         write_section("diagnosis", "Diagnosis", QUESTION, text)
