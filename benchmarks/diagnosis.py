@@ -108,15 +108,28 @@ def by_model(frame: pd.DataFrame, column: str) -> str:
     return markdown_table([column, "named [95%]", "first [95%]"], rows)
 
 
-def clean_table(frame: pd.DataFrame) -> str:
-    frame = frame.copy()
-    accused = frame["found"].map(lambda found: [one["code"] for one in found if one["severity"] > 1])
-    frame["accused"] = accused.map(bool)
-    wrongly = accused.map(lambda found: bool(set(found) & (LEAKS | LABELS))).sum()
-    by_code = Counter(code for found in accused for code in set(found))
-    rows = [[code, str(k), f"{k / len(frame):.1%}"] for code, k in by_code.most_common()]
-    head = f"Accused with severity medium or high: {share(frame, 'accused')}; of a leak or wrong labels: {wrongly}."
-    return f"{head}\n\n{markdown_table(['code', 'clean fits accused', ''], rows)}"
+def accused(clean: pd.DataFrame) -> pd.Series:
+    """Return the codes that each clean fit is accused of with severity medium or high."""
+    return clean["found"].map(lambda found: {one["code"] for one in found if one["severity"] > 1})
+
+
+def in_clean(clean: pd.DataFrame) -> str:
+    of = accused(clean)
+    wrongly = of.map(lambda found: bool(found & (LEAKS | LABELS))).sum()
+    shares = share(clean.assign(accused=of.map(bool)), "accused")
+    return f"Accused with severity medium or high: {shares}; of a leak or wrong labels: {wrongly}."
+
+
+def by_check(planted: pd.DataFrame, clean: pd.DataFrame) -> str:
+    """Return for each check in how many cases it names the cause itself, and how many clean fits it accuses."""
+    planted = planted[planted["bucket"] != "weak"]
+    wrongly = Counter(code for found in accused(clean) for code in found)
+    rows = []
+    for code in sorted({code for cause in planted["cause"] for code in CAUSES[cause].codes} | set(wrongly)):
+        of = planted[planted["cause"].map(lambda cause, code=code: code in CAUSES[cause].codes)]
+        named = of["found"].map(lambda found, code=code: code in codes(found)).sum()
+        rows.append([code, f"{named} of {len(of)}" if len(of) else "", f"{wrongly[code]} of {len(clean)}"])
+    return markdown_table(["check", "names causes of medium and strong cost", "accuses clean fits"], rows)
 
 
 def answer(frame: pd.DataFrame, half: str) -> str:
@@ -127,7 +140,7 @@ def answer(frame: pd.DataFrame, half: str) -> str:
         counts = planted["bucket"].value_counts()
         left_out = f"harmless and left out: {counts.get('harmless', 0)}; failed: {counts.get('failed', 0)}"
         parts.append(f"{planted['cause'].nunique()} causes of the {half} half, {len(planted)} cases; {left_out}.")
-    if "found" in frame and len(planted := judged(planted)):
+    if "found" in frame and len(planted) and len(planted := judged(planted)):
         seconds = planted["seconds"].quantile([0.5, 0.9])
         failed = Counter(code for missing in planted["could not run"] for code in missing)
         parts += [
@@ -139,7 +152,10 @@ def answer(frame: pd.DataFrame, half: str) -> str:
             by_model(planted, "data"),
         ]
     if "found" in frame and len(clean):
-        parts += ["### Clean", clean_table(clean)]
+        parts += ["### Clean", in_clean(clean)]
+        if len(planted):
+            alone = "Most causes may be named by one of several checks; here each stands for itself."
+            parts += ["### By check", alone, by_check(planted, clean)]
     return "\n\n".join(parts)
 
 
@@ -226,7 +242,8 @@ def main() -> None:
             print(line(record), flush=True)
     kept = Path(tempfile.gettempdir()) / f"skcnn-benchmark-diagnosis-{half}.jsonl"
     kept.write_text("\n".join(json.dumps(record, default=str) for record in records), encoding="utf-8")
-    text = answer(pd.DataFrame(records), half)
+    scale = f"Options: --cells {given.cells} --seeds {given.seeds} --clean-seeds {given.clean_seeds or 2 - given.set}."
+    text = f"{scale}\n\n{answer(pd.DataFrame(records), half)}"
     print(f"\n{text}\n\n{time.perf_counter() - start:.0f} s; cases in {kept}", flush=True)
     if not given.set and not (given.causes or given.data or given.models or given.only or given.costs):
         write_section("diagnosis", "Diagnosis", QUESTION, text)

@@ -5,7 +5,8 @@
 
 One thread. The ceiling is the best rate of a matrix product and of convolutions (forward, and the gradients of kernel
 and input) of several sizes, measured in the same process in turns with the training. Operations of training are counted
-by hand: two per multiply-add, forward once, backward twice, but once in the first layer, whose input needs no gradient.
+by hand: two per multiply-add, forward once, backward twice, but once in the first layer, whose input needs no gradient;
+taps of a kernel on the padding are no operations.
 The time of training is that of ten epochs more, so that building and compiling are left out; the share of all else in a
 fit is stated beside. The profile is TensorFlow's own, of the operations inside the graph.
 """
@@ -42,7 +43,7 @@ def operations_per_sample(problem: peers.Problem) -> float:
     height, width, channels = problem.shape
     operations = 0.0
     for i, filters in enumerate(problem.filters):
-        multiply_adds = height * width * 9 * channels * filters
+        multiply_adds = (3 * height - 2) * (3 * width - 2) * channels * filters
         operations += 2 * multiply_adds * (2 if i == 0 else 3)
         height, width, channels = height // 2, width // 2, filters
     return operations + 2 * 3 * height * width * channels * problem.n_classes
@@ -75,7 +76,7 @@ def probes() -> dict[str, tuple[Callable[[], Any], float]]:
         x = tf.random.stateless_normal([batch, size, size, inputs], [0, 0])
         y = tf.random.stateless_normal([batch, size, size, outputs], [0, 0])
         kernel = tf.random.stateless_normal([3, 3, inputs, outputs], [0, 0])
-        operations = 2.0 * batch * size**2 * 9 * inputs * outputs
+        operations = 2.0 * batch * (3 * size - 2) ** 2 * inputs * outputs
         name = f"{size}x{size}, {inputs} to {outputs} channels"
         add(f"convolution {name}", lambda x, k: tf.nn.conv2d(x, k, 1, "SAME"), [x, kernel], operations)
         shape, of = tf.shape(kernel), {"strides": [1, 1, 1, 1], "padding": "SAME"}

@@ -121,7 +121,7 @@ def keras_wrappers(problem: Problem, **compile_settings: Any) -> tuple[BaseEstim
     return estimator, {"model_kwargs": settings}
 
 
-def skorch(problem: Problem) -> tuple[BaseEstimator, dict[str, Sequence[Any]]]:
+def skorch(problem: Problem, **settings: Any) -> tuple[BaseEstimator, dict[str, Sequence[Any]]]:
     import torch
     from skorch import NeuralNetClassifier
 
@@ -137,6 +137,7 @@ def skorch(problem: Problem) -> tuple[BaseEstimator, dict[str, Sequence[Any]]]:
         train_split=None,
         iterator_train__shuffle=True,
         verbose=0,
+        **settings,
     )
     decay = [2 * l2 for l2 in L2]  # the gradient of l2 * sum(w ** 2)
     return estimator, {"optimizer__weight_decay": decay, "module__dropout": DROPOUT}

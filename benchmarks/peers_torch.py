@@ -6,9 +6,9 @@ __all__ = ["Network"]
 
 
 class Network(torch.nn.Module):
-    """Takes images with channels last and outputs logits."""
+    """Takes images with channels last and outputs logits; PyTorch's own order of weights has channels first."""
 
-    def __init__(self, problem: tuple, dropout: float = 0.0) -> None:
+    def __init__(self, problem: tuple, dropout: float = 0.0, channels_last: bool = False) -> None:
         super().__init__()
         (height, width, channels), filters, n_classes = problem
         layers = []
@@ -17,6 +17,8 @@ class Network(torch.nn.Module):
             channels, height, width = n, height // 2, width // 2
         layers += [torch.nn.Flatten(), torch.nn.Dropout(dropout), torch.nn.Linear(channels * height * width, n_classes)]
         self.layers = torch.nn.Sequential(*layers)
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
 
     def forward(self, X: torch.Tensor) -> torch.Tensor:
         return self.layers(X.permute(0, 3, 1, 2))

@@ -4,6 +4,7 @@ import argparse
 import math
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from typing import NoReturn
@@ -19,18 +20,23 @@ OUTPUT_ERROR, USAGE_ERROR, INTERRUPTED = 1, 2, 130
 JOBS = 4  # at most, by default; each keeps its own compiled network
 MAX_JOBS = 1024  # each is a thread
 MAX_SEED = 2**32 - 1  # as in NumPy
+OF_DATA = (  # options that the digits do not take
+    *("target", "groups", "test", "shape", "skip-unreadable", "regression", "scoring", "grid", "pretrained", "epochs"),
+)
 EXPLAINED = f"--help explains, and {GUIDE}/guide/start.html"
 
 DESCRIPTION = """\
 Some samples are held out. On the others a first search chooses the size of the network, without any cure; a
 second one tries cures for imbalance (class weights, oversampling, SMOTE) and for overfitting (L2, dropout), all
 inside the folds of a cross-validation. The held-out samples show what the cures gain, and a diagnosis says what
-is left to improve. Without DATA the task is to find a rare digit among scikit-learn's digits, and the diagnosis
-says why the first search goes wrong; this takes about a minute.
+is left to improve. How long it takes is estimated from a few timed steps before it starts, and from the fits that
+have ended while it goes on; --quick and --budget shorten it. Without DATA the task is to find a rare digit among
+scikit-learn's digits, and the diagnosis says why the first search goes wrong; this takes about a minute.
 
 DATA is one of
-  cells.npz      arrays X and y, as numpy.savez("cells.npz", X=X, y=y) writes them; X is (n, features),
-                 (n, steps, channels), (n, height, width, channels) or (n, depth, height, width, channels)
+  cells.npz      arrays X and y, as numpy.savez("cells.npz", X=X, y=y) writes them, and groups, if samples belong
+                 to patients or films; X is (n, features), (n, steps, channels), (n, height, width, channels) or
+                 (n, depth, height, width, channels)
   cells.csv      a header and a row per line; the column to predict is called y, target, label or class, or
                  named by --target, all others are numbers
   cells/         a folder that has a folder of images per class: cells/healthy/1.png, cells/sick/7.png
@@ -40,7 +46,8 @@ DATA is one of
 EPILOG = f"""\
 examples:
   python -m skcnn cells.npz
-  python -m skcnn cells/ --shape 64x64 --groups patients.csv
+  python -m skcnn cells/ --shape 64x64 --groups patients.csv --budget 30
+  python -m skcnn cells/ --shape 96x96x3 --pretrained MobileNetV2 --quick
   python -m skcnn train.csv --target diagnosis --test test.csv --scoring roc_auc --out report.html
   python -m skcnn digits.csv --shape 28x28x1 --grid '{{"cnn__l2": [0, 0.01], "cnn__dropout": [0, 0.3, 0.5]}}'
 
@@ -119,7 +126,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--groups",
         metavar="NAME",
         help="the array or column of groups (patients, films), which stay together in every split; for images a CSV "
-        "with the columns file and group",
+        "with the columns file and group (default: the array groups of an .npz, if it has one; '' for none)",
     )
     own.add_argument(
         "--test",
@@ -145,10 +152,28 @@ def make_parser() -> argparse.ArgumentParser:
     )
     own.add_argument("--grid", metavar="JSON", help="another grid of cures, or a file that holds it; see below")
     own.add_argument(
+        "--pretrained",
+        metavar="NETWORK",
+        help="for images: the features of a network that was trained before, with a new output layer, in place of the "
+        "sizes of network; a Keras model FILE.keras, or a NAME in keras.applications (with the weights that Keras "
+        "downloads), or NAME=WEIGHTS with those of a file ..._no_top.h5",
+    )
+    own.add_argument(
         "--epochs",
         metavar="N",
         type=_whole(1),
         help="passes over the samples (default: 60, fewer from 1,000 samples on)",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a first answer in a fraction of the time: one network, each cure alone, 2 folds, half the epochs",
+    )
+    parser.add_argument(
+        "--budget",
+        metavar="MINUTES",
+        type=_minutes,
+        help="time for everything; as many networks and cures are tried as it has room for, the most usual first",
     )
     parser.add_argument(
         "--jobs",
@@ -164,6 +189,7 @@ def make_parser() -> argparse.ArgumentParser:
         default=0,
         help="seed of split, folds, samplers and networks (default: 0)",
     )
+    parser.set_defaults(started=time.perf_counter())  # before libraries are loaded, which is part of --budget
     parser.add_argument(
         "--out",
         metavar="FILE",
@@ -181,6 +207,16 @@ def _whole(low: int, high: float = math.inf) -> Callable[[str], int]:
         return int(text)
 
     return number
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = math.nan
+    if not 0 < minutes < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected minutes, such as 10 or 0.5")
+    return minutes
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -202,12 +238,12 @@ def _share_or_path(text: str) -> float | str:
 
 def _run(options: argparse.Namespace) -> bool:
     """Read and check everything, and only then start TensorFlow; return whether the report is complete."""
-    for name in ("target", "groups", "test", "shape", "skip-unreadable", "regression", "scoring", "grid", "epochs"):
+    for name in OF_DATA:
         if options.data is None and getattr(options, name.replace("-", "_")):
             raise DataError(f"--{name} needs DATA: python -m skcnn DATA --{name} ...")
-    from skcnn._command import workflow  # not before the options are known to be right: scikit-learn takes a while
+    from skcnn._command import jobs, workflow  # not before the options are known: scikit-learn takes a while
 
-    job = workflow.prepare(options)
+    job = jobs.prepare(options)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # of TensorFlow's log errors alone, from then on
     with quiet_start():
         skcnn.set_threads(1)  # several networks side by side, one thread each

@@ -86,7 +86,7 @@ class ScaleWarning(UserWarning):
 
 
 class ThreadsWarning(UserWarning):
-    """TensorFlow was started with fewer threads than a fit could use."""
+    """The threads or processes that TensorFlow was started with are not the fastest for a fit or a search."""
 
 
 def warn(warning: Warning) -> None:

@@ -29,7 +29,8 @@ def check_grid(search: Search) -> Search:
     ----------
     search : GridSearchCV, RandomizedSearchCV, HalvingGridSearchCV or HalvingRandomSearchCV
         Unfitted or fitted, over any scikit-learn estimator or pipeline. Every candidate of a grid is checked; where
-        candidates are drawn, every value of each list, and 10 of each distribution.
+        candidates are drawn, every value of each list, and 10 of each distribution. The least and the most of a
+        ``resource`` that is a parameter, such as ``"epochs"``, are checked like values of a grid.
 
     Returns
     -------
@@ -60,6 +61,7 @@ def check_grid(search: Search) -> Search:
         for problem in _problems(search.estimator, candidate):  # type: ignore[attr-defined]
             shown = "" if UNKNOWN in problem else f" Candidate: {candidate!r}"
             problems.setdefault(problem, f"- {problem}{shown}")
+    problems |= {problem: f"- {problem}" for problem in _of_resource(search)}
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ValueError(f"{count} in the grid of {type(search).__name__}:\n" + "\n".join(problems.values()))
@@ -78,6 +80,22 @@ def _candidates(search: Any) -> Iterable[dict[str, Any]]:
         return ParameterGrid(search.param_grid)
     sampler = ParameterSampler(search.param_distributions, 1)  # refuses what is neither a list nor a distribution
     return chain.from_iterable(map(_drawn, sampler.param_distributions))
+
+
+def _of_resource(search: Any) -> list[str]:
+    """Return what is wrong with the parameter whose value a halving search raises from step to step."""
+    name, most = getattr(search, "resource", "n_samples"), getattr(search, "max_resources", "auto")
+    if name == "n_samples":
+        return []
+    space = search.param_grid if hasattr(search, "param_grid") else search.param_distributions
+    if any(name in one for one in ([space] if isinstance(space, Mapping) else space)):
+        return [
+            f"{name!r} is the resource, which the search itself sets, and stands in the grid too; take it out there."
+        ]
+    if most == "auto":
+        return [f"max_resources='auto', with resource={name!r}; expected the largest value, such as max_resources=81."]
+    least = 1 if isinstance(search.min_resources, str) else search.min_resources
+    return _problems(search.estimator, {name: least}) + _problems(search.estimator, {name: most})
 
 
 def _drawn(space: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

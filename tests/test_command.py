@@ -9,6 +9,7 @@ import sys
 import time
 import zipfile
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from skcnn._command.console import DataError
 from skcnn._command.reading import Data, read
 from skcnn._command.reporting import check_out, describe, print_diagnosis, print_scores
 from skcnn._command.scores import Comparison, compare, scorers_of
-from skcnn._command.searching import Record, cures, failures, make_search, n_epochs, of_size, plain_sizes, read_grid
+from skcnn._command.searching import Record, cures, failures, make_search, n_epochs, of_network, plain_sizes, read_grid
 from skcnn._command.tasks import Task, make_task
 from skcnn._statistics import Estimate
 from skcnn.sampling import NDSampler
@@ -105,6 +106,42 @@ def test_arrays_keep_shape_type_and_groups(npz, rng):
 )
 def test_arrays_that_do_not_fit(npz, arrays, options, message):
     assert re.search(message, refused(npz(**arrays), **options))
+
+
+def test_groups_in_a_file_are_found(npz, rng):
+    X, y, groups = rng.normal(size=(40, 3)), np.arange(40) % 2, np.array(list("abcdefghij") * 4)
+    data = read(npz(X=X, y=y, groups=groups[:, None]))
+    assert data.groups.tolist() == groups.tolist()
+    by_pairs = replace(data, groups=np.arange(40) // 4)
+    said = describe("x.npz", by_pairs, make_task(by_pairs, 0.25, False, 0))
+    assert re.search(r"in \d and \d groups, as the array 'groups' of the file says \(--groups '' leaves them", said)
+    path = npz(X=X, y=y, groups=groups, film=np.arange(40) // 4)
+    assert read(path, groups="").groups is None
+    other = read(path, groups="film")
+    assert other.groups.tolist() == (np.arange(40) // 4).tolist()
+    assert "as the array" not in describe("x.npz", other, make_task(other, 0.25, False, 0))
+    # Test samples have groups where the training samples have.
+    ungrouped, grouped = (Data(X, y, one) for one in (None, groups))
+    assert read(path, like=ungrouped).groups is None
+    assert read(path, like=grouped).groups.tolist() == groups.tolist()
+    assert read(npz(X=X, y=y), like=grouped).groups is None
+    assert read(npz(X=X, groups=y), target="groups").groups is None
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ([1, 2, 3], r"groups has shape \(3,\), expected \(40,\): one for each sample of X\. --groups '' leaves"),
+        ([[1, 2]] * 40, r"groups has shape \(40, 2\), expected \(40,\)"),
+        ([np.nan] + [1.0] * 39, "groups has missing or infinite values in 1 of 40 samples"),
+        ([1j] * 40, "groups holds complex128; expected real numbers or texts"),
+        ([None] * 40, "groups holds Python objects"),
+    ],
+)
+def test_groups_in_a_file_that_do_not_fit(npz, rng, groups, message):
+    path = npz(X=rng.normal(size=(40, 3)), y=np.arange(40) % 2, groups=np.array(groups))
+    assert re.search(message, refused(path))
+    assert len(read(path, groups="").X) == 40
 
 
 def test_files_that_are_none(tmp_path, npz):
@@ -323,6 +360,12 @@ def test_given_test_rows_are_taken_whole():
         (rows([2, 2, 2, 2]), 0.25, True, "All targets are 2; there is nothing to learn"),
         (rows(["a", "b"] * 9), 0.25, True, "--regression needs numbers to predict; the first target is a"),
         (rows([0, 1] * 9), 0.01, False, "--test 0.01: "),
+        (
+            replace(rows([0, 1] * 9, [1, 1, 2, 2, 3, 3] * 3), groups_found=True),
+            0.25,
+            False,
+            "fewer than 4 groups, .* The groups are the array 'groups' of the file; --groups '' leaves",
+        ),
     ],
 )
 def test_tasks_that_cannot_be_learnt(data, test, regression, message):
@@ -341,6 +384,7 @@ def test_tasks_that_cannot_be_learnt(data, test, regression, message):
         ((28, 28), 3, "series of 28 steps, 28 channels (if these are images: --shape 28x28x1)"),
         ((100, 3), 5, "series of 100 steps, 3 channels"),
         ((9, 9, 9, 1), 2, "volumes of 9x9x9x1"),
+        ((1123, 794, 1), 7, "images of 1123x794x1"),
     ],
 )
 def test_sizes_and_words_follow_from_the_shape(shape, blocks, words):
@@ -366,7 +410,7 @@ def test_cures_follow_from_the_classes():
     def balancing(y):
         return {
             repr(one.get("balance")): one.get("cnn__class_weight", "-")
-            for one in ParameterGrid(cures(task_of(y), (4,), 0))
+            for one in ParameterGrid(cures(task_of(y), {"cnn__network__filters": (4,)}, 0))
         }
 
     rare = balancing([1] * 9 + [0] * 90)
@@ -391,7 +435,10 @@ def test_a_grid_is_json_or_in_a_file(table):
         assert isinstance(second, NDSampler)
         assert isinstance(second.sampler, SMOTE)
         assert second.sampler.random_state == 7
-    assert of_size([{"cnn__l2": [0]}, grid], (3,)) == [{"cnn__l2": [0], "cnn__network__filters": [(3,)]}, grid]
+    assert of_network([{"cnn__l2": [0]}, grid], {"cnn__network__filters": (3,)}) == [
+        {"cnn__l2": [0], "cnn__network__filters": [(3,)]},
+        grid,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -652,7 +699,7 @@ def quick_job(monkeypatch):
         print_diagnosis(Diagnosed(), job)
         return True
 
-    monkeypatch.setattr("skcnn._command.workflow.prepare", lambda options: options.out)
+    monkeypatch.setattr("skcnn._command.jobs.prepare", lambda options: options.out)
     monkeypatch.setattr("skcnn._command.workflow.run", run)
     monkeypatch.setattr("skcnn.__main__.quiet_start", suppress)
 
@@ -681,8 +728,9 @@ def test_a_closed_standard_stream_is_no_fault(missing, quick_job, tmp_path, monk
 
 CLOSED = """
 import os, sys
+import skcnn._command.jobs as jobs
 import skcnn._command.workflow as workflow
-workflow.prepare = lambda options: options
+jobs.prepare = lambda options: options
 def run(job):
     opened = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT)
     os.write(2, b"a message of compiled code")

@@ -35,6 +35,11 @@ def test_workers_of_a_search_do_not_greet(estimator):
     before, _, during = job.stderr.partition("searching\n")
     assert job.stdout == "True\n"
     assert before  # the main process has imported TensorFlow
+    if estimator == "CNNClassifier":  # of two processes one says that threads are faster
+        advice, during = during.split("\n", 1)
+        assert "ThreadsWarning: This search trains in processes" in advice
+        assert 'with joblib.parallel_config("threading", n_jobs=2)' in advice
+        during = during.split("\n", 1)[1]  # the line of code
     assert during == ""
 
 

@@ -152,6 +152,7 @@ def test_any_bytes(content, name, zipped):
 
 
 OPTIONS = ["--target", "--groups", "--test", "--shape", "--scoring", "--epochs", "--jobs", "--seed", "--out", "--grid"]
+OPTIONS += ["--budget", "--pretrained"]
 TEXTS = [
     "",
     " ",

@@ -16,12 +16,13 @@ from sklearn.dummy import DummyClassifier
 from sklearn.metrics import accuracy_score, average_precision_score, balanced_accuracy_score, get_scorer, recall_score
 
 from skcnn.__main__ import main, make_parser
-from skcnn._command.console import Output, Progress, duration
-from skcnn._command.reporting import settings_of, verdict
+from skcnn._command.console import Output, duration
+from skcnn._command.jobs import prepare
+from skcnn._command.progress import Forecast, Progress
+from skcnn._command.reporting import verdict
 from skcnn._command.scores import QUICK, QUICK_BINARY, Comparison, Effect, Known, compare, effects, equal_alarms
-from skcnn._command.searching import Record
+from skcnn._command.searching import settings_of
 from skcnn._command.tasks import Task
-from skcnn._command.workflow import prepare
 from skcnn._statistics import Estimate
 
 NAMES = ["recall", "balanced_accuracy", "average_precision", "recall_at_equal_alarms", "accuracy"]
@@ -35,7 +36,8 @@ def test_main_job_from_the_command_line(tmp_path):
     job = run_python("-m", "skcnn", "--out", str(page), env=USERS_ENVIRONMENT)
     assert job.stderr == ""
     asked = prepare(make_parser().parse_args([]))
-    plain, cured = asked.sizes, Record(asked.cures(asked.sizes[0]), asked.scorers).candidates
+    plain = asked.record(asked.networks).candidates
+    cured = asked.record(asked.cures(plain[0])).candidates
     for tried in (plain, cured):
         n = 3 * len(tried) + 1
         assert f"fit {n} of {n}" in job.stdout
@@ -76,7 +78,6 @@ def test_the_problem_is_told_before_tensorflow_is_waited_for():
     code = """
 import sys
 from skcnn.__main__ import make_parser
-from skcnn._command.workflow import prepare
 prepare(make_parser().parse_args([]))
 print("tensorflow" in sys.modules)
 """
@@ -264,10 +265,32 @@ def test_verdict_follows_the_numbers(differences, recall, score, cause):
     assert "finding none would have 0.950" in text
 
 
+def test_verdict_names_every_other_score_that_got_worse():
+    def text(accuracy, balanced):
+        planted = {"accuracy": accuracy, "balanced_accuracy": balanced, "f1_macro": 0.0}
+        found = {name: Comparison(estimate(0.5), estimate(0.5 + by), estimate(by)) for name, by in planted.items()}
+        y = np.repeat(["a", "b", "c"], 10)
+        return verdict(Task(y, y, y, y, None, None, "multiclass"), "balanced_accuracy", found, [])
+
+    said_first = text(-0.078, 0.054)
+    assert "balanced_accuracy is significantly better: 0.554 against 0.500, a difference of +0.054 [" in said_first
+    assert "]. But significantly worse: accuracy by -0.078 [-0.128, -0.028]." in said_first
+    assert "No other score" not in said_first
+    for by in (0.078, -0.03):
+        assert "]. No other score shown is significantly worse." in text(by, 0.054)
+    assert "balanced_accuracy is significantly worse" in text(-0.078, -0.054)
+    assert "But significantly worse: accuracy by -0.078" in text(-0.078, -0.054)
+
+
 def test_verdict_names_the_setting_that_mattered_most_and_whether_it_did():
     assert "l2 0.1 instead of 0 changed the cross-validated" in said(0.3, 0.2, 0.2)
     assert "by +0.010 [-0.040, +0.060], which is not significant." in said(0.3, 0.2, 0.2, grid=0.01)
     assert "by +0.200 [+0.150, +0.250]." in said(0.3, 0.2, 0.2, grid=0.2)
+
+
+def evenly(n):
+    """Return the forecast of a search over one candidate whose fits take a second each."""
+    return Forecast([[1.0] * n], 0.0, 1)
 
 
 class Terminal(io.StringIO):
@@ -278,12 +301,13 @@ class Terminal(io.StringIO):
 def test_progress_is_a_bar_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stdout", Terminal())
     monkeypatch.setenv("TERM", "xterm")
-    with Progress("Title", 3) as tick:
+    with Progress("Title", 3, evenly(3)) as tick:
         for _ in range(3):
-            tick()
+            tick(0)
     written = sys.stdout.getvalue()
-    assert written.startswith("\nTitle\n")
+    assert written.startswith("\nTitle 3 fits, about 3 s.\n")
     assert re.search(r"fit 3 of 3 .*━", written)
+    assert re.search(r"fit [01] of 3 .*━.*about \d s left", written)
     assert written.endswith("\n\x1b[?25h")  # the cursor, shown again
 
 
@@ -299,9 +323,9 @@ def test_progress_on_a_terminal_that_goes_is_no_fault(n_written, monkeypatch):
 
     monkeypatch.setattr(sys, "stdout", Output(Gone()))
     n_done = 0
-    with Progress("Title", 3) as tick:
+    with Progress("Title", 3, evenly(3)) as tick:
         for _ in range(3):
-            tick()
+            tick(0)
             n_done += 1
     assert n_done == 3
 
@@ -309,30 +333,30 @@ def test_progress_on_a_terminal_that_goes_is_no_fault(n_written, monkeypatch):
 def test_progress_without_rich_is_a_log_on_a_terminal_too(monkeypatch):
     monkeypatch.setattr(sys, "stdout", Terminal())
     monkeypatch.setitem(sys.modules, "rich", None)
-    with Progress("Title", 3) as tick:
+    with Progress("Title", 3, evenly(3)) as tick:
         for _ in range(3):
-            tick()
+            tick(0)
     title, *lines = sys.stdout.getvalue().strip("\n").split("\n")
-    assert title == "Title"
+    assert title == "Title 3 fits, about 3 s."
     assert [line.split(",")[0].strip() for line in lines] == [f"fit {i} of 3" for i in (1, 2, 3)]
     assert ["left" in line for line in lines] == [True, True, False]
 
 
 def test_progress_is_a_sparse_log_elsewhere(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.StringIO())
-    with Progress("Title", 50) as tick:
+    with Progress("Title", 50, evenly(50)) as tick:
         for _ in range(50):
-            tick()
+            tick(0)
     lines = sys.stdout.getvalue().split("\n")[2:-1]
     assert [line.split(",")[0].strip() for line in lines] == [f"fit {i} of 50" for i in (13, 25, 38, 50)]
 
 
 def test_fits_that_end_after_an_interrupt_are_silent(monkeypatch):
     monkeypatch.setattr(sys, "stdout", Terminal())
-    with pytest.raises(KeyboardInterrupt), Progress("Title", 3) as tick:
+    with pytest.raises(KeyboardInterrupt), Progress("Title", 3, evenly(3)) as tick:
         raise KeyboardInterrupt
     shown = sys.stdout.getvalue()
-    tick()
+    tick(0)
     assert sys.stdout.getvalue() == shown
     assert "fit 1" not in shown
 

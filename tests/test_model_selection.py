@@ -150,6 +150,28 @@ def test_problems_of_drawn_candidates():
     assert any("The 'dropout' parameter" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("resource", "settings", "problem"),
+    [
+        ("cnn__epoch", {"max_resources": 9}, "'cnn__epoch': no such parameter; did you mean 'cnn__epochs'?"),
+        ("cnn__epochs", {}, "max_resources='auto', with resource='cnn__epochs'; expected the largest value"),
+        ("cnn__epochs", {"max_resources": 9, "min_resources": -3}, "cnn: The 'epochs' parameter .* Got -3"),
+        ("cnn__l2", {"max_resources": 9}, "'cnn__l2' is the resource, which the search itself sets"),
+    ],
+)
+def test_a_resource_that_is_a_parameter(resource, settings, problem):
+    search = HalvingGridSearchCV(PIPE, {"cnn__l2": [0.0, 0.1]}, resource=resource, **settings)
+    (found,) = problems(search)
+    assert re.match(f"- {problem}", found)
+
+
+def test_a_right_resource():
+    for estimator, resource in ((PIPE, "cnn__epochs"), (PIPE, "n_samples"), (SVC(), "max_iter")):
+        settings = {} if resource == "n_samples" else {"max_resources": 27}
+        search = HalvingGridSearchCV(estimator, {}, resource=resource, **settings)
+        assert check_grid(search) is search
+
+
 def test_parameters_belong_to_the_network_of_their_own_candidate():
     grid = [{"network": [Wide()], "network__units": [4]}, {"network": ["plain", Plain()], "network__filters": [(8,)]}]
     check_grid(GridSearchCV(CNNClassifier(), grid))

@@ -75,6 +75,27 @@ with warnings.catch_warnings(record=True) as caught:
     assert printed_by(FIT + "print(fit(257))") == ["0"]
 
 
+@pytest.mark.parametrize("chosen", ["TF_NUM_INTEROP_THREADS", "tf.config"])
+def test_one_thread_between_operations_is_warned_of_where_several_fits_run_at_once(chosen):
+    by_environment = chosen != "tf.config"
+    setting = (
+        f"os.environ['{chosen}'] = '1'" if by_environment else "tf.config.threading.set_inter_op_parallelism_threads(1)"
+    )
+    code = f"""
+import os, warnings
+import tensorflow as tf
+{setting}
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    fit()
+    print(len(caught))
+    fit_in_parallel("threading")
+    fit_in_parallel("threading")
+    print(*[str(warning.message).partition(",")[0] for warning in caught])
+"""
+    assert printed_by(FIT + code) == ["0", "1", "1", "1", "1", "TF_NUM_INTEROP_THREADS=1"]
+
+
 def test_forking_after_tensorflow_has_started_is_an_error_instead_of_a_hang():
     code = """
 import os

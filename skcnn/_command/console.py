@@ -1,14 +1,11 @@
-"""What is shown on the console: errors, paragraphs, progress, numbers."""
+"""What is shown on the console: errors, paragraphs, numbers."""
 
 import re
 import sys
 import textwrap
-import threading
-import time
-from collections.abc import Callable
 from typing import Any, TextIO
 
-__all__ = ["DataError", "Output", "Progress", "complain", "duration", "number", "one_line", "paragraph"]
+__all__ = ["DataError", "Output", "complain", "duration", "number", "one_line", "paragraph"]
 
 WIDTH = 100
 
@@ -89,65 +86,6 @@ def one_line(error: object) -> str:
 def paragraph(text: str) -> None:
     """Print a paragraph after an empty line."""
     print("\n" + textwrap.fill(text, WIDTH), flush=True)
-
-
-class Progress:
-    """Count fits: with rich's bar on a terminal, elsewhere or without rich with a line per quarter.
-
-    Parameters
-    ----------
-    title : str
-        What is counted.
-    total : int
-        How many fits there will be.
-    """
-
-    def __init__(self, title: str, total: int) -> None:
-        self.title = title
-        self.total = total
-        self._done = 0
-        self._over = False
-        self._lock = threading.Lock()
-        self._start = time.perf_counter()
-
-    def __enter__(self) -> Callable[[], None]:
-        print(f"\n{self.title}", flush=True)
-        self._bar = _rich_bar(self.total) if sys.stdout is not None and sys.stdout.isatty() else None
-        return self._tick
-
-    def __exit__(self, *exception: object) -> None:
-        with self._lock:
-            self._over = True  # after an interrupt threads may still end a fit
-        if self._bar is not None:
-            self._bar.stop()
-
-    def _tick(self) -> None:
-        with self._lock:
-            if self._over:
-                return
-            quarter = 4 * self._done // self.total
-            self._done += 1
-            if self._bar is not None:
-                self._bar.advance(self._bar.task_ids[0])
-            elif 4 * self._done // self.total > quarter:
-                took = time.perf_counter() - self._start
-                left = took / self._done * (self.total - self._done)
-                rest = f", about {duration(left)} left" if self._done < self.total else ""
-                print(f"  fit {self._done} of {self.total}, {duration(took)}{rest}", flush=True)
-
-
-def _rich_bar(total: int) -> Any:
-    """Return a running progress bar, or None if rich is not installed."""
-    try:
-        from rich import console, progress
-    except ImportError:
-        return None
-    terminal: Any = Output(getattr(sys.stdout, "stream", sys.stdout), raw=True)  # which its escapes are for
-    columns = progress.BarColumn(), progress.TimeElapsedColumn(), progress.TimeRemainingColumn()
-    bar = progress.Progress("  fit {task.completed} of {task.total}", *columns, console=console.Console(file=terminal))
-    bar.add_task("", total=total)
-    bar.start()
-    return bar
 
 
 def number(value: float, sign: str = "") -> str:

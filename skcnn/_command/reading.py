@@ -22,8 +22,10 @@ from skcnn.datasets import load_image_folder
 from skcnn.datasets._decoding import SizesDiffer, Unreadable
 from skcnn.exceptions import ImageFolderWarning, listed
 
-__all__ = ["Data", "read"]
+__all__ = ["GROUPS", "NO_GROUPS", "Data", "read"]
 
+GROUPS = "groups"  # array of an .npz that is taken without being asked for
+NO_GROUPS = "--groups '' leaves them aside, --groups NAME takes another array."
 TARGETS = ("y", "target", "label", "class")  # columns that are taken without being asked for
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE)
@@ -42,6 +44,8 @@ class Data:
         Classes or quantities.
     groups : ndarray of shape (n,) or None
         Group of each sample.
+    groups_found : bool
+        Whether the file has them without being asked for.
     columns : list of str or None
         Names of the features, if they have any.
     """
@@ -50,6 +54,7 @@ class Data:
     y: np.ndarray
     groups: np.ndarray | None = None
     columns: list[str] | None = None
+    groups_found: bool = False
 
 
 def read(
@@ -71,6 +76,7 @@ def read(
         Array or column to predict; None is "y", in a CSV also "target", "label" or "class".
     groups : str, default=None
         Array or column of groups; for images a CSV with the columns ``file``, relative to `path`, and ``group``.
+        None is the array "groups" of an .npz, if it has one and the data that it must be like have groups; "" is none.
     shape : tuple of int, default=None
         Shape of a sample, channels last; images are brought to this height and width.
     like : Data, default=None
@@ -99,7 +105,7 @@ def read(
         elif not place.is_file():
             raise DataError(f"{path} is no regular file but a pipe or device; save the data to a file first.")
         elif place.suffix.lower() == ".npz":
-            data = _read_npz(place, target or "y", groups)
+            data = _read_npz(place, target or "y", groups, finds_groups=like is None or like.groups is not None)
         elif place.suffix.lower() in (".csv", ".tsv", ".txt"):
             data = _read_csv(place, target, groups, like)
         else:
@@ -141,36 +147,41 @@ def _whole(y: np.ndarray) -> np.ndarray:
 # .npz -------------------------------------------------------------------------------------------------------------
 
 
-def _read_npz(path: Path, target: str, groups: str | None) -> Data:
+def _read_npz(path: Path, target: str, groups: str | None, *, finds_groups: bool) -> Data:
     names = ["X", target, *([groups] if groups else [])]
     if names.count("X") > 1:
         raise DataError("--target and --groups: X holds the samples; expected the names of other arrays.")
-    X, *others = _arrays(path, names)
+    arrays = _arrays(path, names, [GROUPS] if finds_groups and groups is None and target != GROUPS else [])
+    X, found = arrays.pop("X"), GROUPS in arrays and groups is None and target != GROUPS
     if X.ndim < 2 or not X.size:
         raise DataError(f"{path}: X has shape {X.shape}; expected a sample for each target.")
     if X.dtype.kind not in "biuf":
         raise DataError(f"{path}: X holds {X.dtype}; expected real numbers.")
-    for name, array in zip(names[1:], others, strict=True):
+    for name, array in arrays.items():
         if array.shape not in ((len(X),), (len(X), 1)):
-            raise DataError(f"{path}: {name} has shape {array.shape}, expected ({len(X)},): one for each sample of X.")
+            hint = f" {NO_GROUPS}" if found and name == GROUPS else ""
+            raise DataError(
+                f"{path}: {name} has shape {array.shape}, expected ({len(X)},): one for each sample of X.{hint}"
+            )
         if array.dtype.kind not in "biufU":
             raise DataError(f"{path}: {name} holds {array.dtype}; expected real numbers or texts.")
-    y, *of_groups = (array.reshape(len(X)) for array in others)
-    _check_finite(X, f"{path}: X")
-    _check_finite(y, f"{path}: {target}")
-    return Data(X, y, of_groups[0] if groups else None)
+    for name, array in {"X": X, **arrays}.items():
+        _check_finite(array, f"{path}: {name}")
+    columns = {name: array.reshape(len(X)) for name, array in arrays.items()}
+    return Data(X, columns[target], columns.get(groups or GROUPS) if found or groups else None, groups_found=found)
 
 
-def _arrays(path: Path, names: list[str]) -> list[np.ndarray]:
-    name = ""
+def _arrays(path: Path, names: list[str], optional: list[str]) -> dict[str, np.ndarray]:
+    """Return arrays of an .npz by name, the optional ones if they are there."""
+    name, arrays = "", {}
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("it is no zip archive")
         with np.load(path, allow_pickle=False) as archive:
-            found, arrays = archive.files, []
-            for name in names:
+            found = archive.files
+            for name in [*names, *optional]:
                 if name in found:
-                    arrays.append(archive[name])
+                    arrays[name] = archive[name]
     except (MemoryError, OSError):
         raise
     except Exception as error:  # whatever damaged, encrypted or crafted archives and headers raise

@@ -11,14 +11,14 @@ from uuid import uuid4
 import numpy as np
 
 from skcnn._command.console import DataError, number, one_line
-from skcnn._command.reading import Data
+from skcnn._command.reading import GROUPS, NO_GROUPS, Data
 from skcnn._command.scores import Comparison, Effect
-from skcnn._command.searching import Record
+from skcnn._command.searching import Record, settings_of
 from skcnn._command.tasks import Task
 from skcnn._statistics import Estimate
 from skcnn.exceptions import listed
 
-__all__ = ["check_out", "describe", "print_diagnosis", "print_grid", "print_scores", "settings_of", "verdict"]
+__all__ = ["check_out", "describe", "print_diagnosis", "print_grid", "print_scores", "verdict"]
 
 PAGE_START = 8192  # bytes that tell a page of a diagnosis from other files
 
@@ -29,6 +29,8 @@ def describe(name: str, data: Data, task: Task) -> str:
     text = f"{name}: {len(task.X_train):,} {_samples(task.X_train.shape[1:])} to learn from, {n_test:,} held out"
     if task.groups_train is not None and task.groups_test is not None:
         text += f", in {len(np.unique(task.groups_train))} and {len(np.unique(task.groups_test))} groups"
+        if data.groups_found:
+            text += f", as the array {GROUPS!r} of the file says ({NO_GROUPS.rstrip('.')})"
     if task.kind == "regression":
         return f"{text}. Targets from {data.y.min():.4g} to {data.y.max():.4g}."
     counts = Counter(data.y.tolist()).most_common()
@@ -91,23 +93,6 @@ def _print_table(rows: Sequence[Sequence[str]], n_left: int) -> None:
         print("   ".join(cells).rstrip())
 
 
-def settings_of(params: Mapping[str, Any]) -> dict[str, str]:
-    """Name what a candidate does, briefly; class weights that stand for a sampler are named in its place."""
-    found = {name.removeprefix("cnn__").removeprefix("network__"): _named(value) for name, value in params.items()}
-    if found.get("balance") == "none" and found.get("class_weight") == "balanced":
-        found["balance"] = "class weights"
-        del found["class_weight"]
-    return found
-
-
-def _named(value: Any) -> str:
-    if hasattr(value, "sampler"):
-        return type(value.sampler).__name__
-    if value is None or value == "passthrough":
-        return "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 # Words ------------------------------------------------------------------------------------------------------------
 
 
@@ -130,14 +115,22 @@ def verdict(task: Task, score: str, comparisons: Mapping[str, Comparison], found
     found : list of Effect
         What `scores.effects` returned.
     """
-    sentences = []
-    for name in dict.fromkeys([score, "recall"] if task.kind == "binary" else [score]):
+    sentences, told = [], dict.fromkeys([score, "recall"] if task.kind == "binary" else [score])
+    for name in told:
         plain, cured, difference = comparisons[name]
         differs = {1: "significantly better", 0: "not significantly different", -1: "significantly worse"}
         sentences.append(
             f"With cures {name} is {differs[difference.sign]}: {number(cured.value)} against {number(plain.value)}, a "
             f"difference of {interval(difference, '+')}."
         )
+    worse = [
+        f"{name} by {interval(one.difference, '+')}"
+        for name, one in comparisons.items()
+        if name not in told and one.difference.sign < 0
+    ]
+    sentences.append(
+        f"But significantly worse: {' and '.join(worse)}." if worse else "No other score shown is significantly worse."
+    )
     if task.kind == "binary":
         accuracy = comparisons["accuracy"]
         sentences += [

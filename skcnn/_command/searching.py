@@ -4,7 +4,7 @@ import json
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from math import ceil, log2
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from skcnn._command.tasks import N_FOLDS, Task
 from skcnn._sklearn.checks import nearest
 from skcnn.estimators import CNNClassifier, CNNRegressor
 from skcnn.model_selection import check_grid
-from skcnn.networks import Plain
+from skcnn.networks import Backbone, Plain
 from skcnn.sampling import NDSampler
 
 __all__ = [
@@ -39,9 +39,10 @@ __all__ = [
     "make_pipeline",
     "make_search",
     "n_epochs",
-    "of_size",
+    "of_network",
     "plain_sizes",
     "read_grid",
+    "settings_of",
 ]
 
 BALANCED = 1.5  # the largest class at most this many times the smallest: nothing to balance
@@ -54,9 +55,15 @@ Grid = list[dict[str, list[Any]]]
 
 
 def plain_sizes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Return three sizes of network: a block for each halving of a sample down to about 4 positions, two to five."""
+    """Return three sizes of network: a block for each halving of a sample down to about 4 positions, two to five.
+
+    Images get more, down to the 8 positions that `Plain` averages: without, the output layer would have a weight for
+    each of the many values that are left.
+    """
     side = max(shape[:-1]) if len(shape) > 1 else shape[0]
     n_blocks = min(5, max(2, ceil(log2(max(side, 2) / 4))))
+    while len(shape) > 2 and side >> n_blocks > Plain.LAST:
+        n_blocks += 1
     return [tuple(min(128, width * 2**block) for block in range(n_blocks)) for width in (4, 8, 16)]
 
 
@@ -76,13 +83,13 @@ def n_epochs(n_samples: int) -> int:
     return min(60, max(10, 60_000 // n_samples))
 
 
-def cures(task: Task, filters: Sequence[int], seed: int, *, always_balanced: bool = False) -> Grid:
-    """Return the grid of cures: for imbalance, where there is any, and for overfitting.
+def cures(task: Task, network: Mapping[str, Any], seed: int, *, always_balanced: bool = False) -> Grid:
+    """Return the grid of cures of a network: for imbalance, where there is any, and for overfitting.
 
     No candidate has weights after a sampler: they would favour the rare class twice or, computed on the resampled
     samples, do nothing.
     """
-    common: dict[str, list[Any]] = {"cnn__network__filters": [tuple(filters)], **REGULARISATION}
+    common: dict[str, list[Any]] = {**{name: [value] for name, value in network.items()}, **REGULARISATION}
     if task.kind == "regression":
         return [common]
     counts = Counter(task.y_train.tolist())
@@ -124,10 +131,10 @@ def read_grid(text: str, seed: int) -> Grid:
     return [{name: [_value(name, value, seed) for value in part[name]] for name in part} for part in parts]
 
 
-def of_size(grid: Grid, filters: Sequence[int]) -> Grid:
-    """Return a grid whose networks have these filters, where it does not choose a network itself."""
-    size = {"cnn__network__filters": [tuple(filters)]}
-    return [part if any(name.startswith("cnn__network") for name in part) else {**part, **size} for part in grid]
+def of_network(grid: Grid, network: Mapping[str, Any]) -> Grid:
+    """Return a grid whose candidates have this network, where it does not choose one itself."""
+    chosen = {name: [value] for name, value in network.items()}
+    return [part if any(name.startswith("cnn__network") for name in part) else {**part, **chosen} for part in grid]
 
 
 def _value(name: str, value: Any, seed: int) -> Any:
@@ -143,6 +150,25 @@ def _value(name: str, value: Any, seed: int) -> Any:
     return NDSampler(sampler.set_params(random_state=seed) if "random_state" in sampler.get_params() else sampler)
 
 
+def settings_of(params: Mapping[str, Any]) -> dict[str, str]:
+    """Name what a candidate does, briefly; class weights that stand for a sampler are named in its place."""
+    found = {name.removeprefix("cnn__").removeprefix("network__"): _named(value) for name, value in params.items()}
+    if found.get("balance") == "none" and found.get("class_weight") == "balanced":
+        found["balance"] = "class weights"
+        del found["class_weight"]
+    return found
+
+
+def _named(value: Any) -> str:
+    if hasattr(value, "sampler"):
+        return type(value.sampler).__name__
+    if isinstance(value, Backbone):
+        return f"pretrained {Path(value.application).name}"
+    if value is None or value == "passthrough":
+        return "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 # Searching --------------------------------------------------------------------------------------------------------
 
 
@@ -155,25 +181,24 @@ class Record:
         Grid of the search.
     scorers : dict of str to callable
         The first is the one to choose by.
+    n_folds : int, default=N_FOLDS
+        Scores that a candidate has in the end.
 
     Attributes
     ----------
-    n_folds : int
-        Scores that a candidate has in the end.
     candidates : list of dict
         All candidates of the grid.
     scores : list of list of dict
         For each candidate its scores so far by name, one dict per fold.
     """
 
-    n_folds = N_FOLDS
-
-    def __init__(self, grid: Grid, scorers: Mapping[str, Any]) -> None:
+    def __init__(self, grid: Grid, scorers: Mapping[str, Any], n_folds: int = N_FOLDS) -> None:
         self.grid = grid
+        self.n_folds = n_folds
         self.candidates = list(ParameterGrid(grid))
         self.scorers = dict(scorers)
         self.scores: list[list[dict[str, float]]] = [[] for _ in self.candidates]
-        self.tick: Callable[[], None] = lambda: None
+        self.tick: Callable[[int | None], None] = lambda candidate: None
         self._lock = threading.Lock()
 
     @property
@@ -184,10 +209,10 @@ class Record:
     def __call__(self, estimator: Any, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
         """Score a fitted candidate, as the ``scoring`` of a search."""
         found = check_scoring(estimator, scoring=self.scorers)(estimator, X, y)  # predicts once for all scorers
-        params = estimator.get_params()
+        candidate = self._place(estimator.get_params())
         with self._lock:
-            self.scores[self._place(params)].append(found)
-        self.tick()
+            self.scores[candidate].append(found)
+        self.tick(candidate)
         return found
 
     def _place(self, params: Mapping[str, Any]) -> int:
@@ -200,28 +225,52 @@ class Record:
         return max(range(len(self.candidates)), key=n_settings)
 
 
-def make_search(task: Task, record: Record, epochs: int, seed: int) -> GridSearchCV:
-    """Return the unfitted search over the grid of a record, which is checked.
+class BoundedSearch(GridSearchCV):
+    """A grid search that may end before its last candidates.
+
+    Attributes
+    ----------
+    at_once : int
+        Candidates that are tried together, so that all jobs have a fit.
+    goes_on : callable
+        Is given the numbers of the next candidates, and returns whether to try them; the first are tried anyway.
+    """
+
+    at_once = 1
+    goes_on: Callable[[range], bool] = staticmethod(lambda candidates: True)
+
+    def _run_search(self, evaluate_candidates: Callable[[list[dict[str, Any]]], Any]) -> None:
+        candidates = list(ParameterGrid(self.param_grid))
+        for first in range(0, len(candidates), self.at_once):
+            numbers = range(len(candidates))[first : first + self.at_once]
+            if first and not self.goes_on(numbers):
+                break
+            evaluate_candidates([candidates[i] for i in numbers])
+
+
+def make_search(task: Task, record: Record, epochs: int, seed: int, *, bounded: bool = False) -> Any:
+    """Return the unfitted search over the grid of a record, which is checked; a `BoundedSearch` if asked for.
 
     Raises
     ------
     DataError
         If a name or value in the grid is wrong.
     """
-    pipe = make_pipeline(task, epochs, seed)
-    search = GridSearchCV(pipe, record.grid, scoring=record, refit=next(iter(record.scorers)), cv=_folds(task, seed))
+    kind = BoundedSearch if bounded else GridSearchCV
+    pipe, cv = make_pipeline(task, epochs, seed), _folds(task, record.n_folds, seed)
+    search = kind(pipe, record.grid, scoring=record, refit=next(iter(record.scorers)), cv=cv)
     try:
         return check_grid(search)
     except ValueError as error:
         raise DataError(*(f"--grid: {line.removeprefix('- ')}" for line in str(error).splitlines()[1:])) from error
 
 
-def _folds(task: Task, seed: int) -> Any:
+def _folds(task: Task, n_folds: int, seed: int) -> Any:
     if task.kind == "regression":
         grouped, plain = GroupKFold, KFold
     else:
         grouped, plain = StratifiedGroupKFold, StratifiedKFold
-    return (plain if task.groups_train is None else grouped)(N_FOLDS, shuffle=True, random_state=seed)
+    return (plain if task.groups_train is None else grouped)(n_folds, shuffle=True, random_state=seed)
 
 
 def failures(messages: Iterable[str]) -> list[str]:

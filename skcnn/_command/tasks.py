@@ -15,7 +15,7 @@ from sklearn.model_selection import (
 from sklearn.utils.multiclass import type_of_target
 
 from skcnn._command.console import DataError
-from skcnn._command.reading import Data
+from skcnn._command.reading import GROUPS, NO_GROUPS, Data
 from skcnn.exceptions import listed
 
 __all__ = ["N_FOLDS", "Task", "make_task"]
@@ -101,6 +101,7 @@ def _check_quantities(data: Data, test: Data | float) -> None:
     if n_units <= N_FOLDS:
         raise DataError(
             f"There are {n_units} {_units(data)}; {N_FOLDS} folds and a test set need {N_FOLDS + 1} at least."
+            f"{_groups_hint(data)}"
         )
 
 
@@ -118,6 +119,7 @@ def _check_classes(data: Data, test: Data | float) -> None:
     if few:
         raise DataError(
             f"Classes in fewer than {n_needed} {_units(data)}, which folds and test set need: {listed(few)}.{hint}"
+            f"{_groups_hint(data)}"
         )
     unseen = sorted(set(test.y.tolist()) - set(labels.tolist()), key=str) if isinstance(test, Data) else []
     if unseen:
@@ -126,6 +128,10 @@ def _check_classes(data: Data, test: Data | float) -> None:
 
 def _units(data: Data) -> str:
     return "samples" if data.groups is None else "groups"
+
+
+def _groups_hint(data: Data) -> str:
+    return f" The groups are the array {GROUPS!r} of the file; {NO_GROUPS}" if data.groups_found else ""
 
 
 def _split(data: Data, share: float, seed: int, *, stratify: bool) -> tuple[Data, Data]:

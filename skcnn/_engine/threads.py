@@ -8,7 +8,7 @@ environment has chosen.
 
 import os
 import sys
-from multiprocessing import parent_process
+from multiprocessing import current_process, parent_process
 from numbers import Integral
 from threading import Lock
 from typing import Any
@@ -26,6 +26,7 @@ LARGE_SAMPLE = 1024
 _lock = Lock()
 _started = False
 _small = False  # whether one thread was chosen for small samples
+_advised = False  # whether this process was told what makes its searches slow
 _forked = False  # whether TensorFlow ran in the process that this one was forked from
 
 
@@ -94,9 +95,10 @@ def start_tensorflow(positions: int | None = None) -> Any:
     Warns
     -----
     ThreadsWarning
-        If TensorFlow was started with one thread for small samples, and these are large.
+        If TensorFlow was started with one thread for small samples, and these are large; or, once in a process, where
+        a search over them on several processes or threads would be faster otherwise.
     """
-    global _started, _small
+    global _advised, _started, _small
     if _forked:
         raise RuntimeError(
             "This process was forked from one in which TensorFlow had started, whose threads do not exist here. Use "
@@ -122,7 +124,27 @@ def start_tensorflow(positions: int | None = None) -> Any:
                 f"{positions} positions train faster with more. Call skcnn.set_threads(n) before the first fit."
             )
         )
+    if positions is not None and not _advised and (advice := _advice(tf, is_small)):
+        _advised = True
+        warn(ThreadsWarning(advice))
     return tf, keras
+
+
+def _advice(tf: Any, is_small: bool) -> str | None:
+    """Return what would make the search around this fit faster; of joblib's processes the first speaks for all."""
+    if is_small and current_process().name == "LokyProcess-1":
+        return (
+            "This search trains in processes, each of which starts TensorFlow and compiles for itself. A short search "
+            'over small networks is faster on threads: with joblib.parallel_config("threading", n_jobs=2): '
+            "search.fit(X, y), with as many jobs as there are cores."
+        )
+    between = tf.config.threading.get_inter_op_parallelism_threads() or os.environ.get("TF_NUM_INTEROP_THREADS", 0)
+    if str(between) == "1" and parent_process() is None and _runs_in_worker():
+        return (
+            "TF_NUM_INTEROP_THREADS=1, or its counterpart in tf.config, makes several fits on threads wait for each "
+            "other. Leave it unset; the threads of each fit are those of TF_NUM_INTRAOP_THREADS."
+        )
+    return None
 
 
 def _imported() -> tuple[Any, Any]:
