@@ -64,11 +64,11 @@ def answer(results: dict[tuple[str, str], list[dict[str, float]]]) -> str:
                 gains.append(gain)
             seconds, score = np.median([one["seconds"] for one in ours]), np.mean([one["score"] for one in ours])
             rows.append([name, way, f"{seconds:.1f}", f"{share:.0%}", f"{score:.3f}", f"{gain:+.3f}"])
-    table = markdown_table(["data", "search", "s", "of the grid's time", "score on fresh samples", "against grid"], rows)
+    header = ["data", "search", "s", "of the grid's time", "score on fresh samples", "against grid"]
     n = len(next(iter(results.values())))
     return (
-        f"{table}\n\nHalving with memory takes {min(shares):.0%} to {max(shares):.0%} of the grid's time; its choice scores "
-        f"{min(gains):+.3f} to {max(gains):+.3f} against the grid's (means of {n} seeds; R2 for discs, else accuracy)."
+        f"{markdown_table(header, rows)}\n\nHalving with memory takes {min(shares):.0%} to {max(shares):.0%} of the "
+        f"grid's time; its choice scores {min(gains):+.3f} to {max(gains):+.3f} against the grid's (means of {n} seeds; R2 for discs, else accuracy)."
     )
 
 
