@@ -68,7 +68,8 @@ def answer(results: dict[tuple[str, str], list[dict[str, float]]]) -> str:
     n = len(next(iter(results.values())))
     return (
         f"{markdown_table(header, rows)}\n\nHalving with memory takes {min(shares):.0%} to {max(shares):.0%} of the "
-        f"grid's time; its choice scores {min(gains):+.3f} to {max(gains):+.3f} against the grid's (means of {n} seeds; R2 for discs, else accuracy)."
+        f"grid's time; its choice scores {min(gains):+.3f} to {max(gains):+.3f} against the grid's (means of {n} "
+        "seeds; R2 for discs, else accuracy)."
     )
 
 
