@@ -57,6 +57,16 @@ def test_images(capsys):
     assert f"accuracy {search.best_score_:.3f} in cross-validation" in capsys.readouterr().out
 
 
+def test_folder():
+    search = run("folder")
+    assert search.best_score_ > 0.95
+
+
+def test_backbone():
+    search = run("backbone")
+    assert search.best_score_ > 0.85
+
+
 def test_series():
     accuracy, at_tooth = run("series")
     assert accuracy > 0.9
