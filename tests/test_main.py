@@ -78,6 +78,7 @@ def test_the_problem_is_told_before_tensorflow_is_waited_for():
     code = """
 import sys
 from skcnn.__main__ import make_parser
+from skcnn._command.jobs import prepare
 prepare(make_parser().parse_args([]))
 print("tensorflow" in sys.modules)
 """

@@ -55,8 +55,12 @@ def read_ahead(read: Callable[[int], T], n: int) -> Generator[T]:
             yield block  # type: ignore[misc]
             del block
     finally:
-        with signals_held():
+        try:
+            with signals_held():
+                closed.set()
+                wanted.put(None)
+                if thread.is_alive():
+                    thread.join()
+        finally:  # after an interrupt before they were held
             closed.set()
             wanted.put(None)
-            if thread.is_alive():
-                thread.join()
