@@ -23,7 +23,7 @@ def main() -> GridSearchCV:
 
         search = GridSearchCV(CNNClassifier(epochs=10, random_state=0), {"l2": [0.0, 1e-3]}, cv=3)
         search.fit(X[train], digits.target[train])
-        print(f"{len(train)} of {len(X)} images in {cache.name}, accuracy {search.best_score_:.3f} in cross-validation.")
+        print(f"{len(train)} of {len(X)} images, accuracy {search.best_score_:.3f} in cross-validation.")
         print(f"On {len(test)} other images: {search.score(X[test], digits.target[test]):.3f}.")
     return search
 
