@@ -37,6 +37,8 @@ from diagnosis_planting import CAUSES, cause_halves
 from joblib import Parallel, delayed
 from report import markdown_table, write_section
 
+from skcnn.diagnosis import CHECKS
+
 QUESTION = "Does the diagnosis name the cause that was planted, and nothing on clean data?"
 LABELS = {"suspicious_labels", "test_labels", "label_encoding", "row_order", "concept_drift", "conflicting_labels"}
 LEAKS = {code for cause in CAUSES.values() if cause.leak for code in cause.codes}
@@ -125,7 +127,7 @@ def by_check(planted: pd.DataFrame, clean: pd.DataFrame) -> str:
     planted = planted[planted["bucket"] != "weak"]
     wrongly = Counter(code for found in accused(clean) for code in found)
     rows = []
-    for code in sorted({code for cause in planted["cause"] for code in CAUSES[cause].codes} | set(wrongly)):
+    for code in sorted(check.code for check in CHECKS):
         of = planted[planted["cause"].map(lambda cause, code=code: code in CAUSES[cause].codes)]
         named = of["found"].map(lambda found, code=code: code in codes(found)).sum()
         rows.append([code, f"{named} of {len(of)}" if len(of) else "", f"{wrongly[code]} of {len(clean)}"])
