@@ -337,10 +337,10 @@ def test_symptoms_and_what_a_simple_model_has(data):
     X_more, y_more = np.vstack([X_test] * 10), np.tile(y_test, 10)
     note("dummy", bad, X, y, X_more, y_more)
     network = Given(nonsense, {"loss": SETTLED})
-    note("baseline", bad, X, y, X_test, y_test)
-    for code in ("baseline", "underfit"):
-        answer = cause(code, network, X, y, X_test, y_test)
-        assert answer.effect.value == pytest.approx(good.score(X_test, y_test) - bad.score(X_test, y_test), abs=0.03)
+    assert not note("baseline", bad, X, y, X_test, y_test).cures  # its owner has chosen its kind
+    assert note("baseline", network, X, y, X_test, y_test).cures
+    answer = cause("underfit", network, X, y, X_test, y_test)
+    assert answer.effect.value == pytest.approx(good.score(X_test, y_test) - bad.score(X_test, y_test), abs=0.03)
     for code in ("dummy", "baseline", "underfit"):
         silent(code, good, X, y, X_test, y_test)
 

@@ -380,3 +380,15 @@ def test_nothing_is_suggested_without_causes(cancer):
     suggestion = diagnose(model, X, y, X_test, y_test, fast=True).suggest()
     assert suggestion.param_grid == {}
     assert str(suggestion) == "Nothing to search: no finding."
+
+
+def test_a_network_behind_a_simple_model_is_told_so_and_gets_a_grid(rng):
+    X = rng.normal(size=(800, 50))
+    y = (X[:, :2].sum(axis=1) > 0).astype(int)
+    model = MLPClassifier((50,), max_iter=500, random_state=0).fit(X[:300], y[:300])
+    found = diagnose(model, X[:300], y[:300], X[300:], y[300:], fast=True)
+    assert not found.causes
+    assert re.match("No cause found. But on the test samples .* is [+]0", found.summary)
+    assert found.suggest().param_grid
+    assert "Next grid:" in str(found)
+    assert "The next grid" in found.to_html()

@@ -70,7 +70,7 @@ def body(diagnosis: Any) -> str:
     summary = escape(f"{diagnosis.subject}. {diagnosis.summary}")
     notes = _table("evidence", ("note", "what was seen", "effect"), map(_note, diagnosis.notes))
     notes = f"<h2>Notes</h2><p>No effect of these on the test score was shown.</p>{notes}" if diagnosis.notes else ""
-    grid = f"<h2>The next grid</h2><pre>{escape(str(diagnosis.suggest()))}</pre>" if causes else ""
+    grid = f"<h2>The next grid</h2><pre>{escape(str(diagnosis.suggest()))}</pre>" if diagnosis.answered else ""
     return (
         f'<div class="skcnn"><style>{STYLE}</style><h1>Diagnosis: {diagnosis.verdict.lower()}</h1>'
         f'<p class="soft">{summary}</p>{chart}{causes}{notes}{grid}{_outcomes(diagnosis)}</div>'

@@ -99,6 +99,8 @@ class Diagnosis:
         return " ".join(filter(None, [f"{self.verdict}.", self._budget(), scores]))
 
     def _budget(self) -> str:
+        if not self.causes and self._ahead:
+            return f"But {self._ahead[0].what[0].lower()}{self._ahead[0].what[1:]}"
         test = next((score for name, score in self.scores.items() if name.startswith("test")), None)
         if test is None or not self.causes:
             return ""
@@ -139,6 +141,16 @@ class Diagnosis:
             names["finding"] += "s"
         return f"{len(self.outcomes)} checks: {', '.join(names.values())}"
 
+    @property
+    def answered(self) -> list[Finding]:
+        """What the next grid is made for: the causes; without any, a network that is behind a simple model."""
+        return self.causes or [note for note in self._ahead if note.cures]
+
+    @property
+    def _ahead(self) -> list[Finding]:
+        """The note that a simple model does better, if there is one."""
+        return [note for note in self.notes if note.code == "baseline"]
+
     def suggest(self, max_candidates: int = 12) -> Suggestion:
         """Return the next grid, and the steps to add.
 
@@ -153,7 +165,7 @@ class Diagnosis:
             Goes into a search as
             ``GridSearchCV(suggestion.estimator, suggestion.param_grid, scoring=suggestion.scoring)``.
         """
-        return suggest(self._seen, self.causes, max_candidates)
+        return suggest(self._seen, self.answered, max_candidates)
 
     def to_frame(self) -> Any:
         """Return all checks as a pandas data frame, findings first.
@@ -198,7 +210,7 @@ class Diagnosis:
             lines += ["", "Notes, of which no effect on the test score was shown:"]
             for finding in self.notes:
                 lines += _wrapped(f"- {finding.title} ({finding.code}): {finding.what} {_tried(finding)}".rstrip(), 2)
-        if self.causes:
+        if self.answered:
             lines += ["", "Next grid:", *(f"  {line}" for line in str(self.suggest()).splitlines())]
         if self._seen.has_test:
             lines += ["", SPENT]

@@ -117,7 +117,7 @@ class Gap(Check):
     regularisation (dropout, l2 and augmentation of a network; early stopping; a smaller C; larger leaves), has a test
     score that is significantly higher, by 0.02; or of ten columns or more, fitted again without those that go neither
     with the target (at a false discovery rate of 5%) nor with any other column (by four standard errors), if a fifth of
-    them do not.
+    them do not. Many a sound fit gains some hundredths by another strength: below 0.05 the severity is low.
     """
 
     code, cause = "gap", "fit"
@@ -126,6 +126,7 @@ class Gap(Check):
     why = "What was learned holds for the training samples and not for new ones."
     do = "Regularise (l2, dropout, weight_decay), stop early, augment, take a smaller network or more samples."
     cures = ("regularise", "stop_early")
+    grades = (0.05, 0.1)
     threshold = 0.05
     least_gain = 0.02
     many_columns = 10
