@@ -56,6 +56,12 @@ class Estimate(NamedTuple):
         """1 or -1 if the whole interval lies above or below 0, else 0."""
         return int(self.low > 0) - int(self.high < 0)
 
+    def at(self, level: float, given: float) -> "Estimate":
+        """Return the estimate with an interval of one level from that of another, as if it were normal."""
+        ratio = _z(level) / _z(given)
+        low, high = (self.value + ratio * (end - self.value) for end in (self.low, self.high))
+        return Estimate(self.value, low, high, self.n)
+
     @classmethod
     def around(cls, value: Any, half: Any, n: int | None = None) -> "Estimate":
         """Return the estimate whose interval reaches equally far to both sides."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, ttest_1samp
+from scipy.stats import binomtest, norm, ttest_1samp
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from skcnn._statistics import (
@@ -78,3 +78,10 @@ def test_estimate_of_resamples_has_their_percentiles():
     found = Estimate.of_resamples(np.r_[0.5, np.arange(1, 102), np.nan])
     assert found == (0.5, 3.5, 98.5, None)
     assert (found.sign, str(found)) == (1, "0.5 [3.5, 98.5]")
+
+
+def test_an_interval_at_another_level_is_that_of_a_normal():
+    low, high = norm.interval(0.95, 0.3, 0.1)
+    strict = Estimate(0.3, low, high, 7).at(0.999, given=0.95)
+    assert strict[1:3] == pytest.approx(norm.interval(0.999, 0.3, 0.1))
+    assert (strict.value, strict.n) == (0.3, 7)

@@ -7,7 +7,7 @@ from scipy.stats import rankdata
 from sklearn.base import clone
 from sklearn.model_selection import KFold, cross_val_predict
 
-from skcnn._statistics import EFFECT_LEVEL, Estimate, difference, weighted_mean
+from skcnn._statistics import CAREFUL_LEVEL, EFFECT_LEVEL, Estimate, difference, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis.checks._pairs import CONFUSED, Mistaken, mistaken
@@ -88,7 +88,7 @@ def _corrected(seen: Observations, least_samples: int = 60) -> Estimate | None:
     within = cross_val_predict(forest, seen.test.flat, targets - predicted, cv=KFold(5, shuffle=True, random_state=0))
     own = forest.fit(reference.X, reference.y - reference.oof).predict(seen.test.flat)
     gain = seen.quality(targets, predicted + within) - seen.quality(targets, predicted + own)
-    return weighted_mean(gain, np.ones(len(gain)), EFFECT_LEVEL)
+    return weighted_mean(gain, np.ones(len(gain)), CAREFUL_LEVEL)
 
 
 def _wrongness(seen: Observations) -> np.ndarray:
@@ -183,19 +183,19 @@ def drift(seen: Observations, lost: Estimate) -> dict[str, Any]:
 class ConceptDrift(Check):
     """Test samples like those of training, under another rule: for a class, in a region, from a time on.
 
-    The simple model is significantly worse by 0.05 on the test samples than out of fold, though these are like training
+    The simple model is worse on the test samples than out of fold (as of `test_labels`), though these are like training
     samples, and the disagreement has an order that labels wrong at random do not have: test samples are predicted
     better by others of them than by the many training samples; or it starts or ends at a place in order or time; or it
     is in one class; or in samples of one class that are labelled as another (`mistaken`), which are enough by
     themselves. Of a regression it is enough that what the simple model is off by can be learned from test samples,
-    beyond what can be learned of it from training samples (on clean data by at most 0.019, never significantly).
+    beyond what can be learned of it from training samples.
 
     Effect: what the simple model loses between training and test samples; of a regression otherwise, what it gains once
     that is learned; of one class labelled as another by itself, the test samples that the estimator seems to take for
     it, more than the other way round.
 
-    Threshold: predicted better significantly and by 0.03; p <= 0.002 of a change point; 60% of it in one class, and
-    twice as much as the class has samples; those of `mistaken`.
+    Threshold: predicted better significantly (of a regression at 99%) and by 0.03; p <= 0.002 of a change point; 60% of
+    it in one class, and twice as much as the class has samples; those of `mistaken`.
     """
 
     code, cause = "concept_drift", "test labels"
@@ -236,9 +236,10 @@ class ConceptDrift(Check):
 class TestLabels(Check):
     """Test labels of which a part is wrong, without an order that would say which.
 
-    The simple model is significantly worse by 0.05 on the test samples than out of fold on training samples, though
-    these are alike (nearest neighbours stand in their own part by less than 4 standard deviations), no relabelling,
-    move or unit mends it, and it is not in one class, place or region.
+    The simple model is worse on the test samples than out of fold on training samples, significantly (99.9%) and by
+    0.05, or in errors that it makes with confidence, significantly (99%) and by 0.03, though both are alike (nearest
+    neighbours stand in their own part by less than 4 standard deviations), no relabelling, move or unit mends it, and
+    it is not in one class, place or region.
 
     Effect: what the simple model loses between training and test samples.
     """

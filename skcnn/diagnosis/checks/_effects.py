@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
 from sklearn.base import clone
 
 from skcnn._statistics import EFFECT_LEVEL, STRICT, Estimate, bootstrap, grouped_mean, weighted_mean
@@ -136,6 +135,4 @@ def r2_gain(seen: Observations, mended: Observations, kept: np.ndarray | None = 
         rows = left[drawn]
         return r2(mended.test, rows) - r2(seen.test, np.r_[rows, others])
 
-    strict = bootstrap(change, len(left), seen.rng(31))
-    half = (strict.high - strict.value) * ndtri((1 + EFFECT_LEVEL) / 2) / ndtri((1 + STRICT) / 2)
-    return Estimate.around(strict.value, half, strict.n)
+    return bootstrap(change, len(left), seen.rng(31)).at(EFFECT_LEVEL, given=STRICT)

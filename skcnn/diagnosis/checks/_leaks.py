@@ -95,6 +95,8 @@ class LeakColumn(Check):
             lone_scores(X[half], y[half], X[~half], y[~half]) + lone_scores(X[~half], y[~half], X[half], y[half])
         ) / 2
         best = int(lone.argmax())
+        if lone[best] <= 0:
+            return "No feature alone predicts the target better than guessing."
         targets = self.target(seen, seen.test.targets[seen.test.chosen])
         on_test = float(lone_scores(X[:, [best]], y, seen.test.flat[:, [best]], targets)[0])
         left_out = self._left_out(seen, best, lone)

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import chi2_contingency, ks_2samp, theilslopes
 
-from skcnn._statistics import ALPHA, EFFECT_LEVEL, Estimate, weighted_mean
+from skcnn._statistics import ALPHA, CAREFUL_LEVEL, EFFECT_LEVEL, STRICT, Estimate, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis.checks._effects import r2_gain
@@ -22,13 +22,14 @@ DO_NOT_FIT = "The score compares predictions with labels that are not those of t
 def misfit(seen: Observations) -> Estimate | None:
     """Return how much better the simple model is out of fold than on the test samples, if that is significant.
 
-    By its score, or by the errors that it makes with confidence.
+    By its score, or by the errors that it makes with confidence. The score out of fold is that of the best of several
+    models, and so a little too good: 99% accused 1% to 2% of clean splits, most of those with a weak signal.
     """
     seen.need("test")
     if len(seen.reference.y) < 40 or len(seen.test.chosen) < 20:
         raise NotApplicable("there are too few training or test samples to compare the simple model on both")
     estimate = seen.both.misfit
-    if estimate.low > 0 and estimate.value >= LEAST_MISFIT:
+    if estimate.at(STRICT, given=CAREFUL_LEVEL).low > 0 and estimate.value >= LEAST_MISFIT:
         return estimate
     if not seen.has_classes or "groups_test" in seen.beside:
         return None
