@@ -15,7 +15,7 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-from diagnosis_data import CLEAN_ONLY, DATA, JUDGED, SET, Samples, available, samples_of
+from diagnosis_data import JUDGED, SET, Samples, available, data_of, samples_of
 from joblib import Parallel, delayed
 from report import markdown_table, write_section
 from sklearn.ensemble import RandomForestClassifier
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=100, help="first seed (those of diagnosis.py begin at 0)")
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
-    names = [name for name in available(SET if given.set else JUDGED) if not {**DATA, **CLEAN_ONLY}[name].settings]
+    names = [name for name in available(SET if given.set else JUDGED) if not data_of(name).settings]
     jobs = [delayed(accused)(name, given.first + k, n) for k in range(given.seeds) for n in SIZES for name in names]
     results = []
     for one in Parallel(given.jobs, return_as="generator_unordered")(jobs):

@@ -252,7 +252,7 @@ def mixtures(rng: np.random.Generator) -> Arrays:
 
 def of_diagnosis(name: str, n: int) -> Callable:
     def load(rng: np.random.Generator) -> Arrays:
-        return {**small.DATA, **small.CLEAN_ONLY}[name].load(rng, n)
+        return small.data_of(name).load(rng, n)
 
     load.__name__ = name
     return load

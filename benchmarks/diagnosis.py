@@ -3,6 +3,7 @@
     python benchmarks/diagnosis.py --set                    # the half that thresholds are set on; prints only
     python benchmarks/diagnosis.py --set --causes a,b --data x,y --models cnn --jobs 2
     python benchmarks/diagnosis.py                          # the half that judges; writes its section of RESULTS.md
+    python benchmarks/diagnosis.py --later                  # clean fits of neither half; writes a section of its own
 
 Data sets and causes are dealt once to two halves: thresholds, cures and defaults are set on one, and judged on the
 other. A cause is planted in data and settings at several strengths; each case stands for what the cause costs there:
@@ -31,7 +32,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from diagnosis_cases import cell, cells_of, clean_cell, clean_cells
-from diagnosis_data import CLEAN_ONLY, DATA, JUDGED, SET, available
+from diagnosis_data import CLEAN_ONLY, DATA, JUDGED, LATER, SET, available
 from diagnosis_models import MODELS
 from diagnosis_planting import CAUSES, cause_halves
 from joblib import Parallel, delayed
@@ -40,6 +41,7 @@ from report import markdown_table, write_section
 from skcnn.diagnosis import CHECKS
 
 QUESTION = "Does the diagnosis name the cause that was planted, and nothing on clean data?"
+OF_LATER = "Does the diagnosis find nothing on clean data that were added when both halves had been looked at?"
 LABELS = {"suspicious_labels", "test_labels", "label_encoding", "row_order", "concept_drift", "conflicting_labels"}
 LEAKS = {code for cause in CAUSES.values() if cause.leak for code in cause.codes}
 
@@ -122,6 +124,17 @@ def in_clean(clean: pd.DataFrame) -> str:
     return f"Accused with severity medium or high: {shares}; of a leak or wrong labels: {wrongly}."
 
 
+def by_data(clean: pd.DataFrame) -> str:
+    """Return for each data set how many clean fits are accused, and of what."""
+    rows = []
+    for data, group in clean.groupby("data", sort=False):
+        of = accused(group)
+        counts = Counter(code for found in of for code in found)
+        named = ", ".join(f"{code} {k}" for code, k in counts.most_common())
+        rows.append([str(data), f"{of.map(bool).sum()} of {len(group)}", named])
+    return markdown_table(["data", "clean fits accused", "of what"], rows)
+
+
 def by_check(planted: pd.DataFrame, clean: pd.DataFrame) -> str:
     """Return for each check in how many cases it names the cause itself, and how many clean fits it accuses."""
     planted = planted[planted["bucket"] != "weak"]
@@ -154,7 +167,7 @@ def answer(frame: pd.DataFrame, half: str) -> str:
             by_model(planted, "data"),
         ]
     if "found" in frame and len(clean):
-        parts += ["### Clean", in_clean(clean)]
+        parts += [f"### Clean\n\n{in_clean(clean)}"] if len(planted) else [in_clean(clean), by_data(clean)]
         if len(planted):
             alone = "Most causes may be named by one of several checks; here each stands for itself."
             parts += ["### By check", alone, by_check(planted, clean)]
@@ -179,6 +192,7 @@ def chosen(what: str, names: list[str], among: list[str]) -> list[str]:
 def arguments(description: str | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", action="store_true", help="the half that thresholds are set on; prints only")
+    parser.add_argument("--later", action="store_true", help="clean fits on data of neither half")
     for name in ("causes", "data", "models"):
         parser.add_argument(f"--{name}", type=listed, default=[], help="only these, parts of names, comma between")
     parser.add_argument("--only", choices=("planted", "clean"), help="leave the others out")
@@ -188,16 +202,18 @@ def arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--fast", action="store_true", help="diagnose with fast=True")
     parser.add_argument("--costs", action="store_true", help="train and measure costs, do not diagnose")
-    return parser.parse_args()
+    given = parser.parse_args()
+    given.clean_seeds = given.clean_seeds or (1 if given.set or given.later else 2)
+    return given
 
 
 def jobs_of(given: argparse.Namespace) -> list[Any]:
     """Return the cells to run, as joblib has them."""
     half = 0 if given.set else 1
-    data = available(chosen("data", given.data, (SET, JUDGED)[half]))
+    data = available(chosen("data", given.data, list(LATER) if given.later else (SET, JUDGED)[half]))
     models = chosen("model", given.models, list(MODELS))
     jobs = []
-    if given.only != "clean":
+    if given.only != "clean" and not given.later:
         for name in chosen("cause", given.causes, cause_halves()[half]):
             jobs += [
                 delayed(cell)(name, *pair, seed, given.fast, given.costs)
@@ -208,7 +224,7 @@ def jobs_of(given: argparse.Namespace) -> list[Any]:
         jobs += [
             delayed(clean_cell)(*pair, seed, given.fast, given.costs)
             for pair in clean_cells(data, models)
-            for seed in range(given.clean_seeds or 1 + half)
+            for seed in range(given.clean_seeds)
         ]
     return jobs
 
@@ -232,8 +248,8 @@ def named_in(record: dict[str, Any]) -> bool:
 
 def main() -> None:
     given = arguments(__doc__)
-    half = "set" if given.set else "judged"
-    missing = [name for name in (*DATA, *CLEAN_ONLY) if name not in available([name])]
+    half = "set" if given.set else "later" if given.later else "judged"
+    missing = [name for name in (*DATA, *CLEAN_ONLY, *LATER) if name not in available([name])]
     if missing:
         print(f"Left out, since their packages are not installed: {', '.join(missing)}.", flush=True)
     jobs, records, start = jobs_of(given), [], time.perf_counter()
@@ -244,11 +260,14 @@ def main() -> None:
             print(line(record), flush=True)
     kept = Path(tempfile.gettempdir()) / f"skcnn-benchmark-diagnosis-{half}.jsonl"
     kept.write_text("\n".join(json.dumps(record, default=str) for record in records), encoding="utf-8")
-    scale = f"Options: --cells {given.cells} --seeds {given.seeds} --clean-seeds {given.clean_seeds or 2 - given.set}."
+    scale = f"Options: --cells {given.cells} --seeds {given.seeds} --clean-seeds {given.clean_seeds}."
     text = f"{scale}\n\n{answer(pd.DataFrame(records), half)}"
     print(f"\n{text}\n\n{time.perf_counter() - start:.0f} s; cases in {kept}", flush=True)
     if not given.set and not (given.causes or given.data or given.models or given.only or given.costs):
-        write_section("diagnosis", "Diagnosis", QUESTION, text)
+        if given.later:
+            write_section("diagnosis_later", "Diagnosis of clean fits", OF_LATER, text)
+        else:
+            write_section("diagnosis", "Diagnosis", QUESTION, text)
 
 
 if __name__ == "__main__":

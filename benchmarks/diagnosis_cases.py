@@ -14,7 +14,7 @@ import diagnosis_models
 import diagnosis_settings  # noqa: F401 - it registers causes
 import keras
 import numpy as np
-from diagnosis_data import CLEAN_ONLY, DATA, Samples, samples_of
+from diagnosis_data import DATA, Samples, data_of, samples_of
 from diagnosis_models import NETWORKS, fit, fits, predict, score
 from diagnosis_planting import CAUSES
 from joblib import Memory
@@ -68,7 +68,7 @@ def trained(key: Key, version: str, verbose: bool = False) -> dict[str, Any]:
     """Plant the cause, train, and predict test and fresh samples; `version` tells versions of the code apart."""
     data, name, model, strength, seed = key
     samples = samples_of(data, seed)
-    settings = dict({**DATA, **CLEAN_ONLY}[data].settings)
+    settings = dict(data_of(data).settings)
     if name:
         cause = CAUSES[name]
         settings |= (cause.base and cause.base(samples, cause.rng(seed))) or {}
@@ -257,12 +257,8 @@ def cell(name: str, data: str, model: str, seed: int, fast: bool, only_costs: bo
 
 
 def clean_cells(data: list[str], models: list[str]) -> list[tuple[str, str]]:
-    pairs = [(one, model) for one in data for model in models if fits(model, {**DATA, **CLEAN_ONLY}[one].task)]
-    return [(one, model) for one, model in pairs if one not in CLEAN_ONLY or weighs(one, model)]
-
-
-def weighs(data: str, model: str) -> bool:
-    return not CLEAN_ONLY[data].settings or model in WEIGHABLE
+    pairs = [(one, model) for one in data for model in models if fits(model, data_of(one).task)]
+    return [(one, model) for one, model in pairs if not data_of(one).settings or model in WEIGHABLE]
 
 
 def clean_cell(data: str, model: str, seed: int, fast: bool, only_costs: bool) -> list[dict[str, Any]]:

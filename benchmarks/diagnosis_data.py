@@ -20,7 +20,21 @@ from scipy.io import loadmat
 from sklearn import datasets
 from sklearn.model_selection import train_test_split
 
-__all__ = ["CLEAN_ONLY", "DATA", "JUDGED", "SET", "Data", "Samples", "available", "halves", "samples_of"]
+__all__ = [
+    *(
+        "CLEAN_ONLY",
+        "DATA",
+        "JUDGED",
+        "LATER",
+        "SET",
+        "Data",
+        "Samples",
+        "available",
+        "data_of",
+        "halves",
+        "samples_of",
+    ),
+]
 
 N_TRAIN, N_TEST, N_FRESH = 400, 400, 300
 Arrays = tuple[np.ndarray, np.ndarray]
@@ -74,15 +88,19 @@ class Data:
 
 DATA: dict[str, Data] = {}
 CLEAN_ONLY: dict[str, Data] = {}
+LATER: dict[str, Data] = {}  # for clean fits alone, added when both halves had been looked at
 
 
-def data(kind: str, task: str, package: str = "", clean_only: bool = False, **settings: Any) -> Callable:
+def data(kind: str, task: str, package: str = "", where: dict[str, Data] = DATA, **settings: Any) -> Callable:
     def register(load: Callable) -> Callable:
-        where = CLEAN_ONLY if clean_only else DATA
         where[load.__name__] = Data(load, kind, task, package, tuple(settings.items()))
         return load
 
     return register
+
+
+def data_of(name: str) -> Data:
+    return {**DATA, **CLEAN_ONLY, **LATER}[name]
 
 
 def file_of(package: str, *path: str) -> Path:
@@ -212,7 +230,7 @@ def leaves(rng: np.random.Generator, n: int) -> Arrays:
     return drawn(*ts_file("OSULeaf", every=6), rng, n)
 
 
-@data("series", "binary", "aeon", clean_only=True)
+@data("series", "binary", "aeon", where=CLEAN_ONLY)
 def gestures(rng: np.random.Generator, n: int) -> Arrays:
     """The 200 series of GunPoint."""
     return drawn(*ts_file("GunPoint", every=3), rng, n)
@@ -254,7 +272,7 @@ def cancer(rng: np.random.Generator, n: int) -> Arrays:
     return drawn(*datasets.load_breast_cancer(return_X_y=True), rng, n)
 
 
-@data("tables", "multiclass", clean_only=True)
+@data("tables", "multiclass", where=CLEAN_ONLY)
 def wine(rng: np.random.Generator, n: int) -> Arrays:
     return drawn(*datasets.load_wine(return_X_y=True), rng, n)
 
@@ -367,13 +385,13 @@ def substances(rng: np.random.Generator, n: int) -> Arrays:
 # Clean ones of the kinds that look guilty -----------------------------------------------------------------------------
 
 
-@data("tables", "binary", clean_only=True)
+@data("tables", "binary", where=CLEAN_ONLY)
 def overlap(rng: np.random.Generator, n: int) -> Arrays:
     y = rng.integers(0, 2, n)
     return rng.normal(size=(n, 6)) + 0.7 * y[:, None], y
 
 
-@data("tables", "multiclass", clean_only=True)
+@data("tables", "multiclass", where=CLEAN_ONLY)
 def questionnaire(rng: np.random.Generator, n: int) -> Arrays:
     """Eight answers from 1 to 5 that depend on three kinds of people."""
     y = rng.integers(0, 3, n)
@@ -381,7 +399,7 @@ def questionnaire(rng: np.random.Generator, n: int) -> Arrays:
     return np.clip(np.round(wants[y] + rng.normal(scale=0.9, size=(n, 8))), 1, 5), y
 
 
-@data("tables", "binary", clean_only=True)
+@data("tables", "binary", where=CLEAN_ONLY)
 def categories(rng: np.random.Generator, n: int) -> Arrays:
     """Four categorical columns, one-hot."""
     codes = rng.integers(0, 4, (n, 4))
@@ -390,7 +408,7 @@ def categories(rng: np.random.Generator, n: int) -> Arrays:
     return np.eye(4)[codes].reshape(n, -1), y
 
 
-@data("tables", "multiclass", clean_only=True)
+@data("tables", "multiclass", where=CLEAN_ONLY)
 def words(rng: np.random.Generator, n: int) -> Arrays:
     """Counts of 60 words in short texts on four topics."""
     y = rng.integers(0, 4, n)
@@ -398,7 +416,7 @@ def words(rng: np.random.Generator, n: int) -> Arrays:
     return np.stack([rng.multinomial(rng.integers(5, 20), 0.6 * shares[k] + 0.4 / 60) for k in y]).astype(float), y
 
 
-@data("series", "binary", clean_only=True)
+@data("series", "binary", where=CLEAN_ONLY)
 def meters(rng: np.random.Generator, n: int) -> Arrays:
     """On and off, hour by hour, so that equal series are frequent."""
     y = rng.integers(0, 2, n)
@@ -407,20 +425,20 @@ def meters(rng: np.random.Generator, n: int) -> Arrays:
     return ((hours >= start) & (hours < start + 9)).astype(float)[..., None], y
 
 
-@data("tables", "binary", clean_only=True)
+@data("tables", "binary", where=CLEAN_ONLY)
 def weak(rng: np.random.Generator, n: int) -> Arrays:
     X = rng.normal(size=(n, 8))
     return X, (0.5 * X[:, 0] + 0.3 * X[:, 1] + rng.logistic(size=n) > 0).astype(int)
 
 
-@data("tables", "regression", clean_only=True)
+@data("tables", "regression", where=CLEAN_ONLY)
 def claims(rng: np.random.Generator, n: int) -> Arrays:
     """Amounts with heavy tails."""
     X = rng.normal(size=(n, 8))
     return X, X[:, 0] + 0.7 * X[:, 1] + 0.5 * rng.standard_t(2.5, size=n)
 
 
-@data("series", "binary", clean_only=True)
+@data("series", "binary", where=CLEAN_ONLY)
 def patients(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Four recordings of each patient, split by patient."""
     groups = np.repeat(np.arange(n // 4), 4)
@@ -430,32 +448,123 @@ def patients(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, 
     return wave[..., None] + manner + rng.normal(scale=0.5, size=(len(y), 24, 2)), y, groups
 
 
-@data("tables", "binary", clean_only=True, class_weight="balanced")
+@data("tables", "binary", where=CLEAN_ONLY, class_weight="balanced")
 def rare(rng: np.random.Generator, n: int) -> Arrays:
     """One in fifteen is positive, and the estimator weighs the classes."""
     y = (rng.uniform(size=n) < 1 / 15).astype(int)
     return rng.normal(size=(n, 8)) + y[:, None] * np.linspace(1.6, 0, 8), y
 
 
-@data("spectra", "multiclass", clean_only=True)
+@data("spectra", "multiclass", where=CLEAN_ONLY)
 def fifty(rng: np.random.Generator, n: int) -> Arrays:
     """Fifty classes."""
     y = rng.permutation(np.arange(n) % 50)
     return spectra(rng, np.random.default_rng(8).uniform(0, 1, (50, 6))[y], 8, 0.12), y
 
 
-@data("tables", "binary", "statsmodels", clean_only=True)
+@data("tables", "binary", "statsmodels", where=CLEAN_ONLY)
 def affairs(rng: np.random.Generator, n: int) -> Arrays:
     """A survey of 6,366 people, in whole numbers, that tells little about its target."""
     table = pd.read_csv(file_of("statsmodels", "datasets", "fair", "fair.csv")).to_numpy(float)
     return drawn(table[:, :-1], (table[:, -1] > 0).astype(int), rng, n)
 
 
-@data("tables", "binary", "statsmodels", clean_only=True)
+@data("tables", "binary", "statsmodels", where=CLEAN_ONLY)
 def election(rng: np.random.Generator, n: int) -> Arrays:
     """Votes and opinions of 944 people, in whole numbers."""
     table = pd.read_csv(file_of("statsmodels", "datasets", "anes96", "anes96.csv"), sep="\t").to_numpy(float)
     return drawn(table[:, 1:-1], table[:, -1].astype(int), rng, n)
+
+
+# Later ----------------------------------------------------------------------------------------------------------------
+
+
+@data("images", "binary", "skimage", where=LATER)
+def faces(rng: np.random.Generator, n: int) -> Arrays:
+    """A hundred faces, and as many other parts of photographs."""
+    return drawn(np.load(file_of("skimage", "data", "lfw_subset.npy"))[..., None], np.repeat([0, 1], 100), rng, n)
+
+
+@data("images", "multiclass", "skimage", where=LATER)
+def scenes(rng: np.random.Generator, n: int) -> Arrays:
+    """Parts of four photographs in color."""
+    images = [Image.open(file_of("skimage", "data", name)) for name in ("astronaut.png", "chelsea.png", "coffee.png")]
+    images.append(Image.open(file_of("skimage", "data", "rocket.jpg")))
+    patches = [tiles(np.asarray(image.convert("RGB"), float) / 255, 12) for image in images]
+    return drawn(np.concatenate(patches), np.repeat(np.arange(4), [len(p) for p in patches]), rng, n)
+
+
+@data("series", "multiclass", "aeon", where=LATER)
+def arrows(rng: np.random.Generator, n: int) -> Arrays:
+    """Outlines of 211 arrow heads of three kinds."""
+    return drawn(*ts_file("ArrowHead", every=4), rng, n)
+
+
+@data("series", "multiclass", "aeon", where=LATER)
+def motions(rng: np.random.Generator, n: int) -> Arrays:
+    """80 recordings of a watch, six channels, four activities."""
+    return drawn(*ts_file("BasicMotions", every=2), rng, n)
+
+
+@data("series", "binary", where=LATER)
+def trends(rng: np.random.Generator, n: int) -> Arrays:
+    """Walks at random with a drift, or without."""
+    y = rng.integers(0, 2, n)
+    steps = rng.standard_t(4, size=(n, 48, 1)) + 0.2 * y[:, None, None]
+    return steps.cumsum(axis=1), y
+
+
+@data("tables", "binary", "river", where=LATER)
+def phishing(rng: np.random.Generator, n: int) -> Arrays:
+    """Nine properties of 1,250 web addresses, in whole and half numbers."""
+    with gzip.open(file_of("river", "datasets", "phishing.csv.gz")) as file:
+        table = pd.read_csv(file).to_numpy(float)
+    return drawn(table[:, :-1], table[:, -1].astype(int), rng, n)
+
+
+@data("tables", "regression", "mlxtend", where=LATER)
+def cars(rng: np.random.Generator, n: int) -> Arrays:
+    """How far 392 cars go with a gallon."""
+    with gzip.open(file_of("mlxtend", "data", "data", "autompg.csv.gz")) as file:
+        table = pd.read_csv(file, header=None)
+    return drawn(table.iloc[:, :7].to_numpy(float), (table[8].to_numpy(float) - 23) / 8, rng, n)
+
+
+@data("tables", "regression", "statsmodels", where=LATER)
+def schools(rng: np.random.Generator, n: int) -> Arrays:
+    """The share of pupils of 303 districts above the median in mathematics."""
+    table = pd.read_csv(file_of("statsmodels", "datasets", "star98", "star98.csv"))
+    share = (table["PR50M"] / table["MATHTOT"]).to_numpy(float)
+    return drawn(table.iloc[:, 2:14].to_numpy(float), (share - share.mean()) / share.std(), rng, n)
+
+
+@data("tables", "binary", "statsmodels", where=LATER)
+def doctors(rng: np.random.Generator, n: int) -> Arrays:
+    """Whether one of 20,190 people sees a doctor more than twice a year, which insurance and health hardly tell."""
+    table = pd.read_csv(file_of("statsmodels", "datasets", "randhie", "randhie.csv")).to_numpy(float)
+    return drawn(table[:, 1:], (table[:, 0] > 2).astype(int), rng, n)
+
+
+@data("tables", "multiclass", where=LATER)
+def iris(rng: np.random.Generator, n: int) -> Arrays:
+    return drawn(*datasets.load_iris(return_X_y=True), rng, n)
+
+
+@data("spectra", "multiclass", "chemotools", where=LATER)
+def coffee(rng: np.random.Generator, n: int) -> Arrays:
+    """60 spectra of coffee from three countries."""
+    X, y = (
+        pd.read_csv(file_of("chemotools", "datasets", "data", f"coffee_{part}.csv")) for part in ("spectra", "labels")
+    )
+    return drawn(X.to_numpy(float)[:, ::12, None], np.unique(y["labels"], return_inverse=True)[1], rng, n)
+
+
+@data("spectra", "multilabel", where=LATER)
+def traces(rng: np.random.Generator, n: int) -> Arrays:
+    """Which of three substances are there at all, beside a fourth."""
+    y = rng.integers(0, 2, (n, 3))
+    amounts = np.c_[y * rng.uniform(0.3, 1, (n, 3)), rng.uniform(0, 2, n)]
+    return spectra(rng, amounts, 21, 0.15), y
 
 
 # Samples and halves ---------------------------------------------------------------------------------------------------
@@ -463,12 +572,12 @@ def election(rng: np.random.Generator, n: int) -> Arrays:
 
 def available(names: Any) -> list[str]:
     """Return those of the data sets whose package is installed."""
-    return [name for name in names if installed({**DATA, **CLEAN_ONLY}[name].package)]
+    return [name for name in names if installed(data_of(name).package)]
 
 
 def samples_of(name: str, seed: int) -> Samples:
     """Draw training, test and fresh samples, stratified; groups stay together."""
-    of = {**DATA, **CLEAN_ONLY}[name]
+    of = data_of(name)
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
     X, y, *groups = of.load(rng, N_TRAIN + N_TEST + N_FRESH)
     if groups:
