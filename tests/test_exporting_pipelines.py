@@ -146,7 +146,7 @@ def of(X, y):
         "other columns": (make_pipeline(NDTransformer(PCA(16)), classifier(input_shape=(4, 4, 1))), X, y),
         "channels first": (
             make_pipeline(ChannelsLast(), NDTransformer(PowerTransformer()), StandardNormalVariate(), classifier()),
-            np.moveaxis(X, -1, 1),
+            np.moveaxis(X.reshape(-1, 8, 4, 2), -1, 1),
             y,
         ),
         "variate": (make_pipeline(StandardNormalVariate(), PowerTransformer(), flat()), rows, y),
