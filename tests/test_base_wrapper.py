@@ -9,7 +9,7 @@ from scikeras import wrappers
 from sklearn.base import ClassifierMixin, RegressorMixin, TransformerMixin, clone, is_regressor
 from sklearn.datasets import load_digits
 from sklearn.metrics import mean_squared_error, r2_score
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, ShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils import get_tags
@@ -63,14 +63,14 @@ def autoencoder(**params):
 
 def test_an_autoencoder_learns_and_transforms(digits):
     untrained = autoencoder().initialize(digits).score(digits)
-    model = autoencoder(epochs=15, optimizer__learning_rate=0.01, validation_split=0.2).fit(digits)
+    model = autoencoder(epochs=3, batch_size=16, optimizer__learning_rate=0.02, validation_split=0.2).fit(digits)
     codes = model.transform(digits)
     assert codes.shape == (600, 16)
     restored = model.inverse_transform(codes)
     np.testing.assert_allclose(restored, model.predict(digits), atol=1e-6)  # the halves were trained with the whole
     by_mean = mean_squared_error(np.broadcast_to(digits.mean(axis=0), digits.shape), digits)
     assert 1 - model.score(digits) < by_mean / 2 < 1 - untrained
-    assert len(model.history_["val_loss"]) == 15
+    assert len(model.history_["val_loss"]) == 3
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(again.transform(digits[:5]), model.transform(digits[:5]))
     with pytest.raises(ValueError, match="9 features"):
@@ -80,9 +80,8 @@ def test_an_autoencoder_learns_and_transforms(digits):
 def test_an_autoencoder_in_a_pipeline_and_in_a_search(digits):
     pipe = make_pipeline(MinMaxScaler(), autoencoder())
     assert pipe.fit_transform(digits).shape == (600, 16)
-    search = GridSearchCV(autoencoder(), {"encoding_dim": [1, 32], "optimizer__learning_rate": [0.01]}, cv=2).fit(
-        digits
-    )
+    grid = {"encoding_dim": [1, 32], "optimizer__learning_rate": [0.01]}
+    search = GridSearchCV(autoencoder(), grid, cv=ShuffleSplit(1, random_state=0)).fit(digits)
     assert search.best_params_["encoding_dim"] == 32
     assert clone(search.best_estimator_).encoding_dim == 32
 
@@ -129,9 +128,8 @@ class Regressor(BaseWrapper, RegressorMixin):
 
 def test_a_regressor_on_the_base_class(digits):
     y = digits @ np.random.default_rng(0).normal(size=(64, 2))
-    model = Regressor(
-        loss="mse", optimizer="adam", optimizer__learning_rate=0.02, epochs=30, validation_split=0.2, **QUIET
-    )
+    settings = {"loss": "mse", "optimizer": "adam", "optimizer__learning_rate": 0.1, "epochs": 3, "batch_size": 16}
+    model = Regressor(**settings, validation_split=0.2, **QUIET)
     assert model.fit(digits, y, sample_weight=np.arange(600)).score(digits, y) > 0.8
     X_val, _, weight = model.given_["validation_data"]
     np.testing.assert_array_equal(X_val, digits[weight.astype(int)])  # shuffled, with their weights

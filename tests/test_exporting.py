@@ -41,7 +41,6 @@ def of(X, y):
     flat = X.reshape(len(X), -1)
     far = flat * 7 + np.linspace(1e5, 1e6, 64)  # float32 would keep two digits
     return {
-        "multiclass, flat": (classifier(input_shape=(8, 8, 1)), flat, y, None),
         "names, two classes": (
             make_pipeline(StandardScaler(), classifier(class_weight="balanced", priors=[0.9, 0.1])),
             pd.DataFrame(flat, columns=[f"p{i}" for i in range(64)]),
@@ -76,12 +75,6 @@ def of(X, y):
         ),
         "volumes, float64": (classifier(dtype="float64"), X.reshape(-1, 4, 4, 4, 1), y, None),
         "uint8": (classifier(standardize="position"), (X * 16).astype("uint8"), y, "uint8"),
-        "regression": (
-            make_pipeline(NDTransformer(StandardScaler(), per="channel"), regressor()),
-            X,
-            y * 3.0 + 50,
-            None,
-        ),
         "targets, float64": (
             make_pipeline(NDTransformer(MaxAbsScaler()), regressor(standardize="channel", dtype="float64")),
             X,
@@ -89,7 +82,16 @@ def of(X, y):
             None,
         ),
         "variate, flat": (make_pipeline(StandardNormalVariate(), classifier(input_shape=(8, 8, 1))), flat, y, None),
-        "variate, counts": (make_pipeline(StandardNormalVariate(), regressor(loss="poisson")), X, y * 20, None),
+        "variate, counts": (
+            make_pipeline(
+                StandardNormalVariate(),
+                NDTransformer(StandardScaler(), per="channel"),
+                regressor(loss="poisson"),
+            ),
+            X,
+            y * 20,
+            None,
+        ),
         "search with a sampler": (search(), X[:, :6], (y > 6).astype(int), None),
     }
 

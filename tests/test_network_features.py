@@ -132,8 +132,9 @@ def custom(input_shape, n_outputs):
     return keras.Model(inputs, keras.layers.Dense(n_outputs)(x))
 
 
-@pytest.mark.parametrize("standardize", ["channel", "position", None])
-@pytest.mark.parametrize("make", [classifier, regressor])
+@pytest.mark.parametrize(
+    ("make", "standardize"), [(classifier, "channel"), (classifier, None), (regressor, "position")]
+)
 def test_layers_of_a_fitted_estimator_are_those_that_the_user_wrote(few_digits, make, standardize):
     X, y = few_digits
     X = 5 + 300 * X

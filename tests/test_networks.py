@@ -240,8 +240,7 @@ def any_layers(input_shape, n_outputs):
     x = layers.SeparableConv1D(4, 3, padding="same", depthwise_regularizer="l2")(inputs)
     x = layers.LayerNormalization()(layers.GaussianNoise(0.3)(x))
     x = layers.SpatialDropout1D(0.2)(x + layers.MultiHeadAttention(2, 3, dropout=0.1)(x, x))
-    x = layers.Bidirectional(layers.GRU(3, return_sequences=True))(layers.GaussianDropout(0.1)(x))
-    x = layers.LSTM(4, dropout=0.2, recurrent_dropout=0.2)(x)
+    x = layers.Bidirectional(layers.GRU(3, dropout=0.2, recurrent_dropout=0.2))(layers.GaussianDropout(0.1)(x))
     return keras.Model(inputs, layers.Dense(n_outputs, kernel_regularizer="l1")(layers.Dropout(0.2)(x)))
 
 

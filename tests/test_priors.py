@@ -103,7 +103,7 @@ def test_shares_of_labels(rng):
     np.testing.assert_allclose(array.decision_function(X), expected, atol=5e-6)
     np.testing.assert_allclose(array.predict_proba(X), expit(expected), rtol=1e-5)
     np.testing.assert_array_equal(array.predict(X), (expected > 0).astype(int))
-    np.testing.assert_allclose(array.to_keras().predict(X[:, :, None], verbose=0), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(array.to_keras()(X[:, :, None]), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_shares_of_many_labels_are_not_rounded(rng):
@@ -120,11 +120,11 @@ def test_shares_of_many_labels_are_not_rounded(rng):
 def test_to_keras_outputs_the_corrected_logits(priors, standardize):
     X, y = make_samples()
     model = classifier(class_weight="balanced", priors=priors, standardize=standardize, dropout=0.1).fit(X, y)
-    outputs = model.to_keras().predict(X[:, :, None], verbose=0)
+    outputs = model.to_keras()(X[:, :, None])
     np.testing.assert_allclose(outputs, model.decision_function(X), rtol=1e-5, atol=1e-5)
     two = classifier(class_weight="balanced", priors=None if priors is None else "train", standardize=standardize)
     two.fit(X, y == "c")
-    outputs = two.to_keras().predict(X[:, :, None], verbose=0)
+    outputs = two.to_keras()(X[:, :, None])
     np.testing.assert_allclose(outputs[:, 0], two.decision_function(X), rtol=1e-5, atol=1e-5)
 
 
@@ -312,8 +312,9 @@ def make_images(dtype="uint8", n=80):
     return X.astype(dtype), y
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
-@pytest.mark.parametrize("per", ["channel", "position"])
+@pytest.mark.parametrize(
+    ("per", "dtype"), [("channel", "uint8"), ("channel", "float64"), ("position", "int16"), ("position", "float32")]
+)
 def test_standard_units_are_those_of_the_scaler(per, dtype):
     X, y = make_images(dtype)
     scaled = NDTransformer(StandardScaler(), per=per).fit_transform(X.astype("float64"))
@@ -373,8 +374,7 @@ def test_units_count_a_weighted_sample_as_often(per, rng):
     assert not np.allclose(units(weighted)[0], units(unweighted)[0], rtol=1e-4)
 
 
-@pytest.mark.parametrize("per", ["channel", "position"])
-@pytest.mark.parametrize("unit", [1.0, 1e-9, 1e12])
+@pytest.mark.parametrize(("per", "unit"), [("channel", 1.0), ("position", 1.0), ("position", 1e-9), ("channel", 1e12)])
 def test_to_keras_takes_samples_as_they_are(per, unit, tmp_path):
     X, y = make_images()
     X = X * unit if unit != 1 else X
