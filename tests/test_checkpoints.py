@@ -8,7 +8,6 @@ import sys
 import tempfile
 import textwrap
 import time
-import warnings
 from pathlib import Path
 
 import joblib
@@ -475,8 +474,8 @@ def test_an_interrupted_fit_goes_on_from_its_last_checkpoint(unbalanced, tmp_pat
 
 
 SEARCH = """
-    import sys, warnings
-    import skcnn
+    import os, sys
+    import keras, skcnn
     skcnn.set_threads(1)
     from sklearn.datasets import load_digits
     from sklearn.model_selection import GridSearchCV
@@ -523,14 +522,3 @@ def test_a_killed_search_repeats_nothing_and_two_at_once_do_not_disturb_each_oth
     assert [one.communicate()[0].splitlines()[-1] for one in two] == [scores, scores]
     assert not list((tmp_path / "both").rglob("*.tmp"))
     assert len([path for path in (tmp_path / "both").rglob("*.npz") if "between" not in path.name]) == 8
-
-
-def test_loky_workers_share_what_they_keep(unbalanced, tmp_path):
-    X, y = unbalanced
-    net = CNNClassifier(NET, schedule="constant", random_state=0, memory=tmp_path)
-    search = GridSearchCV(net, {"epochs": [1, 2, 3]}, cv=2, refit=False, scoring="neg_log_loss", n_jobs=2)
-    with warnings.catch_warnings(), joblib.parallel_config("loky"):
-        warnings.simplefilter("ignore")  # of the workers' start
-        parallel = clone(search).fit(X, y).cv_results_["mean_test_score"]
-    np.testing.assert_array_equal(parallel, search.set_params(n_jobs=1).fit(X, y).cv_results_["mean_test_score"])
-    assert len(list(tmp_path.rglob("*.npz"))) == 6

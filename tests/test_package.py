@@ -42,9 +42,9 @@ def fit(n_features=4):
     CNNClassifier(Plain(filters=(2,)), epochs=1).fit(X, y)
     import tensorflow as tf
     return tf.config.threading.get_intra_op_parallelism_threads()
-def fit_in_parallel(*config, **settings):
+def fit_in_parallel(*config, n=2, **settings):
     with joblib.parallel_config(*config, n_jobs=2, **settings):
-        print(*joblib.Parallel()(joblib.delayed(fit)(2000) for _ in range(2)))
+        print(*joblib.Parallel()(joblib.delayed(fit)(2000) for _ in range(n)))
 def in_child(code):
     child = os.fork()
     if not child:
@@ -78,7 +78,7 @@ PRINTED = {  # by code that runs in a process of its own, which has imported Ten
         "1 already",
     ),
     "a joblib worker uses one": ("fit_in_parallel('threading')", "1 1"),
-    "or what joblib grants": ("fit_in_parallel('loky', inner_max_num_threads=2)", "2 2"),
+    "or what joblib grants": ("fit_in_parallel('loky', n=1, inner_max_num_threads=2)", "2"),
     "or the chosen number": ("skcnn.set_threads(2); fit_in_parallel('threading')", "2 2"),
     "small rows start with one": (
         "print(fit(256), fit(1000), len(caught), fit(1024), *[one.category.__name__ for one in caught])",
