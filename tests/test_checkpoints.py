@@ -489,7 +489,7 @@ SEARCH = """
 
     if __name__ == "__main__":
         Checkpoints.FIRST_SECONDS, Checkpoints.WRITE_SHARE = 0.0, float("inf")
-        X, y = (array[:600] for array in load_digits(return_X_y=True))
+        X, y = (array[:300] for array in load_digits(return_X_y=True))
         net = CNNClassifier(Own(filters=(8,)), schedule="constant", input_shape=(8, 8, 1), random_state=0)
         folder, *others = sys.argv[1:]  # each for a process of its own
         net.set_params(verbose=2, memory=folder)
