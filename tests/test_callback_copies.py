@@ -5,12 +5,13 @@ import itertools
 import pathlib
 import random
 import threading
+import warnings
 
 import joblib
 import keras
 import numpy as np
 import pytest
-from common import classifier, run_python
+from common import classifier
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
@@ -187,17 +188,9 @@ def test_each_fit_of_a_search_has_its_own_number(few, tmp_path, backend):
 
 
 def test_fits_in_processes_have_their_own_numbers(few, tmp_path):
-    code = """
-import sys, pathlib
-sys.path.insert(0, sys.argv[1])
-from sklearn.datasets import load_digits
-from sklearn.model_selection import GridSearchCV
-from test_callback_copies import with_paths
-X, y = load_digits(return_X_y=True)
-cnn = with_paths(pathlib.Path(sys.argv[2]), input_shape=(8, 8, 1))
-GridSearchCV(cnn, {"l2": [0.0, 0.1]}, cv=2, n_jobs=2).fit(X[:120] / 16, y[:120] % 3)
-"""
-    run_python("-c", code, str(pathlib.Path(__file__).parent), str(tmp_path))
+    with warnings.catch_warnings(), joblib.parallel_config("loky"):
+        warnings.simplefilter("ignore")  # of the workers' start
+        GridSearchCV(with_paths(tmp_path), {"l2": [0.0, 0.1]}, cv=2, n_jobs=2).fit(*few)
     check_runs(tmp_path, 5)
     numbers = sorted(int(run.name) for run in tmp_path.iterdir())
     assert sum(later - earlier > 1000 for earlier, later in itertools.pairwise(numbers)) == 2  # 3 processes

@@ -234,11 +234,10 @@ LOADED = """
 def test_what_did_not_change_has_the_same_key_in_other_processes(module, tmp_path):
     module("def flat(x):\n    return x\n")
     found = set()
-    for seed in ("1", "2"):
+    # The second as a worker of joblib's, which gets the functions of a script by value.
+    for seed, code in (("1", KEYS), ("2", LOADED)):
         environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
-        for code in (KEYS, LOADED):  # the second as a worker of joblib's, which gets the functions of a script by value
-            job = run_python("-c", textwrap.dedent(code), str(tmp_path / "sent"), env=environment)
-            found.add(job.stdout)
+        found.add(run_python("-c", textwrap.dedent(code), str(tmp_path / "sent"), env=environment).stdout)
     assert len(found) == 1, found
 
 

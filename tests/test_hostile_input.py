@@ -30,7 +30,7 @@ def judged_rows(thing, call, *names, good=True):
 # Rows ---------------------------------------------------------------------------------------------------------------
 
 
-@cases(500, least=450, thing=things(), kind=st.sampled_from([classifier, classifier, regressor]))
+@cases(250, least=220, thing=things(), kind=st.sampled_from([classifier, classifier, regressor]))
 def test_fit(thing, kind):
     y = np.arange(thing.n_rows) % 2
     result = judged_rows(thing, lambda rows: kind().fit(rows, y), "X", *["y"] * (len(y) < 2))
@@ -41,7 +41,7 @@ def test_fit(thing, kind):
     assert same_weights(result, same)
 
 
-@cases(200, thing=things(), kind=st.sampled_from([classifier, regressor]))
+@cases(120, thing=things(), kind=st.sampled_from([classifier, regressor]))
 def test_partial_fit(thing, kind):
     y = np.arange(thing.n_rows) % 2
     more = {"classes": [0, 1]} if kind is classifier else {}

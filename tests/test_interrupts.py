@@ -28,7 +28,7 @@ from skcnn.datasets import LazySamples
 from skcnn.networks import Plain
 
 FOLDER = str(Path(skcnn.__file__).parent)
-N_LINES = 24  # of all lines of an action that are interrupted
+N_LINES = 12  # of all lines of an action that are interrupted
 
 
 class Timeout(Exception):

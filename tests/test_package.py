@@ -28,23 +28,13 @@ def test_public_names_resolve():
         assert getattr(skcnn, name) is not None
 
 
-def test_threads_are_chosen_once():
-    code = """
-import skcnn
-skcnn.set_threads(1)
-import tensorflow as tf
-tf.constant(1)
-skcnn.set_threads(1)
-try:
-    skcnn.set_threads(2)
-except RuntimeError as error:
-    print("already" in str(error), tf.config.threading.get_intra_op_parallelism_threads())
-"""
-    assert printed_by(code) == ["True", "1"]
+# Threads and forks ----------------------------------------------------------------------------------------------------
 
-
-FIT = """
+STARTED_ONCE = """
+import os, sys, traceback, warnings
 import joblib, numpy as np
+import keras, tensorflow
+import skcnn
 from skcnn import CNNClassifier
 from skcnn.networks import Plain
 def fit(n_features=4):
@@ -52,67 +42,73 @@ def fit(n_features=4):
     CNNClassifier(Plain(filters=(2,)), epochs=1).fit(X, y)
     import tensorflow as tf
     return tf.config.threading.get_intra_op_parallelism_threads()
-def fit_in_parallel(*config, **settings):
+def fit_in_parallel(*config, n=2, **settings):
     with joblib.parallel_config(*config, n_jobs=2, **settings):
-        print(*joblib.Parallel()(joblib.delayed(fit)(2000) for _ in range(2)))
-"""
-
-
-def test_a_joblib_worker_uses_one_thread_or_what_joblib_grants_unless_chosen():
-    assert printed_by(FIT + "fit_in_parallel('threading')") == ["1", "1"]
-    assert printed_by(FIT + "fit_in_parallel('loky', inner_max_num_threads=2)") == ["2", "2"]
-    assert printed_by("import skcnn; skcnn.set_threads(2)\n" + FIT + "fit_in_parallel('threading')") == ["2", "2"]
-
-
-def test_small_rows_start_with_one_thread_and_large_rows_as_tensorflow_does():
-    code = """
-import warnings
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    print(fit(256), fit(1000), len(caught), fit(1024), *[warning.category.__name__ for warning in caught])
-"""
-    assert printed_by(FIT + code) == ["1", "1", "0", "1", "ThreadsWarning"]
-    assert printed_by(FIT + "print(fit(257))") == ["0"]
-
-
-@pytest.mark.parametrize("chosen", ["TF_NUM_INTEROP_THREADS", "tf.config"])
-def test_one_thread_between_operations_is_warned_of_where_several_fits_run_at_once(chosen):
-    by_environment = chosen != "tf.config"
-    setting = (
-        f"os.environ['{chosen}'] = '1'" if by_environment else "tf.config.threading.set_inter_op_parallelism_threads(1)"
-    )
-    code = f"""
-import os, warnings
-import tensorflow as tf
-{setting}
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    fit()
-    print(len(caught))
-    fit_in_parallel("threading")
-    fit_in_parallel("threading")
-    print(*[str(warning.message).partition(",")[0] for warning in caught])
-"""
-    assert printed_by(FIT + code) == ["0", "1", "1", "1", "1", "TF_NUM_INTEROP_THREADS=1"]
-
-
-def test_forking_after_tensorflow_has_started_is_an_error_instead_of_a_hang():
-    code = """
-import os
-def in_child(action):
+        print(*joblib.Parallel()(joblib.delayed(fit)(2000) for _ in range(n)))
+def in_child(code):
     child = os.fork()
     if not child:
         try:
-            print(action(), flush=True)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                exec(code, globals() | {"caught": caught})
         except RuntimeError as error:
-            print("was_forked" if "was forked" in str(error) else "other", flush=True)
-        os._exit(0)
+            print(next((words for words in ("was forked", "already") if words in str(error)), error))
+        except Exception:
+            traceback.print_exc()
+        sys.exit()
     os.waitpid(child, 0)
-in_child(fit)
-fit()
-in_child(fit)
+for code in sys.argv[1:]:
+    print("code:", flush=True)
+    in_child(code)
 """
-    assert printed_by(FIT + code) == ["1", "was_forked"]
+WARNED = """
+fit()
+print(len(caught))
+fit_in_parallel("threading")
+fit_in_parallel("threading")
+print(*[str(warning.message).partition(",")[0] for warning in caught])
+"""
+PRINTED = {  # by code that runs in a process of its own, which has imported TensorFlow and not started it
+    "a fork before the first fit": ("print(fit())", "1"),
+    "a fork after it": ("fit(); sys.stdout.flush(); in_child('fit()')", "was forked"),
+    "threads are chosen once": (
+        "skcnn.set_threads(1); tensorflow.constant(1); skcnn.set_threads(1)\n"
+        "print(tensorflow.config.threading.get_intra_op_parallelism_threads()); skcnn.set_threads(2)",
+        "1 already",
+    ),
+    "a joblib worker uses one": ("fit_in_parallel('threading')", "1 1"),
+    "or what joblib grants": ("fit_in_parallel('loky', n=1, inner_max_num_threads=2)", "2"),
+    "or the chosen number": ("skcnn.set_threads(2); fit_in_parallel('threading')", "2 2"),
+    "small rows start with one": (
+        "print(fit(256), fit(1000), len(caught), fit(1024), *[one.category.__name__ for one in caught])",
+        "1 1 0 1 ThreadsWarning",
+    ),
+    "large rows start as TensorFlow does": ("print(fit(257))", "0"),
+    # One thread between operations is warned of where several fits run at once.
+    "one between operations by the environment": (
+        "os.environ['TF_NUM_INTEROP_THREADS'] = '1'" + WARNED,
+        "0 1 1 1 1 TF_NUM_INTEROP_THREADS=1",
+    ),
+    "one between operations": (
+        "tensorflow.config.threading.set_inter_op_parallelism_threads(1)" + WARNED,
+        "0 1 1 1 1 TF_NUM_INTEROP_THREADS=1",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def printed():
+    """What each code prints."""
+    job = run_python("-c", STARTED_ONCE, *[code for code, _ in PRINTED.values()])
+    found = [" ".join(part.split()) for part in job.stdout.split("code:\n")[1:]]
+    return dict(zip(PRINTED, found, strict=True)), job.stderr
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_threads_and_forks(name, printed):
+    found, errors = printed
+    assert found[name] == PRINTED[name][1], errors[-3000:]
 
 
 # Where TensorFlow is not as it should be ------------------------------------------------------------------------------
