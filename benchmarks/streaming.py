@@ -34,7 +34,7 @@ from skcnn.networks import Plain
 
 QUESTION = "What do fits cost whose samples stay in a file?"
 LARGE = (128, 128, 3)
-SPEED_BYTES = 2**28
+SPEED_BYTES = 2**26
 # Small and medium networks, with the shape of their images.
 NETWORKS = {"8 filters, 28x28x1": ((28, 28, 1), (8,)), "32-64-128 filters, 32x32x3": ((32, 32, 3), (32, 64, 128))}
 
@@ -103,7 +103,7 @@ def speed(name: str, n_bytes: int, rounds: int) -> list[str]:
     """Return a row of the table: seconds of an epoch from the array and from the file, in turns."""
     shape, filters = NETWORKS[name]
     rng = np.random.default_rng(0)
-    n = int(n_bytes / np.prod(shape) / (1 if len(filters) == 1 else 10))
+    n = int(n_bytes / np.prod(shape) / (1 if len(filters) == 1 else 3))
     X, y = rng.integers(0, 256, (n, *shape), dtype=np.uint8), rng.integers(0, 4, n)
     model = CNNClassifier(Plain(filters=filters), epochs=3, early_stopping=False, random_state=0, standardize=None)
     with TemporaryDirectory(dir=".") as folder:
@@ -135,7 +135,7 @@ def main() -> None:
     options = parser.parse_args()
     skcnn.set_threads(1)
     kinds = ["fit", "memory map", "early stopping", "prediction", "grid search"]
-    rounds = 2 if options.quick else 7
+    rounds = 2 if options.quick else 5
     rows = [speed(name, SPEED_BYTES // (8 if options.quick else 1), rounds) for name in NETWORKS]
     header = ["three epochs, one thread", "MiB", "s from the array", "s from the file", "throughput from the file"]
     table = memory_table(min(options.gigabytes, 1.0), kinds[:2]) if options.quick else None
