@@ -337,8 +337,8 @@ def test_the_folder_stays_small_and_keeps_what_was_used_last(unbalanced, tmp_pat
     (first,) = tmp_path.rglob("*.npz")
     monkeypatch.setattr(Checkpoints, "MAX_BYTES", 2.5 * first.stat().st_size)
     clone(net).set_params(random_state=1).fit(X, y)
-    for path in tmp_path.rglob("*.npz"):  # as if written a minute ago
-        os.utime(path, (time.time() - 60, time.time() - 60))
+    for path in tmp_path.rglob("*.npz"):  # as if written a minute ago, the first before the other
+        os.utime(path, (time.time() - 60 - (path == first),) * 2)
     for seed in (0, 2):
         clone(net).set_params(random_state=seed).fit(X, y)
     assert first.exists()

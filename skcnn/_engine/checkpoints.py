@@ -9,15 +9,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from errno import EROFS
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from random import SystemRandom
 from typing import Any, ClassVar
-from uuid import uuid4
 
 import numpy as np
 
+from skcnn._engine.kept_files import read_if_whole, remove_oldest, write_whole
 from skcnn._engine.loop import Progress
 from skcnn._engine.signals import uninterrupted
 from skcnn._engine.tensorflow_internals import ops_are_deterministic
@@ -138,18 +138,11 @@ class Checkpoints:
     def furthest(self, epochs: int, like: Progress) -> Progress | None:
         """Return the state of the latest epoch kept, up to `epochs`, with arrays of the shapes that `like` has."""
         for epoch, between, path in self._files(epochs):
-            try:
-                progress = _read(path, self.fingerprint, epoch, like)
-            except FileNotFoundError:  # removed by another process to keep the folder small
-                continue
-            except Exception as error:  # whatever reading bytes that anyone may have written can raise
-                why = f"{type(error).__name__}: {error}"
-                warn(CheckpointWarning(f"The checkpoint {path} cannot be read ({why}); its epochs are trained again."))
-                continue
-            self._between = path if between else None
-            with suppress(OSError):  # in a folder that can only be read
-                os.utime(path)
-            return progress
+            read = partial(_read, path, self.fingerprint, epoch, like)
+            progress = read_if_whole(path, read, "The checkpoint", "its epochs are trained again")
+            if progress is not None:
+                self._between = path if between else None
+                return progress
         return None
 
     def _files(self, epochs: int) -> Iterator[tuple[int, bool, Path]]:
@@ -180,13 +173,11 @@ class Checkpoints:
         start = time.perf_counter()
         path = self._path(progress.epoch, between=not ended)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             _write(path, self.fingerprint, progress)
             if self._between is not None:
                 self._between.unlink(missing_ok=True)
             self._between = None if ended else path
-            with suppress(PermissionError, FileNotFoundError):  # of files of others, and those that others removed
-                self._remove_oldest(keep=path)
+            self._remove_oldest(keep=path)
         except OSError as error:
             self._broken = True
             may = isinstance(error, PermissionError) or error.errno == EROFS
@@ -200,31 +191,17 @@ class Checkpoints:
 
         The folder then grows by a hundredth more on average, whoever writes to it.
         """
-        if SystemRandom().random() * self.MAX_BYTES * self.LOOK_SHARE > keep.stat().st_size:
-            return
-        files = []
-        for entry in os.scandir(self.folder):
-            with suppress(FileNotFoundError):  # another process removes files, too
-                if _NAME.fullmatch(entry.name):
-                    files.append((entry.stat(), Path(entry.path)))
-        excess = sum(stat.st_size for stat, _ in files) - self.MAX_BYTES
-        for stat, path in sorted(files, key=lambda file: file[0].st_mtime):
-            if excess > 0 and path != keep:
-                path.unlink(missing_ok=True)
-                excess -= stat.st_size
+        with suppress(PermissionError, FileNotFoundError):  # of files of others, and those that others removed
+            if SystemRandom().random() * self.MAX_BYTES * self.LOOK_SHARE <= keep.stat().st_size:
+                names = (entry.name for entry in os.scandir(self.folder))
+                remove_oldest((self.folder / name for name in names if _NAME.fullmatch(name)), self.MAX_BYTES, keep)
 
 
 def _write(path: Path, fingerprint: str, progress: Progress) -> None:
     numbers = {name: getattr(progress, name) for name in _NUMBERS}
     about: Any = np.array(json.dumps({"fingerprint": fingerprint, **numbers}))
     arrays = {f"{name}-{i}": value for name in _ARRAYS for i, value in enumerate(getattr(progress, name) or ())}
-    unfinished = path.with_name(f"{path.stem}-{uuid4().hex}.tmp")
-    try:
-        with open(unfinished, "xb") as file:
-            np.savez(file, about=about, **arrays)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_whole(path, about=about, **arrays)
 
 
 @uninterrupted

@@ -4,7 +4,7 @@ import os
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from threading import Lock
@@ -15,6 +15,7 @@ import numpy as np
 
 from skcnn._engine.checkpoints import memory_folder, surroundings
 from skcnn._engine.fingerprint import fingerprint
+from skcnn._engine.kept_files import read_if_whole, remove_oldest, write_whole
 from skcnn._engine.program import Program
 from skcnn._engine.signals import signals_held
 from skcnn._lazy import LazySamples, sample_digests
@@ -192,52 +193,28 @@ class FeatureFiles:
         """Yield what is wanted of the files that have come since the last call."""
         for path in sorted(set(self.folder.glob(f"{self._key}-*.npz")) - self._known):
             self._known.add(path)
-            try:
-                with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-                    names = [self._key.encode() + digest for digest in file["digests"].tolist()]
-                    found = [i for i, name in enumerate(names) if name in wanted]
-                    rows = file["features"] if found else self._like
-                if found and (rows.shape[1:], rows.dtype) != (self._like.shape[1:], self._like.dtype):
-                    raise ValueError("it has features of another kind")
-                found_rows = [(names[i], rows[i].copy()) for i in found]
-            except FileNotFoundError:  # removed by another process to keep the folder small
-                continue
-            except Exception as error:  # whatever reading bytes that anyone may have written can raise
-                why = f"{type(error).__name__}: {error}"
-                warn(CheckpointWarning(f"The features in {path} cannot be read ({why}); they are computed again."))
-                continue
-            with suppress(OSError):  # in a folder that can only be read
-                os.utime(path)
-            yield from found_rows
+            read = partial(self._read, path, wanted)
+            yield from read_if_whole(path, read, "The features in", "they are computed again") or ()
+
+    def _read(self, path: Path, wanted: set[bytes]) -> list[tuple[bytes, np.ndarray]]:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+            names = [self._key.encode() + digest for digest in file["digests"].tolist()]
+            found = [i for i, name in enumerate(names) if name in wanted]
+            rows = file["features"] if found else self._like
+        if (rows.shape[1:], rows.dtype) != (self._like.shape[1:], self._like.dtype):
+            raise ValueError("it has features of another kind")
+        return [(names[i], rows[i].copy()) for i in found]
 
     def write(self, names: list[bytes], rows: np.ndarray) -> None:
         """Write features, by the names of their samples."""
         if self._broken:
             return
         path = self.folder / f"{self._key}-{uuid4().hex}.npz"
-        unfinished = path.with_suffix(".tmp")
+        digests = np.array([name[len(self._key) :] for name in names], "S16")
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            digests = np.array([name[len(self._key) :] for name in names], "S16")
-            with open(unfinished, "xb") as file:
-                np.savez(file, digests=digests, features=rows)
-            os.replace(unfinished, path)
+            write_whole(path, digests=digests, features=rows)
             self._known.add(path)
-            self._remove_oldest()
+            remove_oldest(self.folder.glob("*.npz"), self.MAX_BYTES, keep=path)
         except OSError as error:
             self._broken = True
             warn(CheckpointWarning(f"The features {path} cannot be written ({error}). Training goes on without."))
-        finally:
-            with suppress(OSError):
-                unfinished.unlink(missing_ok=True)
-
-    def _remove_oldest(self) -> None:
-        files = []
-        for path in self.folder.glob("*.npz"):
-            with suppress(FileNotFoundError):  # another process removes files, too
-                files.append((path.stat(), path))
-        excess = sum(stat.st_size for stat, _ in files) - self.MAX_BYTES
-        for stat, path in sorted(files, key=lambda file: file[0].st_mtime):
-            if excess > 0:
-                path.unlink(missing_ok=True)
-                excess -= stat.st_size
