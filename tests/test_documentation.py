@@ -134,9 +134,11 @@ def test_readme_has_the_defaults_that_were_measured():
 def test_readme_has_what_the_diagnosis_was_measured_to_name():
     results = (ROOT / "benchmarks" / "RESULTS.md").read_text()
     measured = {cost: [named, first] for cost, named, first, _ in table_after(results, "## Diagnosis\n")}
-    *named, (_, accused, _) = table_after((ROOT / "README.md").read_text(), "that set no threshold")
+    *named, (_, accused, _), (_, later, _) = table_after((ROOT / "README.md").read_text(), "that set no threshold")
     assert [row[1:] for row in named] == [measured[cost] for cost in ("strong", "medium", "weak")]
     assert f"Accused with severity medium or high: {accused};" in results
+    counts = [accused.split(" of ") for _, accused, _ in table_after(results, "## Diagnosis of clean fits")]
+    assert later == " of ".join(str(sum(map(int, column))) for column in zip(*counts, strict=True))
 
 
 @pytest.fixture
