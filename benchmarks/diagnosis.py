@@ -191,8 +191,9 @@ def chosen(what: str, names: list[str], among: list[str]) -> list[str]:
 
 def arguments(description: str | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--set", action="store_true", help="the half that thresholds are set on; prints only")
-    parser.add_argument("--later", action="store_true", help="clean fits on data of neither half")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--set", action="store_true", help="the half that thresholds are set on; prints only")
+    which.add_argument("--later", action="store_true", help="clean fits on data of neither half")
     for name in ("causes", "data", "models"):
         parser.add_argument(f"--{name}", type=listed, default=[], help="only these, parts of names, comma between")
     parser.add_argument("--only", choices=("planted", "clean"), help="leave the others out")

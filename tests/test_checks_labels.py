@@ -9,7 +9,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 
 from skcnn import CNNClassifier
-from skcnn._statistics import grouped_mean, weighted_mean
+from skcnn._statistics import Estimate, grouped_mean, weighted_mean
 from skcnn.diagnosis import CHECKS, diagnose
 from skcnn.diagnosis._check import Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
@@ -18,6 +18,7 @@ from skcnn.diagnosis.checks._labels import confident_errors
 from skcnn.diagnosis.checks._leaks import lone_scores
 from skcnn.diagnosis.checks._overlaps import overlapping_windows
 from skcnn.diagnosis.checks._targets import beyond_any_tail
+from skcnn.diagnosis.checks._test_labels import misfit
 from skcnn.networks import Plain
 
 CHECK_OF = {check.code: check for check in CHECKS}
@@ -206,6 +207,14 @@ def test_small_test_is_a_note(data):
     model = LogisticRegression().fit(X, y)
     note("small_test", model, X, y, X_test[:12], y_test[:12])
     silent("small_test", model, X, y, X_test, y_test)
+
+
+@pytest.mark.parametrize(("half", "fits"), [(0.08, True), (0.06, False)])
+def test_labels_fit_unless_the_simple_model_is_worse_at_the_strict_level(rng, half, fits):
+    X = rng.normal(size=(80, 2))
+    seen = Observations(Ridge().fit(X, X[:, 0]), X, X[:, 0], X, X[:, 0])
+    seen.both.__dict__["misfit"] = Estimate.around(0.09, half)  # at 99%, significant in both cases
+    assert (misfit(seen) is None) == fits
 
 
 # Leaks ------------------------------------------------------------------------------------------------------------

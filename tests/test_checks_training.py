@@ -1,5 +1,6 @@
 """Checks of training, strengths, capacity, imbalance, probabilities, yardsticks and searches: causes and clean fits."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,6 +21,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from skcnn import CNNClassifier
+from skcnn._statistics import Estimate
 from skcnn.diagnosis import CHECKS, LearningCurve, Memorises, NotApplicable
 from skcnn.diagnosis._check import Finding
 from skcnn.diagnosis._components import KerasModel
@@ -292,6 +294,7 @@ def test_gap_is_a_cause_only_where_regularisation_helps():
     loose = KNeighborsClassifier(n_neighbors=1).fit(X, y)
     answer = cause("gap", loose, X, y, X_test, y_test, refits=2)
     assert answer.facts["params"] == {"n_neighbors": 5}
+    assert [replace(answer, effect=Estimate.around(gain, 0.01)).severity for gain in (0.04, 0.06, 0.12)] == [1, 2, 3]
     silent("gap", RandomForestClassifier(50, random_state=0).fit(X, y), X, y, X_test, y_test, refits=2)
     note("gap", loose, X, y, X_test, y_test)
 

@@ -14,7 +14,8 @@ Catalogue of checks
 
 The questions that ``skcnn.diagnose`` asks, by kind of cause: how each is answered, with its thresholds and their
 sources, why it matters and what to do. A finding is a cause only if its effect on the test score is significant, in the
-expected direction, and at least 0.01; else it is a note. ``diagnose(..., ignore=[code])`` leaves a check out.
+expected direction, and at least 0.01; else it is a note. ``diagnose(..., ignore=[code])`` leaves a check out. What was
+measured is from one run of ``benchmarks/diagnosis.py``; the guide says what has changed since.
 
 """
 NO_RATES = """\
