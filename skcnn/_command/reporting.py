@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from skcnn._command.reading import GROUPS, NO_GROUPS, Data
 from skcnn._command.scores import Comparison, Effect
 from skcnn._command.searching import Record, settings_of
 from skcnn._command.tasks import Task
+from skcnn._engine.kept_files import in_place_of
 from skcnn._statistics import Estimate
 from skcnn.exceptions import listed
 
@@ -176,21 +176,11 @@ def print_diagnosis(diagnosis: Any, out: str) -> None:
     page = diagnosis.to_html()
     try:
         check_out(out)  # it may have become another file meanwhile
-        _write_whole(page, out)
+        with in_place_of(Path(os.path.realpath(out))) as unfinished:  # a link stays one
+            unfinished.write_text(page, encoding="utf-8", errors="replace")
     except (OSError, DataError) as error:
         raise OSError(_saved_elsewhere(page, out, error)) from error
     print(f"\nThe same as a page, with charts (--out chooses another file):\n{os.path.abspath(out)}")
-
-
-def _write_whole(page: str, out: str) -> None:
-    """Write a page, in place of an earlier one only when it is whole; a link stays one."""
-    target = Path(os.path.realpath(out))
-    unfinished = target.with_name(f"{target.stem}-{uuid4().hex}.tmp")
-    try:
-        unfinished.write_text(page, encoding="utf-8", errors="replace")
-        os.replace(unfinished, target)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _saved_elsewhere(page: str, out: str, error: Exception) -> str:

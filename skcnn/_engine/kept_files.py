@@ -1,8 +1,8 @@
-"""Files that processes share: written whole, read if they can be, and the oldest removed when there are too many."""
+"""Files that are written whole, and those that processes share: read if they can be, the oldest removed if too many."""
 
 import os
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -11,7 +11,7 @@ import numpy as np
 
 from skcnn.exceptions import CheckpointWarning, warn
 
-__all__ = ["read_if_whole", "remove_oldest", "write_whole"]
+__all__ = ["in_place_of", "read_if_whole", "remove_oldest", "write_whole"]
 
 T = TypeVar("T")
 
@@ -43,17 +43,26 @@ def read_if_whole(path: Path, read: Callable[[], T], what: str, instead: str) ->
     return found
 
 
-def write_whole(path: Path, **arrays: Any) -> None:
-    """Write arrays to an .npz file by way of another name, so that whoever is killed, or reads, meets a whole file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.stem}-{uuid4().hex}.tmp")
+@contextmanager
+def in_place_of(path: Path, suffix: str = ".tmp") -> Iterator[Path]:
+    """Yield another name to write to, which takes the place of a file in the end, and goes away if anything is raised.
+
+    It takes the place of a link, too: what that leads to is written by the path that `os.path.realpath` returns.
+    """
+    unfinished = path.with_name(f"{path.stem}-{uuid4().hex}{suffix}")
     try:
-        with open(unfinished, "xb") as file:
-            np.savez(file, **arrays)
+        yield unfinished
         os.replace(unfinished, path)
     finally:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, **arrays: Any) -> None:
+    """Write arrays to an .npz file by way of another name, so that whoever is killed, or reads, meets a whole file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with in_place_of(path) as unfinished, open(unfinished, "xb") as file:
+        np.savez(file, **arrays)
 
 
 def remove_oldest(paths: Iterable[Path], max_bytes: int, keep: Path) -> None:

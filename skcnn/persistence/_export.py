@@ -6,12 +6,12 @@ import zipfile
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
-from uuid import uuid4
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skcnn._engine.blueprint import building
+from skcnn._engine.kept_files import in_place_of
 from skcnn._engine.threads import start_tensorflow
 from skcnn._fit.targets import ClassTarget
 from skcnn._sklearn.checks import is_frame
@@ -142,7 +142,7 @@ def _export_in_layers(estimator: Any, steps: list[Any], cnn: Any, path: Path, X:
     target = cnn._fitted.target
     about = _about(estimator, cnn, target.kind)
     expected = None if X is None else expected_answers(estimator, X)
-    with building(cnn._fitted.topology.dtype), _Unfinished(path) as unfinished:
+    with building(cnn._fitted.topology.dtype), in_place_of(Path(os.path.realpath(path)), path.suffix) as unfinished:
         model = whole_model(steps, cnn, dtype or cnn._fitted.topology.dtype)
         if expected is None:
             samples, expected = made_up_samples(model)
@@ -179,29 +179,11 @@ def _export_by_skl2onnx(estimator: Any, path: Path, X: Any, dtype: str | None, r
     written = attempt(lambda: written_by_skl2onnx(estimator, inputs, list(expected)), HINTS["skl2onnx"])
     if not holds_network(written):
         raise reason
-    with _Unfinished(path) as unfinished:
+    with in_place_of(Path(os.path.realpath(path)), path.suffix) as unfinished:
         _save_onnx(unfinished, written, _about(estimator, estimator, task_of(estimator, expected)))
         found = attempt(lambda: answers_of(unfinished, inputs), HINTS["skl2onnx"])
         check_answers(expected, found, ADVICE["skl2onnx"])
     return path
-
-
-class _Unfinished:
-    """A file that takes the place of another if nothing is raised, and goes away otherwise."""
-
-    def __init__(self, path: Path) -> None:
-        self.target = Path(os.path.realpath(path))  # where a link leads, which stays a link
-        self.path = self.target.with_name(f"{self.target.stem}-{uuid4().hex}{path.suffix}")
-
-    def __enter__(self) -> Path:
-        return self.path
-
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        try:
-            if kind is None:
-                os.replace(self.path, self.target)
-        finally:
-            self.path.unlink(missing_ok=True)
 
 
 def _checked_path(path: str | os.PathLike[str]) -> Path:
