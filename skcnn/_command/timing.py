@@ -16,10 +16,10 @@ from sklearn.base import clone
 from skcnn._command.console import DataError, complain, one_line
 from skcnn._command.progress import Forecast
 from skcnn._command.tasks import Task
+from skcnn._fit.estimator import epochs_for
 from skcnn._sklearn.checks import resolve_input_shape
 from skcnn.exceptions import ScaleWarning
-from skcnn.networks import summary
-from skcnn.networks._names import resolve_network
+from skcnn.networks import resolve_network, summary
 
 __all__ = ["Costs"]
 
@@ -77,7 +77,7 @@ class Costs:
     def __init__(self, task: Task, pipe: Any, n_folds: int, jobs: int) -> None:
         self.task, self.pipe, self.n_folds, self.jobs = task, pipe, n_folds, jobs
         self.pace = self.crowding = 1.0
-        self._timed: dict[str, dict[float, Timed]] = defaultdict(dict)  # by kind of network and multiply-adds
+        self._timed: dict[str, dict[float, Timed]] = {}  # by kind of network and multiply-adds
         self._sizes: dict[str, float] = {}
         self._built: set[str] = set()
 
@@ -98,8 +98,7 @@ class Costs:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             for kind, networks in kinds.items():
-                for size in {min(networks), max(networks)} - set(self._timed[kind]):
-                    self._timed[kind][size] = self._time(networks[size])
+                self._timed[kind] = {size: self._time(networks[size]) for size in {min(networks), max(networks)}}
         for text in dict.fromkeys(one_line(w.message) for w in caught if issubclass(w.category, ScaleWarning)):
             complain(text)
 
@@ -186,7 +185,7 @@ class Costs:
         n = round(n_samples * self._growth(pipe))
         timed = self._timed_like(cnn)
         # A step is a pass forwards and two backwards.
-        steps = cnn._n_epochs(n) * ceil(n / cnn.batch_size) + n_scored / cnn.batch_size / 3
+        steps = epochs_for(cnn, n) * ceil(n / cnn.batch_size) + n_scored / cnn.batch_size / 3
         return timed.fit + steps * timed.step * cnn.batch_size / self.pipe[-1].batch_size
 
     def _growth(self, pipe: Any) -> float:

@@ -52,7 +52,7 @@ from skcnn.augmentation import AUGMENTATIONS, check_augmentation, layer_key, lis
 from skcnn.exceptions import LayoutWarning, warn
 from skcnn.networks import NETWORKS, Network, NetworkBuilder, resolve_network
 
-__all__ = ["PENALTY", "RATE", "BaseCNN"]
+__all__ = ["PENALTY", "RATE", "BaseCNN", "epochs_for"]
 
 MANY = 2**63 - 1  # the largest integer that the graphs can hold
 RATE = Interval(Real, 0, 1, closed="left")
@@ -78,6 +78,11 @@ def _name_of_loss(loss: Any) -> str | None:
     name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
     plain = name.lower().replace("_", "").replace("mean", "").replace("loss", "")
     return next((ours for ours, theirs in _LOSS_NAMES.items() if plain in (ours.replace("_", ""), *theirs)), None)
+
+
+def epochs_for(cnn: "BaseCNN", n_samples: int) -> int:
+    """Return how often an estimator passes over so many samples."""
+    return cnn._auto_epochs(n_samples) if isinstance(cnn.epochs, str) else int(cnn.epochs)
 
 
 @dataclass(eq=False, repr=False)
@@ -414,7 +419,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
             stops_early = held_out is not None or len(samples.X) > self.AUTO_EARLY_STOPPING_SAMPLES
         splits = stops_early and held_out is None
         plan = Plan(
-            epochs=self._n_epochs(len(samples.indices)),
+            epochs=epochs_for(self, len(samples.indices)),
             batch_size=int(self.batch_size),
             seed=earlier.seed if earlier else int(check_random_state(self.random_state).randint(2**31 - 1)),
             learning_rate=float(self.learning_rate),
@@ -442,10 +447,6 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, KnownArguments, B
             memory=memory if found_again and not watched else None,
             folder=memory,
         )
-
-    def _n_epochs(self, n_samples: int) -> int:
-        """Return how often to pass over so many samples."""
-        return self._auto_epochs(n_samples) if isinstance(self.epochs, str) else int(self.epochs)
 
     def _auto_epochs(self, n_samples: int) -> int:
         """Return what epochs="auto" stands for with so many samples."""
