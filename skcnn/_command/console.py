@@ -73,9 +73,8 @@ class Output:
 
 
 def complain(text: str) -> None:
-    """Print a line to standard error, or nowhere if there is none."""
-    if sys.stderr is not None:
-        print(f"skcnn: {text}", file=sys.stderr, flush=True)
+    """Print a line to standard error."""
+    print(f"skcnn: {text}", file=sys.stderr, flush=True)
 
 
 def one_line(error: object) -> str:

@@ -107,7 +107,7 @@ class Progress:
     def __enter__(self) -> Callable[[int | None], None]:
         print(f"\n{self.title} {self.total} fits, about {duration(self.forecast.left())}.", flush=True)
         self.forecast.start()
-        self._bar = _rich_bar(self) if sys.stdout is not None and sys.stdout.isatty() else None
+        self._bar = _rich_bar(self) if sys.stdout.isatty() else None
         return self._tick
 
     def __exit__(self, *exception: object) -> None:

@@ -44,10 +44,10 @@ class Data:
         Classes or quantities.
     groups : ndarray of shape (n,) or None
         Group of each sample.
-    groups_found : bool
-        Whether the file has them without being asked for.
     columns : list of str or None
         Names of the features, if they have any.
+    groups_found : bool
+        Whether the file has groups without being asked for.
     """
 
     X: np.ndarray
@@ -151,15 +151,16 @@ def _read_npz(path: Path, target: str, groups: str | None, *, finds_groups: bool
     names = ["X", target, *([groups] if groups else [])]
     if names.count("X") > 1:
         raise DataError("--target and --groups: X holds the samples; expected the names of other arrays.")
-    arrays = _arrays(path, names, [GROUPS] if finds_groups and groups is None and target != GROUPS else [])
-    X, found = arrays.pop("X"), GROUPS in arrays and groups is None and target != GROUPS
+    optional = [GROUPS] if finds_groups and groups is None and target != GROUPS else []
+    arrays = _arrays(path, names, optional)
+    X, found = arrays.pop("X"), any(name in arrays for name in optional)
     if X.ndim < 2 or not X.size:
         raise DataError(f"{path}: X has shape {X.shape}; expected a sample for each target.")
     if X.dtype.kind not in "biuf":
         raise DataError(f"{path}: X holds {X.dtype}; expected real numbers.")
     for name, array in arrays.items():
         if array.shape not in ((len(X),), (len(X), 1)):
-            hint = f" {NO_GROUPS}" if found and name == GROUPS else ""
+            hint = f" {NO_GROUPS}" if name in optional else ""
             raise DataError(
                 f"{path}: {name} has shape {array.shape}, expected ({len(X)},): one for each sample of X.{hint}"
             )
@@ -168,7 +169,7 @@ def _read_npz(path: Path, target: str, groups: str | None, *, finds_groups: bool
     for name, array in {"X": X, **arrays}.items():
         _check_finite(array, f"{path}: {name}")
     columns = {name: array.reshape(len(X)) for name, array in arrays.items()}
-    return Data(X, columns[target], columns.get(groups or GROUPS) if found or groups else None, groups_found=found)
+    return Data(X, columns[target], columns[groups or GROUPS] if found or groups else None, groups_found=found)
 
 
 def _arrays(path: Path, names: list[str], optional: list[str]) -> dict[str, np.ndarray]:
