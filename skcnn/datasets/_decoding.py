@@ -37,12 +37,12 @@ class Wanted(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What an image is, as far as its header tells: height and width are those of the upright image."""
+    """What an image is, as far as its header tells: upright, and if wide with 16 bits a channel."""
 
     height: int
     width: int
     is_grey: bool
-    bits: int
+    is_wide: bool
     has_pages: bool
 
 
@@ -172,7 +172,7 @@ def _header(image: Any, file: Path) -> Header:
     width, height = (image.tag_v2[256], image.tag_v2[257]) if image.format == "TIFF" else image.size
     if _orientation(image) in _QUARTER_TURNS:
         width, height = height, width
-    return Header(height, width, is_wide or image.mode in ("1", "L", "LA", "La"), 16 if is_wide else 8, has_pages)
+    return Header(height, width, is_wide or image.mode in ("1", "L", "LA", "La"), is_wide, has_pages)
 
 
 def _orientation(image: Any) -> int:
@@ -225,7 +225,7 @@ def form_of(files: Sequence[Path], headers: Sequence[Header | None], wanted: Wan
     sizes = Counter((header.height, header.width) for header in known)
     if wanted.size is None and len(sizes) > 1:
         raise SizesDiffer(sizes)
-    wide = [file for file, header in zip(files, headers, strict=True) if header is not None and header.bits == 16]
+    wide = [file for file, header in zip(files, headers, strict=True) if header is not None and header.is_wide]
     if wide and len(wide) < len(known):
         raise ValueError(
             f"{len(wide)} of {len(known)} images have 16 bits a channel, the others 8: {listed(wide)}. What is white "
@@ -240,7 +240,7 @@ def form_of(files: Sequence[Path], headers: Sequence[Header | None], wanted: Wan
 
 
 def decode(
-    files: Sequence[Path], found: Sequence[Found], form: Form | None
+    files: Sequence[Path], found: Sequence[Found], form: Form
 ) -> Generator[tuple[np.ndarray | None, Found], None, None]:
     """Yield the pixels of each image, None if it cannot be read, and what was found, in order.
 
@@ -251,13 +251,13 @@ def decode(
     ----------
     files, found
         The images, and what their headers told.
-    form : Form or None
+    form : Form
         As `form_of` returns it.
     """
 
     def read(pair: tuple[Path, Found]) -> tuple[np.ndarray | None, Found]:
         file, known = pair
-        if known.reason is not None or form is None:
+        if known.reason is not None:
             return None, known
         try:
             pixels, is_transparent = _pixels_of(file, form)
