@@ -165,8 +165,8 @@ def _check_names(params: dict[str, Any]) -> None:
     """Refuse routed parameters that have no equivalent."""
     allowed = {"fit": FIT_PARAMS, "compile": COMPILE_PARAMS, "score": ()}
     for name, value in params.items():
-        prefix, _, rest = name.partition("__")
-        if rest and rest.split("__")[0] not in allowed.get(prefix, (rest.split("__")[0],)):
+        prefix, *rest = name.split("__")
+        if rest and prefix in allowed and rest[0] not in allowed[prefix]:
             raise NotCarried(f"{name}={value!r}", "skcnn has no such parameter. Leave it out first.")
 
 

@@ -187,9 +187,9 @@ def meta_of(sample_shape: tuple[int, ...], target: Any) -> dict[str, Any]:
     meta: dict[str, Any] = {
         "n_features_in_": sample_shape[0],
         "X_shape_": (None, *sample_shape),
+        "X_dtype_": np.dtype(keras.config.floatx()),
         "n_outputs_expected_": 1,
     }
-    meta["X_dtype_"] = np.dtype(keras.config.floatx())
     if isinstance(target, ClassTarget):
         multilabel = target.kind == "multilabel"
         kind = "multilabel-indicator" if multilabel else target.kind
