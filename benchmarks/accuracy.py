@@ -28,7 +28,6 @@ other work on the machine changes it less than the time on the clock.
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -38,11 +37,11 @@ from statistics import mean, median, stdev
 from typing import Any
 
 import numpy as np
-from report import in_own_process, markdown_table, write_section
+from report import SINGLE_THREADED, in_own_process, markdown_table, publish
 
 QUESTION = "Do the networks for series reach their published accuracies, and how long do they take?"
 FOLDER = Path(__file__).with_name(".accuracy")
-ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+AEON = str(Path(__file__).with_name("accuracy_aeon.py"))
 ONE_POINT = 0.01
 MINUTE = 60.0
 
@@ -145,7 +144,7 @@ def fits_of(name: str, network: str, *, fit: bool = True) -> list[dict[str, Any]
             break
         one = kept(name, network, seed)
         if one is None and fit:
-            one = in_own_process(__file__, "--one", name, network, str(seed), environment=ONE_THREAD)
+            one = in_own_process(__file__, "--one", name, network, str(seed), environment=SINGLE_THREADED)
             (FOLDER / f"{name}-{network}-{seed}.json").write_text(json.dumps(one))
             print(f"{name}, {network}, seed {seed}: {one['accuracy']:.4f} in {one['processor']:.0f} s", file=sys.stderr)
         if one is not None:
@@ -211,25 +210,15 @@ def time_ours(data: str, epochs: int, batch_size: int) -> dict[str, float]:
     return seconds
 
 
-def time_aeon(python: str, *arguments: str) -> dict[str, float]:
-    """Return the same for aeon, in its environment."""
-    script = str(Path(__file__).with_name("accuracy_aeon.py"))
-    command = [python, "-W", "ignore", script, "time", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | ONE_THREAD, check=False, cwd=FOLDER)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def times(python: str, sets: tuple[str, ...], rounds: int) -> str:
     """Let both libraries train in turns."""
-    rows = []
+    rows, of_aeon = [], {"python": python, "folder": FOLDER, "environment": SINGLE_THREADED}
     for name in sets:
         arguments = (str(FOLDER / f"{name}.npz"), str(TIMED_EPOCHS), str(TIMED_BATCH))
         ours, theirs = [], []
         for _ in range(rounds):
-            ours.append(in_own_process(__file__, "--time", *arguments, environment=ONE_THREAD))
-            theirs.append(time_aeon(python, *arguments))
+            ours.append(in_own_process(__file__, "--time", *arguments, environment=SINGLE_THREADED))
+            theirs.append(in_own_process(AEON, "time", *arguments, **of_aeon))
             print(f"{name}: skcnn {ours[-1]}, aeon {theirs[-1]}", file=sys.stderr, flush=True)
         for network in PUBLISHED:
             mine, yours = (median(found[network] for found in one) for one in (ours, theirs))
@@ -252,8 +241,7 @@ def main() -> None:
     arguments = parser.parse_args()
     FOLDER.mkdir(exist_ok=True)
     if not all((FOLDER / f"{name}.npz").exists() for name in SETUPS["fcn"]):
-        script = str(Path(__file__).with_name("accuracy_aeon.py"))
-        subprocess.run([arguments.aeon, script, "data", str(FOLDER)], check=True)
+        subprocess.run([arguments.aeon, AEON, "data", str(FOLDER)], check=True)
     if arguments.quick:
         print(times(arguments.aeon, TIMED[:1], 1))
         return
@@ -268,8 +256,7 @@ def main() -> None:
             timed,
         ]
     )
-    print(body)
-    write_section("accuracy", "Networks for series", QUESTION, body)
+    publish("accuracy", "Networks for series", QUESTION, body)
 
 
 if __name__ == "__main__":

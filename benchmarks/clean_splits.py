@@ -9,7 +9,6 @@ with one linear model (of several labels a forest), by the checks of data, label
 """
 
 import argparse
-import sys
 import warnings
 from collections import Counter
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 from diagnosis_data import JUDGED, SET, Samples, available, data_of, samples_of
 from joblib import Parallel, delayed
-from report import markdown_table, write_section
+from report import markdown_table, publish
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
@@ -97,10 +96,8 @@ def main() -> None:
     failed = sum(len(one["failed"]) for one in results)
     table = markdown_table(["samples on a side", "splits accused", "of what"], rows)
     text = f"{table}\n\nChecks that could not run: {failed}."
-    print(text)
-    if not given.set:
-        write_section("clean_splits", "Clean splits", QUESTION, text)
+    publish("clean_splits", "Clean splits", QUESTION, text, only_print=given.set)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -28,14 +28,14 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
 import psutil
-from report import in_own_process, markdown_table, parse_quick, write_section
+from report import ONE_THREAD, in_own_process, markdown_table, parse_quick, publish
 from sklearn.datasets import load_digits
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
@@ -44,7 +44,6 @@ from skcnn import CNNClassifier
 from skcnn.networks import Plain
 
 QUESTION = "What does a search cost over several processes, what travels to them, and how does it grow?"
-ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1"}
 BACKENDS = ("threading", "loky", "dask")
 ALONE = "one process"
 DROPOUT = (0.0, 0.3)  # off and on: two topologies
@@ -260,7 +259,7 @@ def bytes_of(backend: str) -> list[list[str]]:
 
         def count(name: str, what: Any, n_tasks: int, rows: tuple[np.ndarray, np.ndarray], **settings: Any) -> None:
             before = total()
-            with joblib.parallel_config("dask", **settings) if backend == "dask" else nothing():
+            with joblib.parallel_config("dask", **settings) if backend == "dask" else nullcontext():
                 what.fit(*rows)
             sent = total() - before
             of_rows = sum(part.nbytes for part in rows)
@@ -279,11 +278,6 @@ def bytes_of(backend: str) -> list[list[str]]:
             count("dask, halving in three rungs", halving, 2 * (8 + 4 + 2), (X, y))
             count("the same with scatter=[X, y]", halving, 2 * (8 + 4 + 2), (X, y), scatter=[X, y])
     return found
-
-
-@contextmanager
-def nothing() -> Iterator[None]:
-    yield
 
 
 def main() -> None:
@@ -311,10 +305,8 @@ def main() -> None:
 Bytes on every way: for dask to the scheduler, from there to a worker, and from one worker to another. {CORES} cores,
 with {load:.1f} processes on them on average while this ran.
 """
-        print(body)
-        if not quick:
-            packages = ("skcnn", "scikit-learn", "joblib", "dask", "distributed", "tensorflow", "keras")
-            write_section("cluster", "From laptop to cluster", QUESTION, body, packages=packages)
+        packages = ("skcnn", "scikit-learn", "joblib", "dask", "distributed", "tensorflow", "keras")
+        publish("cluster", "From laptop to cluster", QUESTION, body, only_print=quick, packages=packages)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ import numpy as np
 import pandas as pd
 import psutil
 from contracts_libraries import COSTED, EXACT, FAST, LIBRARIES, NETWORKS, Library, Unsupported
-from report import markdown_table, parse_quick, write_section
+from report import markdown_table, parse_quick, publish
 from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_digits
 from sklearn.ensemble import StackingClassifier, VotingClassifier
@@ -305,11 +305,9 @@ Digits, {N_SAMPLES} samples, {FAST["epochs"]} epochs; the search is 13 fits and 
 def main() -> None:
     quick = parse_quick(__doc__)
     body = answer(quick)
-    print(body)
-    if not quick:
-        packages = ["skcnn", "scikit-learn", "tensorflow", "keras", "scikeras", "numpy", "pandas"]
-        packages += [name for name in ("skorch", "torch") if find_spec(name) is not None]
-        write_section("contracts", "Contracts", QUESTION, body, packages=packages)
+    packages = ["skcnn", "scikit-learn", "tensorflow", "keras", "scikeras", "numpy", "pandas"]
+    packages += [name for name in ("skorch", "torch") if find_spec(name) is not None]
+    publish("contracts", "Contracts", QUESTION, body, only_print=quick, packages=packages)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ the folder for temporary files until the code that makes them changes.
 
 import argparse
 import hashlib
-import sys
 import tempfile
 import time
 import warnings
@@ -30,7 +29,7 @@ import numpy as np
 import pandas as pd
 from defaults_data import DATA, JUDGED, SET, Samples, samples_of
 from joblib import Memory
-from report import markdown_table, write_section
+from report import markdown_table, publish
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
@@ -271,11 +270,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     rows = [row_of(data, given.seed) for data in (SET if given.set else JUDGED) if data in (given.data or DATA)]
-    text = answer(rows)
-    print(f"\n{text}")
-    if not given.set and not given.data:
-        write_section("defaults", "Defaults", QUESTION, text)
+    publish("defaults", "Defaults", QUESTION, answer(rows), only_print=given.set or given.data)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -22,7 +22,6 @@ temporary files: trained ones until the code changes that trains them, diagnoses
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -36,7 +35,7 @@ from diagnosis_data import CLEAN_ONLY, DATA, JUDGED, LATER, SET, available
 from diagnosis_models import MODELS
 from diagnosis_planting import CAUSES, cause_halves
 from joblib import Parallel, delayed
-from report import markdown_table, write_section
+from report import markdown_table, publish
 
 from skcnn.diagnosis import CHECKS
 
@@ -107,7 +106,7 @@ def by_cause(frame: pd.DataFrame) -> str:
     return markdown_table(["planted", "weak", "medium", "strong", "found where it was missed"], rows)
 
 
-def by_model(frame: pd.DataFrame, column: str) -> str:
+def by_column(frame: pd.DataFrame, column: str) -> str:
     rows = [[str(name), share(group, "named"), share(group, "first")] for name, group in frame.groupby(column)]
     return markdown_table([column, "named [95%]", "first [95%]"], rows)
 
@@ -163,8 +162,8 @@ def answer(frame: pd.DataFrame, half: str) -> str:
             f"Checks that could not run: {dict(failed) or 'none'}.",
             by_bucket(planted),
             by_cause(planted),
-            by_model(planted, "model"),
-            by_model(planted, "data"),
+            by_column(planted, "model"),
+            by_column(planted, "data"),
         ]
     if "found" in frame and len(clean):
         parts += [f"### Clean\n\n{in_clean(clean)}"] if len(planted) else [in_clean(clean), by_data(clean)]
@@ -263,13 +262,13 @@ def main() -> None:
     kept.write_text("\n".join(json.dumps(record, default=str) for record in records), encoding="utf-8")
     scale = f"Options: --cells {given.cells} --seeds {given.seeds} --clean-seeds {given.clean_seeds}."
     text = f"{scale}\n\n{answer(pd.DataFrame(records), half)}"
-    print(f"\n{text}\n\n{time.perf_counter() - start:.0f} s; cases in {kept}", flush=True)
-    if not given.set and not (given.causes or given.data or given.models or given.only or given.costs):
-        if given.later:
-            write_section("diagnosis_later", "Diagnosis of clean fits", OF_LATER, text)
-        else:
-            write_section("diagnosis", "Diagnosis", QUESTION, text)
+    print(f"{time.perf_counter() - start:.0f} s; cases in {kept}\n", flush=True)
+    some = given.set or given.causes or given.data or given.models or given.only or given.costs
+    if given.later:
+        publish("diagnosis_later", "Diagnosis of clean fits", OF_LATER, text, only_print=some)
+    else:
+        publish("diagnosis", "Diagnosis", QUESTION, text, only_print=some)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

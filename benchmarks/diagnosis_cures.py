@@ -19,7 +19,7 @@ from diagnosis_data import JUDGED, SET, Samples, available
 from diagnosis_models import predict, score
 from diagnosis_planting import CAUSES, cause_halves
 from joblib import Parallel, delayed
-from report import markdown_table, write_section
+from report import markdown_table, publish
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, KFold, ParameterSampler, StratifiedKFold
 from threadpoolctl import threadpool_limits
@@ -141,10 +141,8 @@ def main() -> None:
         records += done
         for one in done:
             print({name: value for name, value in one.items() if name != "differences"}, flush=True)
-    text = answer(records)
-    print(text, flush=True)
-    if not (given.set or given.causes or given.data or given.models):
-        write_section("diagnosis_cures", "Cures", QUESTION, text)
+    some = given.set or given.causes or given.data or given.models
+    publish("diagnosis_cures", "Cures", QUESTION, answer(records), only_print=some)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,11 @@ import tempfile
 import time
 
 import peers
-from report import in_own_process, markdown_table, parse_quick, write_section
+from report import ONE_THREAD, in_own_process, markdown_table, parse_quick, publish
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 QUESTION = "What does a grid over the number of epochs cost with `memory=`, without it, and with scikeras?"
 GRID = [5, 10, 20, 40]
-ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1"}
 WAYS = {
     "skcnn, the longest alone": ("skcnn", GRID[-1:], False),
     "skcnn with memory": ("skcnn", GRID, True),
@@ -84,10 +83,8 @@ Epochs {grid}; medians.
 
 {markdown_table(header, rows)}
 """
-    print(body)
-    if not quick:
-        packages = ("skcnn", "scikit-learn", "tensorflow", "keras", "scikeras")
-        write_section("epochs_grid", "A grid over epochs", QUESTION, body, packages=packages)
+    packages = ("skcnn", "scikit-learn", "tensorflow", "keras", "scikeras")
+    publish("epochs_grid", "A grid over epochs", QUESTION, body, only_print=quick, packages=packages)
 
 
 if __name__ == "__main__":

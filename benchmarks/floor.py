@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import peers
-from report import markdown_table, parse_quick, write_section
+from report import markdown_table, parse_quick, publish
 
 import skcnn
 from skcnn._engine.program import Program
@@ -203,9 +203,8 @@ the steps.
 
 {markdown_table(["network", "in the steps", "of them arithmetic", "shares"], [[row[0], *row[5:]] for row in rows])}
 """
-    print(body)
-    if not quick:
-        write_section("floor", "How close to the processor", QUESTION, body, packages=("skcnn", "tensorflow", "keras"))
+    packages = ("skcnn", "tensorflow", "keras")
+    publish("floor", "How close to the processor", QUESTION, body, only_print=quick, packages=packages)
 
 
 if __name__ == "__main__":

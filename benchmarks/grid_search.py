@@ -25,11 +25,10 @@ from typing import Any
 
 import peers
 from joblib import parallel_config
-from report import in_own_process, markdown_table, parse_quick, write_section
+from report import SINGLE_THREADED, in_own_process, markdown_table, parse_quick, publish
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 QUESTION = "How long does the same grid search take with skcnn and with its peers?"
-ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 FUSED = {"module__channels_last": True, "optimizer__fused": True}
 CHEAP = {"steps_per_execution": 16, "jit_compile": False}
 COME = "as it comes"
@@ -55,19 +54,19 @@ CONTENDERS = [
     Contender("skcnn", "threading, 2 jobs", 2, "threading"),
     Contender("skcnn", "loky, 2 jobs", 2),
     Contender("scikeras", COME, requires="scikeras"),
-    Contender("scikeras", "one thread, 2 jobs", 2, None, ONE_THREAD, {}, "scikeras"),
-    Contender("scikeras", "one thread, 2 jobs, 16 steps a call", 2, None, ONE_THREAD, CHEAP, "scikeras"),
+    Contender("scikeras", "one thread, 2 jobs", 2, None, SINGLE_THREADED, {}, "scikeras"),
+    Contender("scikeras", "one thread, 2 jobs, 16 steps a call", 2, None, SINGLE_THREADED, CHEAP, "scikeras"),
     Contender("keras_wrappers", COME, requires="keras"),
     Contender("skorch", COME, requires="skorch"),
-    Contender("skorch", "one thread, 2 jobs", 2, None, ONE_THREAD, requires="skorch"),
-    Contender("skorch", "two threads, channels last, fused Adam", 2, "threading", ONE_THREAD, FUSED, "skorch"),
+    Contender("skorch", "one thread, 2 jobs", 2, None, SINGLE_THREADED, requires="skorch"),
+    Contender("skorch", "two threads, channels last, fused Adam", 2, "threading", SINGLE_THREADED, FUSED, "skorch"),
     *(
         Contender("scikeras", f"on {name}", None, None, {"KERAS_BACKEND": backend}, {}, backend, ("digits",))
         for backend, name in (("jax", "JAX"), ("torch", "PyTorch"))
     ),
     # With one job, which was nowhere faster than two; on digits alone, to show it.
-    Contender("scikeras", "one thread, 16 steps a call", None, None, ONE_THREAD, CHEAP, "scikeras", ("digits",)),
-    Contender("skorch", "one thread", None, None, ONE_THREAD, {}, "skorch", ("digits",)),
+    Contender("scikeras", "one thread, 16 steps a call", None, None, SINGLE_THREADED, CHEAP, "scikeras", ("digits",)),
+    Contender("skorch", "one thread", None, None, SINGLE_THREADED, {}, "skorch", ("digits",)),
 ]
 
 
@@ -167,12 +166,6 @@ def answer(results: dict[str, dict[int, list[dict[str, float]]]]) -> str:
     return "\n\n".join([*tables, "### In words", "\n".join(words), left_out])
 
 
-def publish(body: str) -> None:
-    packages = ["skcnn", "scikit-learn", "joblib", "numpy", "tensorflow", "keras", "scikeras"]
-    packages += ["skorch", "torch"] if find_spec("skorch") else []
-    write_section("grid_search", "Grid search", QUESTION, body, packages=packages)
-
-
 def main() -> None:
     if sys.argv[1:2] == ["--one"]:
         print(json.dumps(run(peers.PROBLEMS[sys.argv[2]], CONTENDERS[int(sys.argv[3])])))
@@ -180,9 +173,9 @@ def main() -> None:
     quick = parse_quick(__doc__)
     results = {name: results_of(name, 1 if quick else ROUNDS[name]) for name in (["digits"] if quick else ROUNDS)}
     body = answer(results)
-    print(body)
-    if not quick:
-        publish(body)
+    packages = ["skcnn", "scikit-learn", "joblib", "numpy", "tensorflow", "keras", "scikeras"]
+    packages += ["skorch", "torch"] if find_spec("skorch") else []
+    publish("grid_search", "Grid search", QUESTION, body, only_print=quick, packages=packages)
 
 
 if __name__ == "__main__":

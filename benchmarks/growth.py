@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import psutil
-from report import in_own_process, markdown_table, parse_quick, write_section
+from report import in_own_process, markdown_table, parse_quick, publish
 
 import skcnn
 from skcnn import CNNClassifier
@@ -153,9 +153,7 @@ Images of 16x16x3, `Plain(filters=(8,))`, one thread.
 
 {peaks}
 """
-    print(body)
-    if not quick:
-        write_section("growth", "Growth", QUESTION, body, packages=("skcnn", "tensorflow", "keras", "numpy"))
+    publish("growth", "Growth", QUESTION, body, only_print=quick, packages=("skcnn", "tensorflow", "keras", "numpy"))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import time
 
 import numpy as np
 from diagnosis_data import available, samples_of
-from report import in_own_process, markdown_table, parse_quick, write_section
+from report import ONE_THREAD, in_own_process, markdown_table, parse_quick, publish
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
 
@@ -27,7 +27,6 @@ QUESTION = 'What does `HalvingGridSearchCV(resource="epochs")` with `memory=` co
 DATA = ("digits", "signs", "pulses", "mixtures", "discs")
 GRID = {"learning_rate": [1e-4, 1e-3, 1e-2], "l2": [0.0, 1e-3, 1e-1], "dropout": [0.0, 0.3, 0.6]}
 EPOCHS = 27
-ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1"}
 WAYS = ("grid", "halving", "halving without memory")
 
 
@@ -86,10 +85,8 @@ def main() -> None:
             print(f"{name}, {way}, seed {seed}: {done['seconds']:.1f} s, {done['score']:.3f}", flush=True)
             results[name, way].append(done)
     text = answer(results)
-    print(text)
-    if not quick:
-        write_section("halving", "Halving", QUESTION, text)
+    publish("halving", "Halving", QUESTION, text, only_print=quick)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

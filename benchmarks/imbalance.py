@@ -37,7 +37,7 @@ import numpy as np
 import pandas as pd
 from imblearn.over_sampling import SMOTE
 from joblib import Parallel, delayed
-from report import markdown_table, parse_quick, write_section
+from report import markdown_table, parse_quick, publish
 from scipy import special
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_sample_images
@@ -478,10 +478,8 @@ def main() -> None:
     records = Parallel(n_jobs=N_JOBS, verbose=0 if quick else 5)(tasks)
     frame = pd.DataFrame([record for fold in records for record in fold])
     body = answer(frame)
-    print(body)
-    if not quick:
-        packages = ("skcnn", "scikit-learn", "imbalanced-learn", "tensorflow", "keras", "numpy", "scipy")
-        write_section("imbalance", "Class imbalance", QUESTION, body, packages=packages)
+    packages = ("skcnn", "scikit-learn", "imbalanced-learn", "tensorflow", "keras", "numpy", "scipy")
+    publish("imbalance", "Class imbalance", QUESTION, body, only_print=quick, packages=packages)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from report import markdown_table, parse_quick, write_section
+from report import markdown_table, parse_quick, publish
 from sklearn.datasets import load_digits
 
 import skcnn
@@ -99,9 +99,7 @@ interrupt while TensorFlow or Keras is at work arrives when they are done; at th
 
 {markdown_table(["", "modules", "more lines", "Ctrl-C raised", "own exception raised", "failures"], rows)}
 """
-    print(body)
-    if not quick:
-        write_section("interrupts", "Interrupts", QUESTION, body, packages=("skcnn", "tensorflow", "keras"))
+    publish("interrupts", "Interrupts", QUESTION, body, only_print=quick, packages=("skcnn", "tensorflow", "keras"))
 
 
 if __name__ == "__main__":

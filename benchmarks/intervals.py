@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from report import markdown_table, parse_quick, write_section
+from report import markdown_table, parse_quick, publish
 from scipy.stats import norm
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_val_score
@@ -161,9 +161,7 @@ def measure(repetitions: int) -> str:
 def main() -> None:
     quick = parse_quick(__doc__)
     table = measure(REPETITIONS // 10 if quick else REPETITIONS)
-    print(table)
-    if not quick:
-        write_section("intervals", "Intervals", QUESTION, table)
+    publish("intervals", "Intervals", QUESTION, table, only_print=quick)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import time
 from typing import Any
 
 import numpy as np
-from report import markdown_table, parse_quick, write_section
+from report import markdown_table, parse_quick, publish
 from scipy.stats import loguniform
 from scipy.stats import t as student
 from sklearn.base import clone
@@ -173,9 +173,7 @@ def main() -> None:
             f"Processor time: {(time.process_time() - start) / 60:.0f} minutes.",
         ]
     )
-    print(body)
-    if not quick:
-        write_section("regularisers", "Regularisers on images", QUESTION, body)
+    publish("regularisers", "Regularisers on images", QUESTION, body, only_print=quick)
 
 
 if __name__ == "__main__":

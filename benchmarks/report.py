@@ -1,4 +1,4 @@
-"""What all benchmarks share: command line, tables, and sections of ``RESULTS.md``."""
+"""What all benchmarks share: command line, processes, tables, and sections of ``RESULTS.md``."""
 
 import argparse
 import json
@@ -12,15 +12,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["environment", "in_own_process", "markdown_table", "parse_quick", "write_section"]
+__all__ = [
+    *("ONE_THREAD", "SINGLE_THREADED", "half_width", "in_own_process", "markdown_table", "parse_quick", "publish"),
+]
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 PACKAGES = ("skcnn", "scikit-learn", "imbalanced-learn", "tensorflow", "keras", "numpy", "joblib")
-PREAMBLE = """# Benchmark results
-
-Generated: each script in this directory replaces its own section when it is run without `--quick`, which only prints.
-Change the scripts, not this file. Read ratios and differences, not seconds.
-"""
+ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1"}  # of TensorFlow, within an operation
+SINGLE_THREADED = ONE_THREAD | {"TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}  # between them and elsewhere, too
 
 
 def parse_quick(description: str | None) -> bool:
@@ -36,7 +35,13 @@ def parse_quick(description: str | None) -> bool:
     return parser.parse_args().quick
 
 
-def in_own_process(script: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Any:
+def in_own_process(
+    script: str,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    python: str = sys.executable,
+    folder: Path | None = None,
+) -> Any:
     """Run a script in a separate process and return the JSON that it prints last.
 
     Parameters
@@ -47,13 +52,25 @@ def in_own_process(script: str, *arguments: str, environment: Mapping[str, str] 
         Its command line.
     environment : mapping, default=None
         Environment variables to set besides those of this process.
+    python : str, default=sys.executable
+        Which Python.
+    folder : Path, default=None
+        Where it runs; None is the current folder.
     """
-    command = [sys.executable, "-W", "ignore", script, *arguments]
+    command = [python, "-W", "ignore", script, *arguments]
     variables = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | (environment or {})
-    done = subprocess.run(command, capture_output=True, text=True, env=variables, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=variables, check=False, cwd=folder)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def half_width(values: Any) -> float:
+    """Return half of the 95% interval (Student's t) of a mean over independent values."""
+    from scipy.stats import t  # not at the top: startup.py times imports
+
+    n = len(values)
+    return float(t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5)
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -66,42 +83,46 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
-def environment(packages: Iterable[str] = PACKAGES) -> str:
-    """Return processor, cores, and versions of Python and `packages`, in one line."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    return f"{_processor()}, {cores} cores, {platform.system()}; Python {platform.python_version()}; {versions}"
-
-
-def write_section(
+def publish(
     name: str,
     title: str,
     question: str,
     body: str,
     *,
+    only_print: bool = False,
     packages: Iterable[str] = PACKAGES,
-    path: Path = RESULTS,
 ) -> None:
-    """Replace or append the section of one benchmark in the results.
+    """Print the answer of one benchmark, and replace or append its section of the results.
 
     Parameters
     ----------
     name : str
-        Name of the script without its ending; it marks where the section begins and ends.
+        Marks where the section begins and ends.
     title, question, body : str
         Heading, question, and answer in Markdown.
+    only_print : bool, default=False
+        Whether the results stay as they are.
     packages : iterable of str
         Distributions whose versions are stated.
-    path : Path
-        File of the results.
     """
+    print(body, flush=True)
+    if only_print:
+        return
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-    lines = [begin, f"## {title}", question, f"`python benchmarks/{name}.py` on {environment(packages)}.", body, end]
+    command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    lines = [begin, f"## {title}", question, f"`{command}` on {_environment(packages)}.", body, end]
     section = "\n\n".join(line.strip() for line in lines)
-    text = path.read_text(encoding="utf-8") if path.exists() else PREAMBLE
+    text = RESULTS.read_text(encoding="utf-8")
     marked = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", flags=re.DOTALL)
     replaced, n_found = marked.subn(lambda _: section, text)
-    path.write_text(replaced if n_found else f"{text.rstrip()}\n\n{section}\n", encoding="utf-8")
+    RESULTS.write_text(replaced if n_found else f"{text.rstrip()}\n\n{section}\n", encoding="utf-8")
+
+
+def _environment(packages: Iterable[str]) -> str:
+    """Return processor, cores, and versions of Python and `packages`, in one line."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    return f"{_processor()}, {cores} cores, {platform.system()}; Python {platform.python_version()}; {versions}"
 
 
 def _processor() -> str:

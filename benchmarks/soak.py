@@ -22,7 +22,7 @@ import joblib
 import keras
 import numpy as np
 import psutil
-from report import markdown_table, parse_quick, write_section
+from report import markdown_table, parse_quick, publish
 from scipy import stats
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -181,11 +181,8 @@ After {n_rebuilt_warm} fits that warm up.
 
 {rebuilding}
 """
-    print(body)
-    if not quick:
-        write_section(
-            "soak", "Soak", QUESTION, body, packages=("skcnn", "tensorflow", "keras", "scikit-learn", "numpy")
-        )
+    packages = ("skcnn", "tensorflow", "keras", "scikit-learn", "numpy")
+    publish("soak", "Soak", QUESTION, body, only_print=quick, packages=packages)
 
 
 if __name__ == "__main__":

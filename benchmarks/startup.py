@@ -14,10 +14,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from report import in_own_process, markdown_table, parse_quick, write_section
+from report import ONE_THREAD, in_own_process, markdown_table, parse_quick, publish
 
 QUESTION = "What does the first fit of a fresh process cost, and how much of it is TensorFlow's?"
-ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1"}
 WHO = ("skcnn", "keras", "scikeras")
 
 
@@ -87,10 +86,8 @@ Seconds, medians.
 
 {markdown_table(["", *WHO], [[step, *(cells[who][i] for who in WHO)] for i, step in enumerate(steps)])}
 """
-    print(body)
-    if not quick:
-        packages = ("skcnn", "scikit-learn", "tensorflow", "keras", "scikeras")
-        write_section("startup", "Start of a process", QUESTION, body, packages=packages)
+    packages = ("skcnn", "scikit-learn", "tensorflow", "keras", "scikeras")
+    publish("startup", "Start of a process", QUESTION, body, only_print=quick, packages=packages)
 
 
 if __name__ == "__main__":

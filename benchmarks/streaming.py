@@ -24,7 +24,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from report import in_own_process, markdown_table, write_section
+from report import in_own_process, markdown_table, publish
 from sklearn.model_selection import GridSearchCV
 
 import skcnn
@@ -151,9 +151,8 @@ def main() -> None:
 
 {markdown_table(header, rows)}
 """
-    print(body)
-    if not options.quick:
-        write_section("streaming", "Streaming", QUESTION, body, packages=("skcnn", "tensorflow", "keras", "numpy"))
+    packages = ("skcnn", "tensorflow", "keras", "numpy")
+    publish("streaming", "Streaming", QUESTION, body, only_print=options.quick, packages=packages)
 
 
 if __name__ == "__main__":
