@@ -52,8 +52,8 @@ WARM_UP, GROWTH_FITS = 5, 15
 # Checks --------------------------------------------------------------------------------------------------------------
 
 
-def run_checks(library: Library, network: str) -> tuple[int, int, int, list[str]]:
-    """Return how many checks passed, failed and were skipped, and which failed."""
+def run_checks(library: Library, network: str) -> tuple[int, list[str], int]:
+    """Return how many checks passed, which failed, and how many were skipped."""
     passed, skipped, failed = 0, 0, []
     for estimator, check in estimator_checks_generator(library.make(network, **EXACT, random_state=0), mark=None):
         try:
@@ -63,7 +63,7 @@ def run_checks(library: Library, network: str) -> tuple[int, int, int, list[str]
             skipped += 1
         except Exception:
             failed.append(name_of(check))
-    return passed, len(failed), skipped, failed
+    return passed, failed, skipped
 
 
 def name_of(check: Any) -> str:
@@ -223,7 +223,7 @@ def measure_costs(library: Library, network: str, n_growth: int) -> Costs:
 # Report --------------------------------------------------------------------------------------------------------------
 
 
-def in_own_process(function: Callable[..., Any], *args: Any) -> Any:
+def in_fresh_process(function: Callable[..., Any], *args: Any) -> Any:
     """Run in a fresh process, so that no library sees what another has done to Keras."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
         return executor.submit(function, *args).result()
@@ -246,8 +246,8 @@ def checks_table(networks: tuple[str, ...]) -> tuple[str, str]:
             if not installed(library):
                 cells.append("not installed")
                 continue
-            passed, n_failed, skipped, failed = in_own_process(run_checks, library, network)
-            cells.append(f"{passed} / {n_failed} / {skipped}")
+            passed, failed, skipped = in_fresh_process(run_checks, library, network)
+            cells.append(f"{passed} / {len(failed)} / {skipped}")
             if failed:
                 names = ", ".join(f"`{name}`" for name in dict.fromkeys(failed))
                 failures.append(f"- {library.title}, {network}: {names}.")
@@ -257,7 +257,7 @@ def checks_table(networks: tuple[str, ...]) -> tuple[str, str]:
 
 def behaviours_table() -> str:
     columns = [
-        in_own_process(all_outcomes, library) if installed(library) else ["not installed"] * len(BEHAVIOURS)
+        in_fresh_process(all_outcomes, library) if installed(library) else ["not installed"] * len(BEHAVIOURS)
         for library in LIBRARIES
     ]
     rows = [[name.replace("_", " "), *cells] for name, *cells in zip(BEHAVIOURS, *columns, strict=True)]
@@ -271,7 +271,7 @@ def costs_table(networks: tuple[str, ...], n_growth: int) -> str:
             if not installed(library):
                 rows.append([network, library.title, *["not installed"] * 3])
                 continue
-            costs = in_own_process(measure_costs, library, network, n_growth)
+            costs = in_fresh_process(measure_costs, library, network, n_growth)
             rows.append([network, library.title, f"{costs.fit:.2f}", f"{costs.search:.1f}", f"{costs.growth:.1f}"])
     return markdown_table(["", "", "processor seconds of a fit", "of a search", "MiB per fit"], rows)
 

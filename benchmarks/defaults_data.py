@@ -90,8 +90,7 @@ def photographs(rng: np.random.Generator) -> Arrays:
 def pictures(rng: np.random.Generator) -> Arrays:
     """Larger patches of six photographs, few of each."""
     names = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "ihc.png", "motorcycle_left.png")
-    X, y = cut([picture(name) for name in names], 48)
-    return X, y
+    return cut([picture(name) for name in names], 48)
 
 
 @data("images", few=True)

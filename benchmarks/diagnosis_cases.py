@@ -63,8 +63,8 @@ def bucket_of(cost: float) -> str:
 # Training -------------------------------------------------------------------------------------------------------------
 
 
-@MEMORY.cache(ignore=["verbose"])
-def trained(key: Key, version: str, verbose: bool = False) -> dict[str, Any]:
+@MEMORY.cache
+def trained(key: Key, version: str) -> dict[str, Any]:
     """Plant the cause, train, and predict test and fresh samples; `version` tells versions of the code apart."""
     data, name, model, strength, seed = key
     samples = samples_of(data, seed)
@@ -97,8 +97,8 @@ def load(key: Key) -> tuple[Samples, Any]:
     return kept["samples"], kept["fitted"]
 
 
-@MEMORY.cache(ignore=["verbose"])
-def cost_of(key: Key, version: str, verbose: bool = False) -> dict[str, float]:
+@MEMORY.cache
+def cost_of(key: Key, version: str) -> dict[str, float]:
     """Measure what a cause costs in test score, or how far a leak raises it, and the standard error of that."""
     data, name, model, _, seed = key
     planted = trained(key, version)
@@ -137,14 +137,12 @@ def version_without(name: str) -> str:
 
 def told(finding: Any) -> dict[str, Any]:
     """Return what the tables need of a finding."""
-    effect = getattr(finding, "effect", None)
-    value = getattr(effect, "value", effect)
-    number = float(value) if isinstance(value, int | float | np.number) else None
-    return {"code": finding.code, "severity": finding.severity, "effect": number}
+    effect = None if finding.effect is None else float(finding.effect.value)
+    return {"code": finding.code, "severity": finding.severity, "effect": effect}
 
 
-@MEMORY.cache(ignore=["verbose"])
-def diagnosed(key: Key, version: str, diagnosis: str, fast: bool, verbose: bool = False) -> dict[str, Any]:
+@MEMORY.cache
+def diagnosed(key: Key, version: str, diagnosis: str, fast: bool) -> dict[str, Any]:
     """Diagnose a trained case; `version` and `diagnosis` tell versions of the code apart."""
     samples, fitted = load(key)
     given = {
@@ -157,8 +155,8 @@ def diagnosed(key: Key, version: str, diagnosis: str, fast: bool, verbose: bool 
         result = diagnose(fitted, samples.X, samples.y, samples.X_test, samples.y_test, fast=fast, **given)
     return {
         "found": [told(finding) for finding in result.causes],
-        "notes": [told(finding) for finding in getattr(result, "notes", [])],
-        "consequences": [finding.code for finding in result.findings if getattr(finding, "explained_by", None)],
+        "notes": [told(finding) for finding in result.notes],
+        "consequences": [finding.code for finding in result.findings if finding.explained_by],
         "could not run": [one.check.code for one in result.outcomes if one.state == "could not run"],
         "seconds": time.perf_counter() - start,
     }

@@ -32,10 +32,6 @@ def has_channels(samples: Samples) -> bool:
     return samples.X.ndim > 2 and samples.X.shape[-1] > 1
 
 
-def has_colors(samples: Samples) -> bool:
-    return samples.X.ndim == 4 and samples.X.shape[-1] == 3
-
-
 def some(n: int, share: float, rng: Rng) -> np.ndarray:
     return rng.permutation(n)[: max(1, round(share * n))]
 
@@ -125,15 +121,13 @@ def _(samples: Samples, strength: float, rng: Rng) -> None:
 def _(samples: Samples, strength: float, rng: Rng) -> None:
     place = main_direction(samples.X_test, samples.X)
     rows = np.flatnonzero(place > np.quantile(place, 1 - strength))
+    samples.y_test = samples.y_test.copy()
     if samples.task == "regression":
-        samples.y_test = samples.y_test.copy()
         samples.y_test[rows] += 1.2 * samples.y.std()
     elif samples.task == "multilabel":
-        samples.y_test = samples.y_test.copy()
         samples.y_test[rows, 0] = 1 - samples.y_test[rows, 0]
     else:
         classes = np.unique(samples.y)
-        samples.y_test = samples.y_test.copy()
         samples.y_test[rows] = classes[(np.searchsorted(classes, samples.y_test[rows]) + 1) % len(classes)]
 
 
@@ -276,14 +270,9 @@ def _(samples: Samples, strength: float, rng: Rng) -> None:
 def _(samples: Samples, strength: float, rng: Rng) -> None:
     of = samples.X
     replanted(samples, lambda X, i: add_noise(X, strength, of, rng), 4, rng)
-    samples.times, samples.times_test = (part + rng.uniform(0, 0.9, len(part)) for part in groups_of(samples))
+    groups = samples.groups, samples.groups_test
+    samples.times, samples.times_test = (part + rng.uniform(0, 0.9, len(part)) for part in groups)
     samples.groups = samples.groups_test = None
-
-
-def groups_of(samples: Samples) -> tuple[np.ndarray, np.ndarray]:
-    assert samples.groups is not None
-    assert samples.groups_test is not None
-    return samples.groups, samples.groups_test
 
 
 def sampled(samples: Samples, n_rare: int, rng: Rng, sampler: Any) -> None:
@@ -601,7 +590,6 @@ def marked(X: np.ndarray, share: float, rng: Rng) -> np.ndarray:
     (0.02, 0.1, 0.3),
     kinds=["tables", "spectra", "series"],
     family="sentinel",
-    curable=False,
 )
 def _(samples: Samples, strength: float, rng: Rng) -> None:
     samples.every(lambda X: marked(X, strength, rng))

@@ -50,7 +50,7 @@ def epochs_for(n: int, batch_size: int) -> int:
 # Networks -------------------------------------------------------------------------------------------------------------
 
 
-def convolutions(x: Any, momentum: float, filters: tuple[int, ...], bias: Any, axis: int = -1) -> Any:
+def convolutions(x: Any, momentum: float, filters: tuple[int, ...], bias: Any) -> Any:
     """Return blocks of convolution, batch normalisation and ReLU, with pooling between them."""
     n_axes = len(x.shape) - 2
     convolution, pool = (layers.Conv1D, layers.MaxPooling1D) if n_axes == 1 else (layers.Conv2D, layers.MaxPooling2D)
@@ -69,20 +69,19 @@ def convolutions(x: Any, momentum: float, filters: tuple[int, ...], bias: Any, a
 def custom_network(
     input_shape: tuple[int, ...],
     n_outputs: int,
-    momentum: float = 0.99,
+    bn_momentum: float = 0.99,
     filters: tuple[int, ...] = (8, 16),
     bias: Any = None,
 ) -> Model:
     """Return the kind of network that people write for `CNNClassifier(network=...)`."""
     inputs = Input(input_shape)
-    return Model(inputs, layers.Dense(n_outputs)(convolutions(inputs, momentum, filters, bias)))
+    return Model(inputs, layers.Dense(n_outputs)(convolutions(inputs, bn_momentum, filters, bias)))
 
 
 def cnn(samples: Samples, seed: int, custom: bool, settings: dict[str, Any]) -> Any:
     """Return an unfitted `CNNClassifier` or `CNNRegressor` with a small network."""
     settings = {name: value for name, value in settings.items() if name not in ("scaled", "normalize")}
     own = {name: settings.pop(name) for name in ("bn_momentum", "filters", "bias") if name in settings}
-    own = {("momentum" if name == "bn_momentum" else name): value for name, value in own.items()}
     plain = {"filters": (8, 16), **{name: settings.pop(name) for name in PLAIN if name in settings}}
     plain |= {"filters": own["filters"]} if "filters" in own and not custom else {}
     batch_size = settings.get("batch_size", 32)

@@ -116,10 +116,8 @@ def peak(dtype: str, n: int) -> dict[str, float]:
 def peaks_table(sizes: list[int]) -> str:
     rows = []
     for dtype in ("uint8", "float32"):
-        found = []
-        for n in sizes:
-            found.append(in_own_process(__file__, "--peak", dtype, str(n)))
-        (small, large) = found[0], found[-1]
+        found = [in_own_process(__file__, "--peak", dtype, str(n)) for n in sizes]
+        small, large = found[0], found[-1]
         slope = (large["rise"] - small["rise"]) / (large["data"] - small["data"])
         constant = small["rise"] - slope * small["data"]
         measured = ", ".join(f"{one['rise']:.0f} for {one['data']:.0f}" for one in found)

@@ -29,8 +29,6 @@ import test_interrupts as tests
 QUESTION = "Does an interrupt at any line leave every estimator whole: the interrupted one the old or the new?"
 N_QUICK = 5
 Place = tuple[str, int]
-
-
 COLD = "fit, not compiled"
 
 

@@ -104,7 +104,7 @@ def scikeras(
     return estimator.set_params(model__l2=0.0, model__dropout=0.0), {"model__l2": L2, "model__dropout": DROPOUT}
 
 
-def keras_wrappers(problem: Problem, **compile_settings: Any) -> tuple[BaseEstimator, dict[str, Sequence[Any]]]:
+def keras_wrappers(problem: Problem) -> tuple[BaseEstimator, dict[str, Sequence[Any]]]:
     """Return Keras' own wrapper.
 
     It takes flat samples only, and `clone` loses the number of epochs, so that a search trains one.
@@ -112,7 +112,7 @@ def keras_wrappers(problem: Problem, **compile_settings: Any) -> tuple[BaseEstim
     from keras.wrappers import SKLearnClassifier
 
     def build(X: Any, y: Any, l2: float, dropout: float) -> Any:
-        return keras_model(problem, l2, dropout, flat=True, **compile_settings)
+        return keras_model(problem, l2, dropout, flat=True)
 
     settings = [{"l2": l2, "dropout": dropout} for l2 in L2 for dropout in DROPOUT]
     estimator = SKLearnClassifier(

@@ -8,8 +8,8 @@ samples and 790 test samples at random, stratified; all rows of a table use the 
 difference is paired by draw, and its 95% interval is Student's over draws, which are independent given these 1797
 images: it tells what another draw from them would give, not what other images would.
 
-Each regulariser is on alone, at a usual strength that was not tuned, in a bare network at a constant rate; then those that
-vary samples once more with a longer training, which they require, and a decreasing learning rate. scikit-learn's
+Each regulariser is on alone, at a usual strength that was not tuned, in a bare network at a constant rate; then those
+that vary samples once more with a longer training, which they require, and a decreasing learning rate. scikit-learn's
 classifiers are tuned by one search each, over the same number of candidates and the same folds of the training samples;
 skcnn's defaults are not tuned at all.
 """

@@ -13,7 +13,6 @@ is above 0 but not below the bound. Time is that of the processor, which tells o
 the clock does; of each round the median is taken.
 """
 
-import gc
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ import joblib
 import keras
 import numpy as np
 import psutil
+from growth import resident
 from report import markdown_table, parse_quick, publish
 from scipy import stats
 from sklearn.base import clone
@@ -33,7 +33,6 @@ from skcnn._engine.pool import pool
 from skcnn.networks import Plain
 
 QUESTION = "Does a process that fits and predicts for long stay as it is?"
-MIB = 2**20
 N_ROUNDS, N_WARM = 50, 8
 FITS_A_ROUND, PREDICTIONS_A_ROUND = 20, 2000
 # Bounds of a slope per 100 fits: a hundredth of the memory of such a process over 1,000 fits, a tenth of the time.
@@ -78,11 +77,6 @@ def estimators() -> list[Any]:
         CNNRegressor(Plain(filters=(4,)), epochs=2, dtype="float64", standardize="channel"),
         CNNClassifier(Plain(filters=(6,)), epochs=2, augmentation="translation", mixup=0.2),
     ]
-
-
-def resident() -> float:
-    gc.collect()
-    return psutil.Process().memory_info().rss / MIB
 
 
 def milliseconds(action: Callable[[], Any]) -> float:
