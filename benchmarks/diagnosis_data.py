@@ -21,19 +21,8 @@ from sklearn import datasets
 from sklearn.model_selection import train_test_split
 
 __all__ = [
-    *(
-        "CLEAN_ONLY",
-        "DATA",
-        "JUDGED",
-        "LATER",
-        "SET",
-        "Data",
-        "Samples",
-        "available",
-        "data_of",
-        "halves",
-        "samples_of",
-    ),
+    *("CLEAN_ONLY", "DATA", "JUDGED", "LATER", "SET", "Arrays", "Data", "Samples", "available", "data_of"),
+    *("file_of", "halves", "samples_of", "tiles", "ts_file"),
 ]
 
 N_TRAIN, N_TEST, N_FRESH = 400, 400, 300

@@ -19,7 +19,7 @@ __all__ = [
 RESULTS = Path(__file__).with_name("RESULTS.md")
 PACKAGES = ("skcnn", "scikit-learn", "imbalanced-learn", "tensorflow", "keras", "numpy", "joblib")
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1"}  # of TensorFlow, within an operation
-SINGLE_THREADED = ONE_THREAD | {"TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}  # also between them and elsewhere
+SINGLE_THREADED = ONE_THREAD | {"TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}  # also between them
 
 
 def parse_quick(description: str | None) -> bool:
