@@ -59,7 +59,7 @@ class Searches:
             chosen = self.budget.networks(networks, [candidates[0] for candidates in cures], self.costs)
             self.record, cures = self.job.record(as_grid(chosen)), [cures[networks.index(one)] for one in chosen]
             if len(chosen) < len(networks):
-                paragraph(f"{self._has_time} for {len(chosen)} of {len(networks)} networks.")
+                paragraph(f"--budget {self.job.minutes:g} has time for {len(chosen)} of {len(networks)} networks.")
             networks = chosen
         first = self.costs.forecast(networks).left()
         seconds = [self.costs.forecast(candidates).left() for candidates in cures]
@@ -75,7 +75,8 @@ class Searches:
     def without_cures(self) -> Any:
         """Search over networks."""
         score, networks = next(iter(self.job.scorers)), self.record.candidates
-        question = "how good is the network?" if len(networks) == 1 else f"which {self._kind} has the best {score}?"
+        kind = "size of network" if self.job.pretrained is None else "network"
+        question = "how good is the network?" if len(networks) == 1 else f"which {kind} has the best {score}?"
         self.plain = self._run(f"Without cures: {question}")
         losses = self.plain.best_estimator_[-1].history_["loss"]
         paragraph(f"The training loss of the chosen network went from {losses[0]:.2g} to {losses[-1]:.1g}.")
@@ -88,18 +89,10 @@ class Searches:
             candidates = list(ParameterGrid(grid))
             chosen = self.budget.cures(candidates, self.costs)
             if len(chosen) < len(candidates):
-                paragraph(f"{self._has_time} for {len(chosen)} of {len(candidates)} candidates.")
+                paragraph(f"--budget {self.job.minutes:g} has time for {len(chosen)} of {len(candidates)} candidates.")
             grid = as_grid(chosen)
         self.record = self.job.record(grid)
         return self._run("With cures: is that better?")
-
-    @property
-    def _has_time(self) -> str:
-        return f"--budget {self.job.minutes:g} has time"
-
-    @property
-    def _kind(self) -> str:
-        return "size of network" if self.job.pretrained is None else "network"
 
     def _run(self, title: str) -> Any:
         """Run a search, say in a line why fits failed, if any did, and print the grid."""
