@@ -75,7 +75,8 @@ def optimizer_settings(optimizer: Any) -> dict[str, Any]:
         )
     for name, value in config.items():
         fixed = _FIXED[rule].get(name)
-        if value != fixed if name in _FIXED[rule] else name not in _READ and value not in (None, False):
+        fits = value == fixed if name in _FIXED[rule] else name in _READ or value in (None, False)
+        if not fits:
             what = f"{type(optimizer).__name__}({name}={value!r})"
             raise NotCarried(what, f"skcnn's {rule} has {name}={fixed!r} only.")
     settings = {"optimizer": rule, "learning_rate": _short(config["learning_rate"]), "clipnorm": config["clipnorm"]}
