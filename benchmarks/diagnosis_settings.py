@@ -89,7 +89,7 @@ setting(
 )
 setting(
     "impatience",
-    {*TOO_SHORT},
+    TOO_SHORT,
     (0.02, 0.1, 0.5),
     lambda s: {"early_stopping": True, "n_iter_no_change": 1, "tol": s},
     on=OURS,

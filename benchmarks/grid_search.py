@@ -19,6 +19,7 @@ import json
 import statistics
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
@@ -80,10 +81,7 @@ def run(problem: peers.Problem, contender: Contender) -> dict[str, float]:
     search = GridSearchCV(estimator, grid, cv=folds, scoring="accuracy", n_jobs=contender.jobs, error_score="raise")
     _import(contender.peer)
     start = time.perf_counter()
-    if contender.backend:
-        with parallel_config(contender.backend):
-            search.fit(X, y)
-    else:
+    with parallel_config(contender.backend) if contender.backend else nullcontext():
         search.fit(X, y)
     seconds = time.perf_counter() - start
     return {"seconds": seconds, "score": float(search.cv_results_["mean_test_score"].mean())}
@@ -91,11 +89,8 @@ def run(problem: peers.Problem, contender: Contender) -> dict[str, float]:
 
 def _import(peer: str) -> None:
     """Import what the peer requires, so that no import is timed."""
-    import importlib
-
-    modules = ["torch"] if peer == "skorch" else ["tensorflow", "keras"]
-    for module in modules:
-        importlib.import_module(module)
+    for module in ["torch"] if peer == "skorch" else ["tensorflow", "keras"]:
+        __import__(module)
 
 
 def table(name: str, results: dict[int, list[dict[str, float]]]) -> tuple[str, dict[str, dict[str, float]]]:

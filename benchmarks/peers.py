@@ -123,11 +123,12 @@ def keras_wrappers(problem: Problem) -> tuple[BaseEstimator, dict[str, Sequence[
 
 def skorch(problem: Problem, **settings: Any) -> tuple[BaseEstimator, dict[str, Sequence[Any]]]:
     import torch
+    from peers_torch import Network
     from skorch import NeuralNetClassifier
 
     torch.manual_seed(0)
     estimator = NeuralNetClassifier(
-        _torch_module(),
+        Network,
         module__problem=(problem.shape, problem.filters, problem.n_classes),
         criterion=torch.nn.CrossEntropyLoss,
         optimizer=torch.optim.Adam,
@@ -141,9 +142,3 @@ def skorch(problem: Problem, **settings: Any) -> tuple[BaseEstimator, dict[str, 
     )
     decay = [2 * l2 for l2 in L2]  # the gradient of l2 * sum(w ** 2)
     return estimator, {"optimizer__weight_decay": decay, "module__dropout": DROPOUT}
-
-
-def _torch_module() -> Any:
-    from peers_torch import Network
-
-    return Network
