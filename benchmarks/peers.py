@@ -14,7 +14,7 @@ from scipy.ndimage import zoom
 from sklearn.base import BaseEstimator
 from sklearn.datasets import load_digits, load_sample_images
 
-__all__ = ["PROBLEMS", "Problem", "keras_model", "keras_wrappers", "scikeras", "skcnn", "skorch"]
+__all__ = ["PROBLEMS", "Problem", "digits", "keras_model", "keras_wrappers", "scikeras", "skcnn", "skorch"]
 
 RATE = 0.001
 BATCH = 32
@@ -33,13 +33,13 @@ class Problem:
     n_classes: int
 
 
-def _digits() -> tuple[np.ndarray, np.ndarray]:
+def digits() -> tuple[np.ndarray, np.ndarray]:
     X, y = load_digits(return_X_y=True)
     return (X / 16).reshape(-1, 8, 8, 1).astype("float32"), y
 
 
 def _large_digits() -> tuple[np.ndarray, np.ndarray]:
-    X, y = _digits()
+    X, y = digits()
     return zoom(X, (1, 3.5, 3.5, 1), order=1).astype("float32"), y
 
 
@@ -55,7 +55,7 @@ def _patches() -> tuple[np.ndarray, np.ndarray]:
 
 
 PROBLEMS = {
-    "digits": Problem("digits 8x8x1, filters 32-64, 10 epochs", _digits, (8, 8, 1), (32, 64), 10, 10),
+    "digits": Problem("digits 8x8x1, filters 32-64, 10 epochs", digits, (8, 8, 1), (32, 64), 10, 10),
     "medium": Problem("digits zoomed to 28x28x1, filters 16-32, 4 epochs", _large_digits, (28, 28, 1), (16, 32), 4, 10),
     "large": Problem("photographs 32x32x3, filters 32-64-128, 3 epochs", _patches, (32, 32, 3), (32, 64, 128), 3, 4),
 }

@@ -19,10 +19,10 @@ import time
 from typing import Any
 
 import numpy as np
+from peers import digits
 from report import half_width, markdown_table, parse_quick, publish
 from scipy.stats import loguniform
 from sklearn.base import clone
-from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import RandomizedSearchCV, StratifiedKFold, StratifiedShuffleSplit
 from sklearn.neural_network import MLPClassifier
@@ -86,11 +86,6 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
         {"hidden_layer_sizes": [(50,), (100,), (200,), (100, 100)], "alpha": loguniform(1e-5, 10)},
     ),
 }
-
-
-def digits() -> tuple[np.ndarray, np.ndarray]:
-    X, y = load_digits(return_X_y=True)
-    return (X / 16).reshape(-1, 8, 8, 1).astype("float32"), y
 
 
 def draws(X: np.ndarray, y: np.ndarray, n_per_class: int, n: int) -> list[tuple[np.ndarray, np.ndarray]]:
