@@ -37,7 +37,7 @@ from statistics import mean, median, stdev
 from typing import Any
 
 import numpy as np
-from report import SINGLE_THREADED, in_own_process, markdown_table, publish
+from report import SINGLE_THREADED, do_part, in_own_process, markdown_table, publish
 
 QUESTION = "Do the networks for series reach their published accuracies, and how long do they take?"
 FOLDER = Path(__file__).with_name(".accuracy")
@@ -106,12 +106,12 @@ TIMED_EPOCHS, TIMED_BATCH = 20, 16
 ROUNDS = 3
 
 
-def fit_one(data: str, name: str, network: str, seed: int) -> dict[str, Any]:
+def fit_one(name: str, network: str, seed: str) -> dict[str, Any]:
     """Fit one network, and return its accuracy, its probabilities and what it took."""
     from skcnn import CNNClassifier
 
-    parts, setup = np.load(data), SETUPS[network][name]
-    classifier = CNNClassifier(network, random_state=seed, **vars(setup))
+    parts, setup = np.load(FOLDER / f"{name}.npz"), SETUPS[network][name]
+    classifier = CNNClassifier(network, random_state=int(seed), **vars(setup))
     start = time.process_time()
     classifier.fit(parts["X_train"], parts["y_train"])
     processor = time.process_time() - start
@@ -194,7 +194,7 @@ def accuracies(*, fit: bool) -> str:
 # Time --------------------------------------------------------------------------------------------------------------
 
 
-def time_ours(data: str, epochs: int, batch_size: int) -> dict[str, float]:
+def time_ours(data: str, epochs: str, batch_size: str) -> dict[str, float]:
     """Return the processor seconds of a fit of each network, including compilation."""
     import tensorflow as tf
 
@@ -203,7 +203,7 @@ def time_ours(data: str, epochs: int, batch_size: int) -> dict[str, float]:
     tf.zeros(1)  # starts TensorFlow
     parts, seconds = np.load(data), {}
     for network in PUBLISHED:
-        classifier = CNNClassifier(network, epochs=epochs, batch_size=batch_size, random_state=0)
+        classifier = CNNClassifier(network, epochs=int(epochs), batch_size=int(batch_size), random_state=0)
         start = time.process_time()
         classifier.fit(parts["X_train"], parts["y_train"])
         seconds[network] = time.process_time() - start
@@ -227,13 +227,7 @@ def times(python: str, sets: tuple[str, ...], rounds: int) -> str:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--one"]:
-        name, network, seed = sys.argv[2:]
-        print(json.dumps(fit_one(str(FOLDER / f"{name}.npz"), name, network, int(seed))))
-        return
-    if sys.argv[1:2] == ["--time"]:
-        print(json.dumps(time_ours(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))))
-        return
+    do_part(one=fit_one, time=time_ours)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--aeon", required=True, help="Python of an environment with aeon and TensorFlow")
     parser.add_argument("--quick", action="store_true", help="times of one set; prints and leaves RESULTS.md as it is")

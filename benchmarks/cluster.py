@@ -22,7 +22,6 @@ What is sent is counted where dask writes to its connections, in all processes, 
 written (Linux).
 """
 
-import json
 import os
 import statistics
 import sys
@@ -35,7 +34,7 @@ from typing import Any
 import joblib
 import numpy as np
 import psutil
-from report import ONE_THREAD, in_own_process, markdown_table, parse_quick, publish
+from report import ONE_THREAD, do_part, in_own_process, markdown_table, parse_quick, publish
 from sklearn.datasets import load_digits
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
@@ -148,11 +147,11 @@ def workers(backend: str, n: int) -> Iterator[None]:
             yield
 
 
-def searched(backend: str, n: int) -> dict[str, Any]:
+def searched(backend: str, n: str) -> dict[str, Any]:
     """Search twice on the same workers, in this process."""
     X, y = problem()
     found: dict[str, Any] = {"scores": []}
-    with workers(backend, n):
+    with workers(backend, int(n)):
         for when in ("first", "again"):
             clock = Clock()
             scores = search().fit(X, y).cv_results_["mean_test_score"]
@@ -281,21 +280,13 @@ def bytes_of(backend: str) -> list[list[str]]:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--pieces"]:
-        print(json.dumps(pieces()))
-    elif sys.argv[1:2] == ["--tasks"]:
-        print(json.dumps(tasks(sys.argv[2])))
-    elif sys.argv[1:2] == ["--search"]:
-        print(json.dumps(searched(sys.argv[2], int(sys.argv[3]))))
-    elif sys.argv[1:2] == ["--bytes"]:
-        print(json.dumps(bytes_of(sys.argv[2])))
-    else:
-        quick = parse_quick(__doc__)
-        times = time_tables([2] if quick else [2, 4], 1 if quick else 3)
-        header = ["", "tasks", "bytes of samples", "bytes written", "times the samples"]
-        travelled = markdown_table(header, [*own("--bytes", "dask"), *own("--bytes", "loky")])
-        load = os.getloadavg()[2]
-        body = f"""
+    do_part(pieces=pieces, tasks=tasks, search=searched, bytes=bytes_of)
+    quick = parse_quick(__doc__)
+    times = time_tables([2] if quick else [2, 4], 1 if quick else 3)
+    header = ["", "tasks", "bytes of samples", "bytes written", "times the samples"]
+    travelled = markdown_table(header, [*own("--bytes", "dask"), *own("--bytes", "loky")])
+    load = os.getloadavg()[2]
+    body = f"""
 {times}
 
 ### What travels, two workers
@@ -305,8 +296,8 @@ def main() -> None:
 Bytes on every way: for dask to the scheduler, from there to a worker, and from one worker to another. {CORES} cores,
 with {load:.1f} processes on them on average while this ran.
 """
-        packages = ("skcnn", "scikit-learn", "joblib", "dask", "distributed", "tensorflow", "keras")
-        publish("cluster", "From laptop to cluster", QUESTION, body, only_print=quick, packages=packages)
+    packages = ("skcnn", "scikit-learn", "joblib", "dask", "distributed", "tensorflow", "keras")
+    publish("cluster", "From laptop to cluster", QUESTION, body, only_print=quick, packages=packages)
 
 
 if __name__ == "__main__":

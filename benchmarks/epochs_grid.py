@@ -8,14 +8,12 @@ separate process, in turns, with one thread and a new folder; timed is ``search.
 more on the folder that the first has filled, as after a crash in its last fit.
 """
 
-import json
 import statistics
-import sys
 import tempfile
 import time
 
 import peers
-from report import ONE_THREAD, in_own_process, markdown_table, parse_quick, publish
+from report import ONE_THREAD, do_part, in_own_process, markdown_table, parse_quick, publish
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 QUESTION = "What does a grid over the number of epochs cost with `memory=`, without it, and with scikeras?"
@@ -49,9 +47,7 @@ def run(way: str) -> dict[str, float]:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--one"]:
-        print(json.dumps(run(sys.argv[2])))
-        return
+    do_part(one=run)
     quick = parse_quick(__doc__)
     ways = [way for way in WAYS if not (quick and way == "scikeras")]
     results: dict[str, list[dict[str, float]]] = {way: [] for way in ways}

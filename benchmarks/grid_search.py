@@ -15,7 +15,6 @@ weights with their channels last and the fused Adam. The mean test score beside 
 Peers require ``pip install skorch jax`` after a CPU build of PyTorch; those not installed are left out.
 """
 
-import json
 import statistics
 import sys
 import time
@@ -26,7 +25,7 @@ from typing import Any
 
 import peers
 from joblib import parallel_config
-from report import SINGLE_THREADED, in_own_process, markdown_table, parse_quick, publish
+from report import SINGLE_THREADED, do_part, in_own_process, markdown_table, parse_quick, publish
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 QUESTION = "How long does the same grid search take with skcnn and with its peers?"
@@ -71,8 +70,9 @@ CONTENDERS = [
 ]
 
 
-def run(problem: peers.Problem, contender: Contender) -> dict[str, float]:
-    """Run one search in this process."""
+def run(name: str, number: str) -> dict[str, float]:
+    """Run the search of one contender in this process."""
+    problem, contender = peers.PROBLEMS[name], CONTENDERS[int(number)]
     X, y = problem.load()
     estimator, grid = getattr(peers, contender.peer)(problem, **contender.settings)
     if contender.peer == "keras_wrappers":
@@ -162,9 +162,7 @@ def answer(results: dict[str, dict[int, list[dict[str, float]]]]) -> str:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--one"]:
-        print(json.dumps(run(peers.PROBLEMS[sys.argv[2]], CONTENDERS[int(sys.argv[3])])))
-        return
+    do_part(one=run)
     quick = parse_quick(__doc__)
     results = {name: results_of(name, 1 if quick else ROUNDS[name]) for name in (["digits"] if quick else ROUNDS)}
     body = answer(results)

@@ -10,16 +10,14 @@ allocated already and not counted.
 """
 
 import gc
-import json
 import statistics
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
-from report import in_own_process, markdown_table, parse_quick, publish
+from report import do_part, in_own_process, markdown_table, parse_quick, publish
 
 import skcnn
 from skcnn import CNNClassifier
@@ -127,12 +125,9 @@ def peaks_table(sizes: list[int]) -> str:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--peak"]:
-        skcnn.set_threads(1)
-        print(json.dumps(peak(sys.argv[2], int(sys.argv[3]))))
-        return
-    quick = parse_quick(__doc__)
     skcnn.set_threads(1)
+    do_part(peak=lambda dtype, n: peak(dtype, int(n)))
+    quick = parse_quick(__doc__)
     fits = fits_table(60, 30) if quick else fits_table(500, 200)
     samples = samples_table([1000, 10_000], 1) if quick else samples_table([1000, 10_000, 100_000], 3)
     peaks = peaks_table([50_000, 100_000] if quick else [100_000, 200_000, 400_000])

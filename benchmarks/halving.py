@@ -10,14 +10,12 @@ process on one thread with a new folder; timed is ``search.fit``. The score is t
 all training samples for 27 epochs, on the fresh samples of the set.
 """
 
-import json
-import sys
 import tempfile
 import time
 
 import numpy as np
 from diagnosis_data import available, samples_of
-from report import ONE_THREAD, in_own_process, markdown_table, parse_quick, publish
+from report import ONE_THREAD, do_part, in_own_process, markdown_table, parse_quick, publish
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
 
@@ -73,9 +71,7 @@ def answer(results: dict[tuple[str, str], list[dict[str, float]]]) -> str:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--one"]:
-        print(json.dumps(run(*sys.argv[2:4], int(sys.argv[4]))))
-        return
+    do_part(one=lambda name, way, seed: run(name, way, int(seed)))
     quick = parse_quick(__doc__)
     names, seeds = (DATA[:1], 1) if quick else (available(DATA), 3)
     results: dict[tuple[str, str], list[dict[str, float]]] = {(name, way): [] for name in names for way in WAYS}

@@ -7,13 +7,14 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 __all__ = [
-    *("ONE_THREAD", "SINGLE_THREADED", "half_width", "in_own_process", "markdown_table", "parse_quick", "publish"),
+    *("ONE_THREAD", "SINGLE_THREADED", "do_part", "half_width", "in_own_process", "markdown_table", "parse_quick"),
+    "publish",
 ]
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -63,6 +64,17 @@ def in_own_process(
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def do_part(**parts: Callable[..., Any]) -> None:
+    """Do what `in_own_process` asks this process for, print the result in JSON and exit; return if it asks for nothing.
+
+    ``--NAME A B`` asks for ``parts["NAME"]("A", "B")``.
+    """
+    name = sys.argv[1].removeprefix("--") if len(sys.argv) > 1 else ""
+    if name in parts:
+        print(json.dumps(parts[name](*sys.argv[2:])))
+        sys.exit()
 
 
 def half_width(values: Any) -> float:

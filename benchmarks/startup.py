@@ -7,14 +7,12 @@ Each round starts a new process for skcnn, for Keras itself and for scikeras, in
 digits for one epoch and predict 100 samples; "another" is the first fit of a second network. One thread.
 """
 
-import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
-from report import ONE_THREAD, in_own_process, markdown_table, parse_quick, publish
+from report import ONE_THREAD, do_part, in_own_process, markdown_table, parse_quick, publish
 
 QUESTION = "What does the first fit of a fresh process cost, and how much of it is TensorFlow's?"
 WHO = ("skcnn", "keras", "scikeras")
@@ -68,9 +66,7 @@ def run(who: str) -> dict[str, float]:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--one"]:
-        print(json.dumps(run(sys.argv[2])))
-        return
+    do_part(one=run)
     quick = parse_quick(__doc__)
     results: dict[str, list[dict[str, float]]] = {who: [] for who in WHO}
     for _ in range(1 if quick else 5):

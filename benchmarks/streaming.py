@@ -12,9 +12,7 @@ array in turns, with the file in the page cache; the models must be the same to 
 """
 
 import argparse
-import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +22,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from report import in_own_process, markdown_table, publish
+from report import do_part, in_own_process, markdown_table, publish
 from sklearn.model_selection import GridSearchCV
 
 import skcnn
@@ -129,9 +127,7 @@ def speed(name: str, n_bytes: int, rounds: int) -> list[str]:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--memory"]:
-        print(json.dumps(memory(sys.argv[2], sys.argv[3])))
-        return
+    do_part(memory=memory)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gigabytes", type=float, default=4.0, help="size of the sparse file that is fitted on")
     parser.add_argument("--quick", action="store_true", help="a short run that prints and leaves RESULTS.md as it is")
