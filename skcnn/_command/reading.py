@@ -224,11 +224,11 @@ def _read_csv(path: Path, target: str | None, groups: str | None, like: Data | N
     if not columns:
         raise DataError(f"{path} has no columns besides {target!r} to predict from.")
     at = {name: i for i, name in enumerate(header)}
-    places = [(name, at[name]) for name in columns]
+    places = [at[name] for name in columns]
     X, y, kinds = [], [], []
     missing, texts = defaultdict[str, list[int]](list), dict[str, str]()  # cells that are no numbers, by column
     for line, row in rows:
-        X.append(_numbers([row[i] for _, i in places]))
+        X.append(_numbers([row[i] for i in places]))
         y.append(row[at[target]].strip())
         kinds.append(row[at[groups]].strip() if groups else "")
         for name in [*compress(columns, ~np.isfinite(X[-1])), target]:

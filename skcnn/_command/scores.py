@@ -131,10 +131,8 @@ def compare(
             y = task.y_test[indices]
             for name in scorers:
                 scores[name].append([_score(quick[name], one, indices, y) for one in known])
-        return {
-            name: Comparison(*map(Estimate.of_resamples, (a, b, b - a)))
-            for name, (a, b) in ((name, np.transpose(found)) for name, found in scores.items())
-        }
+        pairs = {name: np.transpose(found) for name, found in scores.items()}
+        return {name: Comparison(*map(Estimate.of_resamples, (a, b, b - a))) for name, (a, b) in pairs.items()}
 
 
 def equal_alarms(task: Task, cured: Any) -> dict[str, Any]:
