@@ -9,7 +9,6 @@ from skcnn._sklearn.internals import check_matplotlib_support
 from skcnn._sklearn.steps import unwrap
 
 __all__ = [
-    "as_picture",
     "aspect_of",
     "ink",
     "label_of",
@@ -120,10 +119,10 @@ def show_sample(ax: Any, sample: np.ndarray, limits: tuple[float, float]) -> Non
         ax.plot(sample, linewidth=1)
         ax.set(ylim=(limits[0] - margin, limits[1] + margin), xlim=(0, max(1, len(sample) - 1)))
         return
-    ax.imshow(as_picture(sample, limits), cmap="gray", vmin=0, vmax=1)
+    ax.imshow(_as_picture(sample, limits), cmap="gray", vmin=0, vmax=1)
 
 
-def as_picture(sample: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+def _as_picture(sample: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     """Return an image in [0, 1]: three channels as colours, otherwise their mean."""
     image = sample[len(sample) // 2] if sample.ndim == 4 else sample
     low, high = (0.0, 255.0) if sample.dtype == np.uint8 else limits
