@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from skcnn.diagnosis._check import Finding
 from skcnn.diagnosis._components import Components, is_number
 from skcnn.diagnosis._observations import Observations
-from skcnn.diagnosis._strengths import REGULARISERS, defaults_of, differing, excessive, rate_name, width_of
+from skcnn.diagnosis._strengths import REGULARISERS, augmenting, defaults_of, differing, excessive, rate_name, width_of
 from skcnn.diagnosis.checks._imbalance import balancing
 from skcnn.preprocessing import NDTransformer
 
@@ -156,11 +156,7 @@ def regularise(params: Mapping[str, Any], facts: Mapping[str, Any], seen: Observ
 
 
 def _augmentation(params: Mapping[str, Any], seen: Observations) -> Grid:
-    """Return what keeps the class of most samples, by their kind; columns of a table have no order."""
-    if params.get("augmentation", "") is not None:
-        return {}
-    names = {2: ["time_shift", "scaling", "jitter"], 3: ["translation", "rotation", "zoom"]}
-    return {"augmentation": [None, names.get(len(seen.sample_shape), ["scaling", "noise"])]}
+    return {} if params.get("augmentation", "") is not None else {"augmentation": [None, augmenting(seen)]}
 
 
 def rates(params: Mapping[str, Any], facts: Mapping[str, Any], seen: Observations) -> Grid:
@@ -287,7 +283,6 @@ def standardize(params: Mapping[str, Any], facts: Mapping[str, Any], seen: Obser
 CURES: dict[str, Cure] = {
     "regularise": regularise,
     "rates": rates,
-    "learning_rate": rates,
     "slower": slower,
     "longer": longer,
     "stop_early": lambda params, *_: (
@@ -308,13 +303,11 @@ CURES: dict[str, Cure] = {
 }
 OF_LENGTH = {"longer", "statistics"}  # a training that was too short is no candidate
 # Where training or size is to blame, what is cheap and usual is searched beside the cure, in this order.
-OF_TRAINING = {"regularise", "rates", "learning_rate", "slower", "longer", "larger", "deeper", "back", "statistics"}
+OF_TRAINING = {"regularise", "rates", "slower", "longer", "larger", "deeper", "back", "statistics"}
 BESIDE = ("longer", "standardize", "rates")
 
 # Scores that see what a finding is about; accuracy hardly does.
 SCORES = {"class_shares", "majority_collapse", "majority_baseline", "recall_spread", "metric_unfit", "threshold"}
-
-
 MOST_COST = 40.0  # of a grid, in present fits
 
 
@@ -360,17 +353,18 @@ def _cured(seen: Observations, finding: Finding, prefix: str) -> Grid:
     grid: Grid = {}
     params = seen.components.params
     proven = finding.facts.get("params", {})
+    names = list(finding.cures)
     if OF_TRAINING & set(finding.cures):
         usual, beyond = differing(seen.components), excessive(seen)
         for name in (*REGULARISERS, "batch_size", "gamma", "max_depth"):
             if name in usual and name not in proven:
                 grid[prefix + name] = [usual[name]] if name in beyond else [usual[name], params[name]]
-    rare = seen.skewed and seen.has_probabilities and not balancing(seen) and OF_TRAINING & set(finding.cures)
-    for name in (*("balance",) * bool(rare), *finding.cures) if not proven else ():
-        if name in CURES:
-            for parameter, values in CURES[name](params, finding.facts, seen).items():
-                values = ["auto"] if name in OF_LENGTH and "auto" in values else values
-                grid.setdefault(prefix + parameter, values)
+        if seen.skewed and seen.has_probabilities and not balancing(seen):
+            names.insert(0, "balance")
+    for name in filter(CURES.get, names) if not proven else ():
+        for parameter, values in CURES[name](params, finding.facts, seen).items():
+            values = ["auto"] if name in OF_LENGTH and "auto" in values else values
+            grid.setdefault(prefix + parameter, values)
     if "sampler_inside" in finding.cures and "sampler" in params:
         outside = seen.components.samplers
         if len(outside) == 1:
@@ -384,14 +378,10 @@ def _beside(seen: Observations, finding: Finding, prefix: str) -> Grid:
     grid: Grid = {}
     if OF_TRAINING & set(finding.cures) and seen.components.is_network:
         names = (*BESIDE, *finding.cures) if finding.facts.get("params") else BESIDE
-        for name in names:
-            for parameter, values in CURES.get(name, _nothing)(seen.components.params, finding.facts, seen).items():
+        for name in filter(CURES.get, names):
+            for parameter, values in CURES[name](seen.components.params, finding.facts, seen).items():
                 grid.setdefault(prefix + parameter, values)
     return grid
-
-
-def _nothing(*_: Any) -> Grid:
-    return {}
 
 
 def _add(
@@ -409,9 +399,7 @@ def _add(
     room = max(1, max_candidates // suggestion.n_candidates)
     while room > 1 and suggestion.cost * sum(costs[:room]) > MOST_COST:
         room -= 1
-    if room < 2 and len(values) > 1 and not _is_first(values, present):
-        room = 1
-    elif room < 2 and len(values) > 1:
+    if room == 1 < len(values) and _is_first(values, present):
         return
     grid[name] = values[:room]
     suggestion.cost *= sum(costs[:room])
