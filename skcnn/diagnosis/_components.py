@@ -66,8 +66,7 @@ class KerasModel:
     def from_logits(self) -> bool:
         """Whether the loss applies a sigmoid or softmax itself."""
         loss = getattr(self.model, "loss", None)
-        settings = function_options(loss)
-        return bool(getattr(loss, "from_logits", settings.get("from_logits", False)))
+        return bool(getattr(loss, "from_logits", function_options(loss).get("from_logits")))
 
     @property
     def ending(self) -> str:
@@ -92,7 +91,7 @@ class KerasModel:
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the most probable class, the labels, or the targets of a regression."""
-        if self.target == "classes" or self.target == "one-hot":
+        if self.target == "classes":
             return self.classes_[self.predict_proba(X).argmax(axis=1)]
         out = self.outputs(X)
         if self.target == "multilabel":
@@ -117,8 +116,6 @@ class Components:
         The last step.
     prefix : str
         Before the names of the final step's parameters in a grid over `unfitted`.
-    search_prefix : str
-        Before the names in the grid of `search`, likewise.
     """
 
     whole: Any
@@ -126,7 +123,6 @@ class Components:
     pipeline: Any
     final: Any
     prefix: str
-    search_prefix: str
 
     @property
     def unfitted(self) -> Any:
@@ -267,19 +263,18 @@ def take_apart(estimator: Any, y: np.ndarray) -> Components:
         )
     if is_keras_model(estimator) or isinstance(estimator, KerasModel):
         view = estimator if isinstance(estimator, KerasModel) else KerasModel(estimator, y)
-        return Components(view, None, None, view, "", "")
+        return Components(view, None, None, view, "")
     search = pipeline = None
-    prefix = search_prefix = ""
+    prefix = ""
     for name, final in unwrap(estimator):
         prefix += f"{name}__" if name else ""
         if is_search(final):
-            if search is None:
-                search, search_prefix = final, prefix
+            search = final if search is None else search
         elif is_pipeline(final):
             pipeline = final
         elif not hasattr(final, "best_threshold_"):  # other kinds of estimators may change samples or outputs
             break
-    return Components(estimator, search, pipeline, final, prefix, search_prefix)
+    return Components(estimator, search, pipeline, final, prefix)
 
 
 def _unfitted(estimator: Any) -> Any:
