@@ -110,16 +110,17 @@ class BothSides:
         self.seen.need("test")
         groups = None
         if {"groups_train", "groups_test"} <= self.seen.beside.keys():
-            sides = zip(
-                (self.seen.beside["groups_train"], self.seen.beside["groups_test"]),
-                self.seen.sides.values(),
-                strict=True,
-            )
+            sides = ((self.seen.beside[f"groups_{name}"], getattr(self.seen, name)) for name in ("train", "test"))
             groups = np.concatenate([values[side.chosen] for values, side in sides])
         strata = np.concatenate(self.strata)
         return neighbours_of_own_part(
             self.seen.train.flat, self.seen.test.flat, self.seen.rng(7), groups, strata, self.seen.n_jobs
         )
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the test samples stand apart from the training samples: `moved` as under shifts."""
+        return self.moved > 4
 
     @cached_property
     def strata(self) -> tuple[np.ndarray, np.ndarray]:

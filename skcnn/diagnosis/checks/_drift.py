@@ -11,7 +11,7 @@ from skcnn._statistics import CAREFUL_LEVEL, EFFECT_LEVEL, Estimate, difference,
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis.checks._pairs import CONFUSED, Mistaken, mistaken
-from skcnn.diagnosis.checks._test_labels import DO_NOT_FIT, FAR, misfit, shuffled
+from skcnn.diagnosis.checks._test_labels import DO_NOT_FIT, misfit, shuffled
 
 __all__ = ["ConceptDrift", "TestLabels"]
 
@@ -28,7 +28,7 @@ def _left(seen: Observations) -> tuple[Estimate | None, str]:
     if lost is None:
         return None, f"The simple model is as good on the test samples as out of fold ({-seen.both.misfit.value:+.3f})."
     text = f"The simple model is {lost.value:.3f} worse on the test samples than out of fold"
-    if seen.both.moved > FAR:
+    if seen.both.elsewhere:
         return None, f"{text}, but the test samples come from elsewhere, which may explain it."
     if seen.kind == "regression" and not _ranks_fall(seen):
         return None, f"{text}, but orders them as well: a few values far away."
@@ -81,7 +81,7 @@ def _corrected(seen: Observations, least_samples: int = 60) -> Estimate | None:
     Beyond what the same gains that is learned out of fold on training samples: a simple model may be off there, too.
     """
     rows, reference = seen.test.chosen, seen.reference
-    if seen.kind != "regression" or len(rows) < least_samples or seen.both.moved > FAR:
+    if seen.kind != "regression" or len(rows) < least_samples or seen.both.elsewhere:
         return None
     targets, predicted = seen.test.targets[rows], seen.both.reference_test
     forest = clone(reference.forest).set_params(min_samples_leaf=5)

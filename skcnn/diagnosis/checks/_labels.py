@@ -151,7 +151,6 @@ class SuspiciousLabels(Check):
     times = 2.0
     deviations = 3.0
     better_within = 0.03
-    far = 4.0
     least_samples = 100
     shown = 10
 
@@ -231,7 +230,7 @@ class SuspiciousLabels(Check):
 
     def _muddled(self, seen: Observations) -> Estimate | None:
         """Return how much better the simple model is within the test samples, if that is significant."""
-        if not seen.has_test or len(seen.test.chosen) < self.least_samples or seen.both.moved > self.far:
+        if not seen.has_test or len(seen.test.chosen) < self.least_samples or seen.both.elsewhere:
             return None
         muddled = seen.both.muddled
         return muddled if muddled.low > 0 and muddled.value >= self.better_within else None

@@ -45,7 +45,6 @@ class Layout(Check):
     )
     gap = 0.02
     least_moved = 2.0
-    moved = 4.0
     part = 0.03
     most_samples = 500
     least_side = 8
@@ -74,7 +73,7 @@ class Layout(Check):
         matched = _matched(train, test)
         if matched is not None:
             ways[f"{train.shape[-1]} columns in the order of their distributions"] = matched
-        if train.ndim > 2 and seen.both.moved > self.moved:
+        if train.ndim > 2 and seen.both.elsewhere:
             ways |= self._partly(train[: self.most_samples], test[: self.most_samples], ways)
         if not ways or len(seen.test.y) < 20:
             return None

@@ -10,6 +10,7 @@ from skcnn.diagnosis.checks._decisions import MovedEstimator
 
 __all__ = ["CovariateShift", "LabelShift"]
 
+
 class LabelShift(Check):
     """Class shares, or targets, that differ between training and test samples.
 
@@ -30,7 +31,6 @@ class LabelShift(Check):
     cures = ("priors",)
     threshold = 0.05
     distance = 0.2
-    moved = 4.0
 
     def look(self, seen: Observations) -> Finding | str:
         """Compare shares."""
@@ -106,7 +106,7 @@ class LabelShift(Check):
         if test.pvalue > ALPHA or distance.value < self.distance:
             return text
         evidence = {"distance of the distributions": distance}
-        if seen.both.moved > self.moved:
+        if seen.both.elsewhere:
             measured = "not measured: the samples differ by more than their targets do."
             return self.finding(text, evidence, measured=measured, cures=())
         measured = "What a simple model loses from training samples, out of fold, to the test samples."
@@ -144,7 +144,6 @@ class CovariateShift(Check):
         "or augment towards them."
     )
     cures = ("regularise",)
-    threshold = 4.0
     least_samples = 20
 
     def look(self, seen: Observations) -> Finding | str:
@@ -154,7 +153,7 @@ class CovariateShift(Check):
             raise NotApplicable(f"fewer than {self.least_samples} samples on one side")
         moved = seen.both.moved
         text = f"Test samples stand apart from training samples by {moved:.1f} standard deviations of chance."
-        if moved < self.threshold:
+        if not seen.both.elsewhere:
             return text
         evidence = [Evidence("distance in standard deviations of a permutation test", moved, n=len(seen.test.chosen))]
         if "groups_train" not in seen.beside:

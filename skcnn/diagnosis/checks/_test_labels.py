@@ -15,7 +15,6 @@ __all__ = ["LabelEncoding", "RowOrder", "TargetUnit", "misfit", "shuffled"]
 
 LEAST_MISFIT = 0.05  # 26 of 26 such faults, none of 32 clean cases in a trial
 LEAST_CONTRADICTED = 0.03
-FAR = 4.0  # standard deviations that test samples stand away from training samples
 DO_NOT_FIT = "The score compares predictions with labels that are not those of the samples."
 
 
@@ -224,7 +223,7 @@ class RowOrder(Check):
         if moved is not None:
             return moved
         text = f"No move of the labels by up to {self.farthest} rows mends the simple model's {-lost.value:+.3f}."
-        if seen.both.moved > FAR:
+        if seen.both.elsewhere:
             return f"{text} Test samples come from elsewhere, which may explain it."
         if not shuffled(seen):
             return f"{text} They are no random order either."
