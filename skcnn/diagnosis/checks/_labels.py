@@ -24,9 +24,8 @@ def learned_within(seen: Observations) -> Estimate:
     Or minus that of the same model fitted on the training samples, if that is better than the estimator.
     """
     rows = seen.test.chosen
-    targets, weight = seen.test.targets[rows], seen.test.weight[rows]
-    now = [seen.test.quality[rows], seen.quality(targets, seen.both.reference_test)]
-    best = max(now, key=lambda quality: float(weight @ quality))
+    weight = seen.test.weight[rows]
+    best = max(seen.test.quality[rows], seen.both.reference_quality, key=lambda quality: float(weight @ quality))
     return weighted_mean(seen.both.test_within - best, weight, EFFECT_LEVEL)
 
 

@@ -151,7 +151,7 @@ class SamplerBeforeSplit(MadeSamples):
         predicted = cross_val_predict(clone(seen.reference.model), X[rows], codes[rows], cv=folds)
         return difference(
             weighted_mean(seen.quality(codes[rows], predicted), weight[codes[rows]], EFFECT_LEVEL),
-            weighted_mean(seen.quality(test, seen.both.reference_test), np.ones(len(test)), EFFECT_LEVEL),
+            weighted_mean(seen.both.reference_quality, np.ones(len(test)), EFFECT_LEVEL),
         )
 
 
@@ -179,7 +179,7 @@ class ResampledValidation(MadeSamples):
         inner = any(name.startswith("val_") for name in seen.components.history)
         if not inner and seen.components.search is None:
             raise NotApplicable("nothing is validated within the training samples")
-        samplers = {name: repr(step) for name, step in seen.components.steps if hasattr(step, "fit_resample")}
+        samplers = {name: repr(step) for name, step in seen.components.samplers}
         if inner and samplers:
             # Samples that are equal to the bit stay on one side of skcnn's inner split.
             repeats = all("RandomOver" in one or "RandomUnder" in one for one in samplers.values())
