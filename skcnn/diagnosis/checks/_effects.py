@@ -8,7 +8,17 @@ from skcnn._statistics import EFFECT_LEVEL, STRICT, Estimate, bootstrap, grouped
 from skcnn.diagnosis._check import NotApplicable
 from skcnn.diagnosis._observations import Observations
 
-__all__ = ["by_folds", "like_the_estimator", "r2_gain", "random_rows", "simple_quality", "without_rows"]
+__all__ = [
+    *("COMPARABLE", "by_folds", "like_the_estimator", "r2_gain", "random_rows", "rest_of", "simple_quality"),
+    "without_rows",
+]
+
+COMPARABLE = 0.1  # of the test samples must be left, to compare with
+
+
+def rest_of(seen: Observations, concerned: np.ndarray) -> Observations | None:
+    """Return the observations without the test samples concerned, if enough others are left."""
+    return seen.changed(keep=~concerned) if (~concerned).mean() >= COMPARABLE else None
 
 
 def simple_quality(
