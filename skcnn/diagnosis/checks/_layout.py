@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import permutations
 from math import isqrt
-from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -105,13 +104,11 @@ class Layout(Check):
         how = self._odd(shape) or ("move" if self._smooth_along_last(seen.train.inputs) else None)
         if how is None or not any("Conv" in layer.kind for layer in layers_of(seen.components.keras_model)):
             return None
-        sides = [side.X for side in seen.sides.values()]
+        sides, other = [side.X for side in seen.sides.values()], None
         free = seen.components.params.get("input_shape", shape) is None and not seen.components.steps
-        free = free and all(isinstance(X, np.ndarray) for X in sides)
-        moved: list[Any] = (
-            [X[..., np.newaxis] if how == "add" else np.moveaxis(X, 1, -1) for X in sides] if free else []
-        )
-        other = seen.refitted(X=(moved[0], moved[1])) if len(moved) == 2 else None
+        if free and seen.has_test and all(isinstance(X, np.ndarray) for X in sides):
+            train, test = (X[..., np.newaxis] if how == "add" else np.moveaxis(X, 1, -1) for X in sides)
+            other = seen.refitted(X=(train, test))
         what = {
             "add": f"Samples of shape {shape} look like images without a channel axis: each column is a channel.",
             "move": f"Samples of shape {shape} look as if their channels were first; the last axis is taken for them.",

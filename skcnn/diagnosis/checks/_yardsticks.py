@@ -11,7 +11,7 @@ from skcnn.diagnosis._check import Chart, Check, Finding, NotApplicable
 from skcnn.diagnosis._components import is_number
 from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis._strengths import REGULARISERS, differing, rate_name, width_of
-from skcnn.diagnosis.checks._trials import by_lead, history_chart, tried
+from skcnn.diagnosis.checks._trials import SYMPTOM, by_lead, history_chart, tried
 
 __all__ = ["Baseline", "Dummy", "FewRows", "LearningCurve", "Underfit", "behind_on_training", "wider"]
 
@@ -76,7 +76,7 @@ class Underfit(Check):
         known = (*REGULARISERS, rate, "max_depth", "min_samples_leaf", "max_leaf_nodes", "gamma", "n_neighbors")
         back = {name: value for name, value in usual.items() if name in known}
         faster = {rate: 10 * float(params[rate])} if rate and params[rate] <= 1e-3 and not back else {}
-        return [back, wider(seen), faster][: 2 + bool(faster)]
+        return [back, wider(seen), faster]
 
     @staticmethod
     def _ranks(seen: Observations) -> bool:
@@ -209,8 +209,7 @@ class Dummy(Check):
             if ranking.high > 0.5 + self.margin:
                 return f"{text} The area under the ROC curve is {ranking.value:.3f}."
             evidence["area under the ROC curve"] = ranking
-        how = "It is a symptom: what causes it is among the causes, or not known."
-        return self.finding(text, evidence, measured=how)
+        return self.finding(text, evidence, measured=SYMPTOM)
 
 
 class Baseline(Check):
