@@ -47,8 +47,8 @@ REGULARISERS = (
 )
 # Beyond these, a default says nothing of what is usual.
 NO_STRENGTHS = {
-    *("random_state", "n_jobs", "verbose", "epochs", "input_shape", "cache_size", "max_fun", "validation_fraction"),
-    *("epsilon", "beta_1", "beta_2", "batch_size", "warm_start", "intercept_scaling", "coef0", "degree"),
+    *("epochs", "cache_size", "max_fun", "validation_fraction", "epsilon", "beta_1", "beta_2", "batch_size"),
+    *("intercept_scaling", "coef0", "degree"),
 }
 FACTOR = 100.0
 OF_REGULARISERS = 30.0

@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skcnn.diagnosis._check import Finding
-from skcnn.diagnosis._components import Components, is_number
+from skcnn.diagnosis._components import is_number
 from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis._strengths import REGULARISERS, augmenting, defaults_of, differing, excessive, rate_name, width_of
 from skcnn.diagnosis.checks._imbalance import balancing
@@ -335,8 +335,7 @@ def suggest(seen: Observations, findings: list[Finding], max_candidates: int) ->
     suggestion.reasons = {step.name: [step.finding] for step in steps}
     for wishes in (_proven, _cured, _beside):
         for finding in findings:
-            for name, values in wishes(seen, finding, prefix).items():
-                _add(suggestion, name, values, finding.code, max_candidates, seen)
+            _add(suggestion, wishes(seen, finding, prefix), prefix, finding.code, max_candidates, seen)
     if seen.skewed or (seen.has_classes and SCORES & {finding.code for finding in findings}):
         suggestion.scoring = "balanced_accuracy"
     return suggestion
@@ -384,37 +383,29 @@ def _beside(seen: Observations, finding: Finding, prefix: str) -> Grid:
     return grid
 
 
-def _add(
-    suggestion: Suggestion, name: str, values: list[Any], code: str, max_candidates: int, seen: Observations
-) -> None:
-    """Add a parameter to the grid as far as there is room, in candidates and in cost."""
-    grid, components = suggestion.param_grid, seen.components
-    if name in grid:
-        if code not in suggestion.reasons[name]:
-            suggestion.reasons[name].append(code)
-        return
-    present = components.params.get(name.removeprefix(_stem(name, components)))
-    usual = components.auto_epochs(len(seen.train.y))
-    costs = [_relative_cost(name, usual if isinstance(value, str) else value, present) for value in values]
-    room = max(1, max_candidates // suggestion.n_candidates)
-    while room > 1 and suggestion.cost * sum(costs[:room]) > MOST_COST:
-        room -= 1
-    if room == 1 < len(values) and _is_first(values, present):
-        return
-    grid[name] = values[:room]
-    suggestion.cost *= sum(costs[:room])
-    suggestion.reasons[name] = [code]
+def _add(suggestion: Suggestion, wishes: Grid, prefix: str, code: str, max_candidates: int, seen: Observations) -> None:
+    """Add parameters to the grid as far as there is room, in candidates and in cost."""
+    grid, usual = suggestion.param_grid, seen.components.auto_epochs(len(seen.train.y))
+    for name, values in wishes.items():
+        if name in grid:
+            if code not in suggestion.reasons[name]:
+                suggestion.reasons[name].append(code)
+            continue
+        present = seen.components.params.get(name.removeprefix(prefix))
+        costs = [_relative_cost(name, usual if isinstance(value, str) else value, present) for value in values]
+        room = max(1, max_candidates // suggestion.n_candidates)
+        while room > 1 and suggestion.cost * sum(costs[:room]) > MOST_COST:
+            room -= 1
+        if room == 1 < len(values) and _is_first(values, present):
+            continue
+        grid[name] = values[:room]
+        suggestion.cost *= sum(costs[:room])
+        suggestion.reasons[name] = [code]
 
 
 def _is_first(values: list[Any], present: Any) -> bool:
     """Whether the first value is the present one, which alone would change nothing."""
     return bool(np.array_equal(np.asarray(values[0], dtype=object), np.asarray(present, dtype=object)))
-
-
-def _stem(name: str, components: Components) -> str:
-    """Return what stands before the name of a parameter of the final step in a grid."""
-    known = sorted((one for one in components.params if name == one or name.endswith(f"__{one}")), key=len)
-    return name.removesuffix(known[-1]) if known else ""
 
 
 def _relative_cost(name: str, value: Any, present: Any) -> float:

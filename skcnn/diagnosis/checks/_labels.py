@@ -159,10 +159,7 @@ class SuspiciousLabels(Check):
             raise NotApplicable(f"{len(seen.reference.y)} training samples are too few to tell")
         wrong, doubt = self._suspicious(seen)
         text = f"{wrong.sum()} of {len(wrong)} training labels contradict the other samples."
-        if seen.has_classes:
-            torn, text = self._torn(seen, text)
-        else:
-            torn = None
+        torn, text = self._torn(seen, text) if seen.has_classes else (None, text)
         of_one_class = self._of_one_class(seen) if torn is None else None
         if of_one_class is not None:
             return of_one_class

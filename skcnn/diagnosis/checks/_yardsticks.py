@@ -23,13 +23,13 @@ def behind_on_training(seen: Observations) -> Estimate:
     return weighted_mean(simple - seen.train.quality[rows], seen.train.weight[rows])
 
 
-def wider(seen: Observations, factor: int = 4) -> dict[str, Any]:
-    """Return a network that is `factor` times as wide, if its width is a parameter."""
+def wider(seen: Observations) -> dict[str, Any]:
+    """Return a network that is four times as wide, if its width is a parameter."""
     found = width_of(seen.components.params)
     if found is None:
         return {}
     name, sizes = found
-    return {name: factor * sizes if is_number(sizes) else tuple(factor * int(size) for size in sizes)}
+    return {name: 4 * sizes if is_number(sizes) else tuple(4 * int(size) for size in sizes)}
 
 
 class Underfit(Check):
