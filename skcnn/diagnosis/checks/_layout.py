@@ -207,19 +207,19 @@ def _is_smooth(X: np.ndarray) -> bool:
     return bool((Z[:, 1:] * Z[:, :-1]).mean() > 0.5)
 
 
-def _matched(train: np.ndarray, test: np.ndarray, apart: float = 0.3, most: int = 500) -> Transform | None:
+def _matched(train: np.ndarray, test: np.ndarray) -> Transform | None:
     """Return columns, or channels, in the order in which their distributions match best, if some do not as they are.
 
     Only columns whose quantiles lie 0.3 standard deviations apart, on average, are moved.
     """
     n_columns = train.shape[-1]
-    if not 2 < n_columns <= most or min(len(train), len(test)) < 20:
+    if not 2 < n_columns <= 500 or min(len(train), len(test)) < 20:
         return None
     quantiles = np.linspace(0.05, 0.95, 10)
     ours, theirs = (np.nanquantile(X.reshape(-1, n_columns), quantiles, axis=0).T for X in (train, test))
     scale = np.nanstd(train.reshape(-1, n_columns), axis=0)
     usual = np.where(scale > 0, scale, max(float(np.nanmean(scale)), 1e-12))
-    odd = np.flatnonzero(np.abs(ours - theirs).mean(axis=1) > apart * usual)
+    odd = np.flatnonzero(np.abs(ours - theirs).mean(axis=1) > 0.3 * usual)
     if len(odd) < 2:
         return None
     cost = np.abs(ours[odd, None] - theirs[None, odd]).mean(axis=2) / usual[odd, None]

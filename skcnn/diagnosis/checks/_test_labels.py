@@ -139,25 +139,17 @@ class LabelEncoding(Check):
         return f"In the test set, {', '.join(moved[:10])}."
 
 
-def shuffled(seen: Observations, most: float = 0.5, least: float = 0.3) -> bool:
+def shuffled(seen: Observations) -> bool:
     """Whether test labels go with the samples no more than by chance, while training labels do, in equal shares.
 
-    Parameters
-    ----------
-    seen : Observations
-        Training and test samples.
-    most : float
-        Share of the correlation between predictions and targets that may be left, significantly.
-    least : float
-        Correlation out of fold.
+    Threshold: a correlation of predictions and targets of 0.3 out of fold, of which significantly no more than half is
+    left.
     """
     reference, rows = seen.reference, seen.test.chosen
     out = reference.labels(reference.oof)
     trained, _ = _correlation(seen, out, reference.y)
     tested, spread = _correlation(seen, seen.both.reference_test, seen.test.targets[rows])
-    if trained < least or tested + 2.58 * spread > most * trained:
-        return False
-    return _same_shares(seen)
+    return trained >= 0.3 and tested + 2.58 * spread <= 0.5 * trained and _same_shares(seen)
 
 
 def _correlation(seen: Observations, predicted: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
