@@ -57,8 +57,8 @@ class BothSides:
         """
         fold = np.full(len(self.seen.train.y), -1)
         fold[self.seen.train.chosen] = self.seen.reference.folds
-        other = self.seen.refitted(np.flatnonzero(np.not_equal(fold, 0)))
-        return None if other is None else (other, np.flatnonzero(np.equal(fold, 0)))
+        other = self.seen.refitted(fold != 0)
+        return None if other is None else (other, np.flatnonzero(fold == 0))
 
     @cached_property
     def held_back(self) -> Estimate | None:

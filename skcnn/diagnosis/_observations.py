@@ -145,14 +145,13 @@ class Observations:
         NotApplicable
             If fewer than five other samples are left to compare with, or fewer than five are concerned.
         """
-        strata = self.test.codes if self.has_classes else np.zeros(len(concerned), dtype=int)
-        n_strata = int(strata.max()) + 2
-        counts = np.stack([np.bincount(strata[rows] + 1, minlength=n_strata) for rows in (~concerned, concerned)])
-        comparable = np.isin(strata + 1, np.flatnonzero(counts.min(axis=0)))
+        strata = np.unique(self.test.codes if self.has_classes else np.zeros(len(concerned)), return_inverse=True)[1]
+        counts = np.stack([np.bincount(strata[rows], minlength=strata.max() + 1) for rows in (~concerned, concerned)])
+        comparable = counts.all(axis=0)[strata]
         these, others = concerned & comparable, ~concerned & comparable
         if these.sum() < 5 or others.sum() < 5:
             raise NotApplicable(f"{these.sum()} test samples are concerned, {others.sum()} are comparable with them")
-        like = (counts[1] / np.maximum(counts[0], 1))[strata + 1][others]
+        like = (counts[1] / np.maximum(counts[0], 1))[strata[others]]
         quality = self.test.quality
         apart = difference(
             weighted_mean(quality[others], like, EFFECT_LEVEL),

@@ -209,8 +209,8 @@ class ConceptDrift(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Look for an order in what does not fit."""
         lost, text = _left(seen)
-        found = mistaken(seen, "test")
-        if lost is None and found is not None:
+        found = mistaken(seen, "test") if lost is None else None
+        if found is not None:
             share = {"share of the test samples with that label": found.share, "by chance": found.by_chance}
             what = f"{_of_a_pair(found)}. The rule has changed, or labels are wrong there."
             return self.finding(what, share, effect=found.cost, measured=CONFUSED, rows=found.rows)

@@ -36,7 +36,7 @@ class NonFinite(Check):
 
     def look(self, seen: Observations) -> Finding | str:
         """Count them, in training and test samples."""
-        affected = {name: _not_finite(seen, side) for name, side in seen.sides.items()}
+        affected = {name: _not_finite(side) for name, side in seen.sides.items()}
         counts = {name: int(rows.sum()) for name, rows in affected.items()}
         if not any(counts.values()):
             return "All inputs are finite."
@@ -104,7 +104,7 @@ def _as_in_test(seen: Observations) -> Estimate | None:
     return weighted_mean(whole - holed, np.ones(len(rows)), EFFECT_LEVEL)
 
 
-def _not_finite(seen: Observations, side: Any) -> np.ndarray:
+def _not_finite(side: Any) -> np.ndarray:
     """Whether each sample has values at the final step that are not finite; as given, if no step lets them pass."""
     try:
         X = side.inputs

@@ -62,12 +62,9 @@ class NoSignal(Check):
         if score.high > by_guessing + margin:
             raise NotApplicable(f"{name} may be {score.high:.2f}, guessing is {by_guessing:.2f}: too few samples")
         evidence = {f"{name} of the simple model": score, "by guessing": by_guessing}
-        effect = None
-        measured = "Not measured: there are too few test samples to learn from."
-        if seen.has_test and len(seen.test.chosen) >= self.least_samples:
-            effect = learned_within(seen)
-            measured = LEARNED_WITHIN
-        return self.finding(text, evidence, effect=effect, measured=measured)
+        if not seen.has_test or len(seen.test.chosen) < self.least_samples:
+            return self.finding(text, evidence, measured="Not measured: there are too few test samples to learn from.")
+        return self.finding(text, evidence, effect=learned_within(seen), measured=LEARNED_WITHIN)
 
     @staticmethod
     def _score(seen: Observations) -> tuple[Estimate, float, str]:

@@ -71,7 +71,7 @@ class Overdone(Check):
 def regularised(seen: Observations) -> list[dict[str, Any]]:
     """Return parameters that keep the estimator from overfitting: what is usual, and only what it has.
 
-    None for a forest, whose trees fit their training samples by intent.
+    Nothing for a forest, whose trees fit their training samples by intent.
     """
     params = seen.components.params
     if "dropout" in params and is_number(params.get("l2", 0.0)):
