@@ -49,7 +49,7 @@ class KerasModel:
         labels, n_outputs = np.unique(y), int(np.prod(model.output_shape[1:]))
         if labels.dtype.kind in "iu" and labels[0] >= 0 and len(labels) < n_outputs and labels[-1] < n_outputs:
             labels = np.arange(n_outputs)  # some class has no sample
-        self.classes_ = labels
+        self.classes_, self.n_outputs = labels, n_outputs
         self.history_ = getattr(model, "history", None)
         self._settings, self.usual = settings_of(model, len(y))
 
@@ -131,12 +131,10 @@ class Components:
 
     def with_final(self, final: Any) -> Any:
         """Return what predicts with another final step, fitted already; None where something else is around it."""
-        if self.final is self.whole:
-            return final
-        best = getattr(self.search, "best_estimator_", None) if self.search is self.whole else self.whole
+        best = self.whole.best_estimator_ if self.search is self.whole else self.whole
         if best is self.final:
             return final
-        if best is not self.pipeline or self.pipeline is None:
+        if best is not self.pipeline:
             return None
         pipeline = copy.copy(self.pipeline)
         pipeline.steps = [*self.pipeline.steps[:-1], (self.pipeline.steps[-1][0], final)]
@@ -281,13 +279,13 @@ def _unfitted(estimator: Any) -> Any:
     """Return an unfitted copy in which the best estimator that a search has found stands in place of the search."""
     if is_search(estimator):
         return _unfitted(estimator.best_estimator_)
-    copy = clone(estimator)
+    unfitted = clone(estimator)
     if is_pipeline(estimator):
         name, last = estimator.steps[-1]
-        return copy.set_params(**{name: _unfitted(last)})
+        return unfitted.set_params(**{name: _unfitted(last)})
     if hasattr(estimator, "best_threshold_"):
-        return copy.set_params(estimator=_unfitted(estimator.estimator_))
-    return copy
+        return unfitted.set_params(estimator=_unfitted(estimator.estimator_))
+    return unfitted
 
 
 def is_number(value: Any) -> TypeGuard[float]:

@@ -98,9 +98,8 @@ def trained_again(view: Any, settings: dict[str, Any], X: Any, y: np.ndarray) ->
     copied.compile_from_config(_stretched(model.get_compile_config(), settings["epochs"] / view.get_params()["epochs"]))
     if "learning_rate" in settings:
         copied.optimizer.learning_rate = settings["learning_rate"]
-    n_outputs = int(model.output_shape[-1])
-    is_class = view.target == "classes" and n_outputs > 1
-    targets = np.eye(n_outputs)[y] if is_class and "sparse" not in view.loss_name else y
+    is_class = view.target == "classes" and view.n_outputs > 1
+    targets = np.eye(view.n_outputs)[y] if is_class and "sparse" not in view.loss_name else y
     copied.fit(np.asarray(X), targets, epochs=settings["epochs"], batch_size=settings["batch_size"], verbose=0)
     again = copy.copy(view)
     again.model, again.history_, again._settings = copied, copied.history, settings
