@@ -147,7 +147,7 @@ class Observations:
         """
         strata = np.unique(self.test.codes if self.has_classes else np.zeros(len(concerned)), return_inverse=True)[1]
         counts = np.stack([np.bincount(strata[rows], minlength=strata.max() + 1) for rows in (~concerned, concerned)])
-        comparable = counts.all(axis=0)[strata]
+        comparable = counts.min(axis=0)[strata] > 0
         these, others = concerned & comparable, ~concerned & comparable
         if these.sum() < 5 or others.sum() < 5:
             raise NotApplicable(f"{these.sum()} test samples are concerned, {others.sum()} are comparable with them")
