@@ -276,7 +276,7 @@ def test_settings_of_a_plain_keras_model(digits):
     )
     model.fit(X[:300], hot[:300], epochs=2, batch_size=10, verbose=0)
     assert settings_of(model, 300)[0] == {"epochs": 2, "batch_size": 10}
-    longer = trained_again(KerasModel(model, hot[:300]), {"epochs": 4}, X[:300], y[:300]).model
+    longer = trained_again(KerasModel(model, y[:300]), {"epochs": 4}, X[:300], y[:300]).model
     assert longer.optimizer.get_config()["learning_rate"]["config"]["decay_steps"] == 2 * steps
     model.compile(keras.optimizers.Adam(0.01), "categorical_crossentropy")
     lower = keras.callbacks.ReduceLROnPlateau("loss", patience=0, min_delta=1e6)

@@ -45,6 +45,11 @@ class BothSides:
         return self.seen.reference.predicted_for(self.seen.test.flat)
 
     @cached_property
+    def reference_quality(self) -> np.ndarray:
+        """How well the simple model predicts each of the test samples `test.chosen`."""
+        return self.seen.quality(self.seen.test.targets[self.seen.test.chosen], self.reference_test)
+
+    @cached_property
     def last_third(self) -> tuple[Any, np.ndarray] | None:
         """The estimator fitted on two thirds of the training samples, and the others' indices.
 
@@ -52,8 +57,8 @@ class BothSides:
         """
         fold = np.full(len(self.seen.train.y), -1)
         fold[self.seen.train.chosen] = self.seen.reference.folds
-        other = self.seen.refitted(np.flatnonzero(np.not_equal(fold, 0)))
-        return None if other is None else (other, np.flatnonzero(np.equal(fold, 0)))
+        other = self.seen.refitted(fold != 0)
+        return None if other is None else (other, np.flatnonzero(fold == 0))
 
     @cached_property
     def held_back(self) -> Estimate | None:
@@ -81,9 +86,7 @@ class BothSides:
         (targets, quality, groups), (test_targets, test_quality, test_groups) = ours, theirs
         known, weight = np.ones(len(test_targets), dtype=bool), np.ones(len(targets))
         if self.seen.has_classes:
-            counts = np.stack([self.seen.counts(targets), self.seen.counts(test_targets)])
-            known = np.isin(test_targets, np.flatnonzero(counts[0]))
-            weight = (counts[1] / np.maximum(counts[0], 1))[targets]
+            known, weight = np.isin(test_targets, targets), self._like_test(targets, test_targets)
         if not known.any():
             raise NotApplicable("no test sample is of a class that has training samples")
         test_groups = None if test_groups is None else test_groups[known]
@@ -96,9 +99,8 @@ class BothSides:
     def lead(self) -> Estimate:
         """Test score of the simple model minus that of the estimator: what is within reach at least."""
         self.seen.need("test")
-        rows = self.seen.test.chosen
-        simple = self.seen.quality(self.seen.test.targets[rows], self.reference_test)
-        return weighted_mean(simple - self.seen.test.quality[rows], self.seen.test.weight[rows], CAREFUL_LEVEL)
+        test, rows = self.seen.test, self.seen.test.chosen
+        return weighted_mean(self.reference_quality - test.quality[rows], test.weight[rows], CAREFUL_LEVEL)
 
     @cached_property
     def moved(self) -> float:
@@ -110,16 +112,17 @@ class BothSides:
         self.seen.need("test")
         groups = None
         if {"groups_train", "groups_test"} <= self.seen.beside.keys():
-            sides = zip(
-                (self.seen.beside["groups_train"], self.seen.beside["groups_test"]),
-                self.seen.sides.values(),
-                strict=True,
-            )
+            sides = ((self.seen.beside[f"groups_{name}"], getattr(self.seen, name)) for name in ("train", "test"))
             groups = np.concatenate([values[side.chosen] for values, side in sides])
         strata = np.concatenate(self.strata)
         return neighbours_of_own_part(
             self.seen.train.flat, self.seen.test.flat, self.seen.rng(7), groups, strata, self.seen.n_jobs
         )
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the test samples stand apart from the training samples: `moved` as under shifts."""
+        return self.moved > 4
 
     @cached_property
     def strata(self) -> tuple[np.ndarray, np.ndarray]:
@@ -172,6 +175,7 @@ class BothSides:
         place = np.searchsorted(edges, sure)
         wrong = 1 - reference.quality(reference.oof)
         weight = self._like_test(reference.y, targets)
+        weight *= len(weight) / max(weight.sum(), 1e-12)
         theirs = [np.searchsorted(edges, out.max(axis=1)) for out in self.reference_folds]
         errors = [1 - self.seen.quality(targets, reference.labels(out)) for out in self.reference_folds]
         n, k = (np.bincount(place, values, minlength=5) for values in (weight, weight * wrong))
@@ -193,9 +197,7 @@ class BothSides:
 
     def _like_test(self, codes: np.ndarray, test_codes: np.ndarray) -> np.ndarray:
         """Return weights of training samples with which classes are as frequent as among test samples."""
-        counts = np.stack([self.seen.counts(codes), self.seen.counts(test_codes)])
-        weight = (counts[1] / np.maximum(counts[0], 1))[codes]
-        return np.asarray(weight * len(codes) / max(weight.sum(), 1e-12))
+        return np.asarray((self.seen.counts(test_codes) / np.maximum(self.seen.counts(codes), 1))[codes])
 
     @cached_property
     def test_by_test(self) -> np.ndarray:
@@ -216,11 +218,8 @@ class BothSides:
 
     def _within(self, side: Side, rows: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Return targets of samples, of `chosen`, and what the simple model of each other predicts out of fold."""
-        turned = self.seen.changed()
-        turned.train, turned.beside = side, {}
-        within = Reference(turned)
-        within.X, within.y = side.flat[rows], side.targets[side.chosen][rows]
-        within.groups = None if groups is None else groups[side.chosen][rows]
+        within = Reference(self.seen)
+        within.X, within.y, within.groups = side.flat[rows], side.targets[side.chosen][rows], groups
         return within.y, within.labels(within.out_of_fold(self.seen.reference.model))
 
     @cached_property
@@ -230,16 +229,15 @@ class BothSides:
         Above 0 if training labels say less of training samples than test labels of test samples: some are wrong.
         """
         self.seen.need("test")
-        sides = {name: self.seen.beside.get(f"groups_{name}") for name in ("train", "test")}
         means = []
-        for rows, (name, groups) in zip(self._as_many(), sides.items(), strict=True):
-            side = getattr(self.seen, name)
+        for name, rows in zip(("train", "test"), self._as_many(), strict=True):
+            side, groups = getattr(self.seen, name), self.seen.beside.get(f"groups_{name}")
+            groups = None if groups is None else groups[side.chosen][rows]
             if len(rows) < len(side.chosen):
                 quality = self.seen.quality(*self._within(side, rows, groups))
             else:
                 quality = self.test_within if name == "test" else self.seen.reference.quality(self.seen.reference.oof)
-            of_rows = None if groups is None else groups[side.chosen][rows]
-            means.append(grouped_mean(quality, np.ones(len(rows)), of_rows, CAREFUL_LEVEL))
+            means.append(grouped_mean(quality, np.ones(len(rows)), groups, CAREFUL_LEVEL))
         return difference(means[1], means[0])
 
     def _as_many(self) -> list[np.ndarray]:
@@ -247,10 +245,10 @@ class BothSides:
         sides = [side.targets[side.chosen] for side in (self.seen.train, self.seen.test)]
         rng, least = self.seen.rng(47), min(map(len, sides))
         counts = np.stack([self.seen.counts(codes) for codes in sides]) if self.seen.has_classes else np.zeros((2, 0))
-        counts = counts[:, counts.all(axis=0)]
-        if counts.shape[1] < 2 or chi2_contingency(counts).pvalue > ALPHA:
+        in_both = counts[:, counts.all(axis=0)]
+        if in_both.shape[1] < 2 or chi2_contingency(in_both).pvalue > ALPHA:
             return [np.sort(rng.permutation(len(targets))[:least]) for targets in sides]
-        most = np.stack([self.seen.counts(codes) for codes in sides]).min(axis=0)
+        most = counts.min(axis=0)
         return [
             np.sort(np.concatenate([rng.permutation(np.flatnonzero(codes == c))[:n] for c, n in enumerate(most)]))
             for codes in sides

@@ -30,15 +30,15 @@ def svg(chart: Chart) -> str:
     def height(value: float) -> float:
         return float(np.interp(value, ticks[[0, -1]], (HEIGHT - BOTTOM, TOP)))
 
-    parts = [f'<text class="title" x="{LEFT}" y="14">{escape(chart.title)}</text>', *_legend(chart)]
+    title = escape(chart.title)
+    parts = [f'<text class="title" x="{LEFT}" y="14">{title}</text>', *_legend(chart)]
     for tick in ticks:
         y = height(tick)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(_text(LEFT - 6, y + 4, f"{tick:.3g}", "end"))
     parts += (_bars if chart.kind == "bars" else _lines)(chart, height)
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, chart.x_label))
-    label = escape(chart.title, quote=True)
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">{"".join(parts)}</svg>'
 
 
 def _text(x: float, y: float, text: str, anchor: str = "middle") -> str:

@@ -49,7 +49,7 @@ class KerasModel:
         labels, n_outputs = np.unique(y), int(np.prod(model.output_shape[1:]))
         if labels.dtype.kind in "iu" and labels[0] >= 0 and len(labels) < n_outputs and labels[-1] < n_outputs:
             labels = np.arange(n_outputs)  # some class has no sample
-        self.classes_ = labels
+        self.classes_, self.n_outputs = labels, n_outputs
         self.history_ = getattr(model, "history", None)
         self._settings, self.usual = settings_of(model, len(y))
 
@@ -66,8 +66,7 @@ class KerasModel:
     def from_logits(self) -> bool:
         """Whether the loss applies a sigmoid or softmax itself."""
         loss = getattr(self.model, "loss", None)
-        settings = function_options(loss)
-        return bool(getattr(loss, "from_logits", settings.get("from_logits", False)))
+        return bool(getattr(loss, "from_logits", function_options(loss).get("from_logits")))
 
     @property
     def ending(self) -> str:
@@ -92,7 +91,7 @@ class KerasModel:
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the most probable class, the labels, or the targets of a regression."""
-        if self.target == "classes" or self.target == "one-hot":
+        if self.target == "classes":
             return self.classes_[self.predict_proba(X).argmax(axis=1)]
         out = self.outputs(X)
         if self.target == "multilabel":
@@ -117,8 +116,6 @@ class Components:
         The last step.
     prefix : str
         Before the names of the final step's parameters in a grid over `unfitted`.
-    search_prefix : str
-        Before the names in the grid of `search`, likewise.
     """
 
     whole: Any
@@ -126,7 +123,6 @@ class Components:
     pipeline: Any
     final: Any
     prefix: str
-    search_prefix: str
 
     @property
     def unfitted(self) -> Any:
@@ -135,12 +131,10 @@ class Components:
 
     def with_final(self, final: Any) -> Any:
         """Return what predicts with another final step, fitted already; None where something else is around it."""
-        if self.final is self.whole:
-            return final
-        best = getattr(self.search, "best_estimator_", None) if self.search is self.whole else self.whole
+        best = self.whole.best_estimator_ if self.search is self.whole else self.whole
         if best is self.final:
             return final
-        if best is not self.pipeline or self.pipeline is None:
+        if best is not self.pipeline:
             return None
         pipeline = copy.copy(self.pipeline)
         pipeline.steps = [*self.pipeline.steps[:-1], (self.pipeline.steps[-1][0], final)]
@@ -267,32 +261,31 @@ def take_apart(estimator: Any, y: np.ndarray) -> Components:
         )
     if is_keras_model(estimator) or isinstance(estimator, KerasModel):
         view = estimator if isinstance(estimator, KerasModel) else KerasModel(estimator, y)
-        return Components(view, None, None, view, "", "")
+        return Components(view, None, None, view, "")
     search = pipeline = None
-    prefix = search_prefix = ""
+    prefix = ""
     for name, final in unwrap(estimator):
         prefix += f"{name}__" if name else ""
         if is_search(final):
-            if search is None:
-                search, search_prefix = final, prefix
+            search = final if search is None else search
         elif is_pipeline(final):
             pipeline = final
         elif not hasattr(final, "best_threshold_"):  # other kinds of estimators may change samples or outputs
             break
-    return Components(estimator, search, pipeline, final, prefix, search_prefix)
+    return Components(estimator, search, pipeline, final, prefix)
 
 
 def _unfitted(estimator: Any) -> Any:
     """Return an unfitted copy in which the best estimator that a search has found stands in place of the search."""
     if is_search(estimator):
         return _unfitted(estimator.best_estimator_)
-    copy = clone(estimator)
+    unfitted = clone(estimator)
     if is_pipeline(estimator):
         name, last = estimator.steps[-1]
-        return copy.set_params(**{name: _unfitted(last)})
+        return unfitted.set_params(**{name: _unfitted(last)})
     if hasattr(estimator, "best_threshold_"):
-        return copy.set_params(estimator=_unfitted(estimator.estimator_))
-    return copy
+        return unfitted.set_params(estimator=_unfitted(estimator.estimator_))
+    return unfitted
 
 
 def is_number(value: Any) -> TypeGuard[float]:

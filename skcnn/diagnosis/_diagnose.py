@@ -121,7 +121,7 @@ def diagnose(
         times_train=times_train,
         times_test=times_test,
         fast=fast,
-        refits=0 if fast else _whole("refits", refits),
+        refits=0 if fast else _number_of(refits),
         random_state=random_state,
         n_jobs=n_jobs,
     )
@@ -179,10 +179,10 @@ def _consequence(check: Check, stages: Sequence[tuple[str, Observations]]) -> Ou
     return None  # found without refits, silent with them: not a consequence
 
 
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-        raise ValueError(f"{name}={value!r}; expected a whole number, 0 or larger.")
-    return int(value)
+def _number_of(refits: Any) -> int:
+    if isinstance(refits, bool) or not isinstance(refits, int | np.integer) or refits < 0:
+        raise ValueError(f"refits={refits!r}; expected a whole number, 0 or larger.")
+    return int(refits)
 
 
 def _checked(checks: Sequence[Check]) -> list[Check]:

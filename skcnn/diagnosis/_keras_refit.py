@@ -12,10 +12,6 @@ __all__ = ["settings_of", "trained_again"]
 RATES = {"adam": 1e-3, "adamw": 1e-3, "sgd": 1e-2, "rmsprop": 1e-3, "nadam": 1e-3, "lion": 1e-3}  # Keras' defaults
 
 
-def _dropouts(model: Any) -> list[Any]:
-    return [layer for layer in model.layers if "Dropout" in type(layer).__name__]
-
-
 def _penalties(model: Any) -> list[float]:
     regularizers = (getattr(layer, "kernel_regularizer", None) for layer in model.layers)
     strengths = (getattr(one, "l2", None) for one in regularizers)
@@ -34,18 +30,17 @@ def settings_of(model: Any, n_samples: int) -> tuple[dict[str, Any], dict[str, A
     """
     params = getattr(getattr(model, "history", None), "params", None) or {}
     optimizer = getattr(model, "optimizer", None)
-    found: dict[str, Any] = {}
-    usual: dict[str, Any] = {}
     if optimizer is None or not params.get("epochs") or not params.get("steps"):
-        return found, usual
-    found = {"epochs": int(params["epochs"]), "batch_size": max(1, round(n_samples / int(params["steps"])))}
-    usual = {"epochs": found["epochs"], "batch_size": 32}
+        return {}, {}
+    found: dict[str, Any] = {"epochs": int(params["epochs"])}
+    found["batch_size"] = max(1, round(n_samples / int(params["steps"])))
+    usual: dict[str, Any] = {"epochs": found["epochs"], "batch_size": 32}
     rate = optimizer.get_config().get("learning_rate")
     if isinstance(rate, float):  # no schedule; a callback that lowers the rate logs it
         found["learning_rate"] = float(model.history.history.get("learning_rate", [rate])[0])
         usual["learning_rate"] = RATES.get(type(optimizer).__name__.lower(), 1e-3)
-    rates, penalties = [float(layer.rate) for layer in _dropouts(model)], _penalties(model)
-    for name, values in (("dropout", rates), ("l2", penalties)):
+    rates = [float(layer.rate) for layer in model.layers if "Dropout" in type(layer).__name__]
+    for name, values in (("dropout", rates), ("l2", _penalties(model))):
         if values:
             found[name], usual[name] = max(values), 0.0
     return found, usual
@@ -103,9 +98,8 @@ def trained_again(view: Any, settings: dict[str, Any], X: Any, y: np.ndarray) ->
     copied.compile_from_config(_stretched(model.get_compile_config(), settings["epochs"] / view.get_params()["epochs"]))
     if "learning_rate" in settings:
         copied.optimizer.learning_rate = settings["learning_rate"]
-    n_outputs = int(model.output_shape[-1])
-    is_class = view.target in ("classes", "one-hot") and n_outputs > 1
-    targets = np.eye(n_outputs)[y] if is_class and "sparse" not in view.loss_name else y
+    is_class = view.target == "classes" and view.n_outputs > 1
+    targets = np.eye(view.n_outputs)[y] if is_class and "sparse" not in view.loss_name else y
     copied.fit(np.asarray(X), targets, epochs=settings["epochs"], batch_size=settings["batch_size"], verbose=0)
     again = copy.copy(view)
     again.model, again.history_, again._settings = copied, copied.history, settings

@@ -11,13 +11,7 @@ from sklearn.utils.multiclass import type_of_target
 from skcnn._fit.batches import sample_digests
 from skcnn._sklearn.checks import naming
 from skcnn._sklearn.internals import safe_indexing
-from skcnn._statistics import (
-    EFFECT_LEVEL,
-    Estimate,
-    difference,
-    explained_variance,
-    weighted_mean,
-)
+from skcnn._statistics import EFFECT_LEVEL, Estimate, difference, weighted_mean
 from skcnn.diagnosis._arguments import check_data, check_labels, check_predicts, seed_of
 from skcnn.diagnosis._both_sides import BothSides
 from skcnn.diagnosis._check import NotApplicable
@@ -131,9 +125,8 @@ class Observations:
         if self.test is not None:
             X, y = self.test.X if X_test is None else X_test, self.test.y if y_test is None else y_test
             if keep is not None:
-                rows = np.flatnonzero(keep) if keep.dtype == bool else keep
-                X, y = safe_indexing(X, rows), y[rows]
-                other.beside = {k: v[rows] if k.endswith("_test") else v for k, v in self.beside.items()}
+                X, y = safe_indexing(X, keep), y[keep]
+                other.beside = {k: v[keep] if k.endswith("_test") else v for k, v in self.beside.items()}
             other.test = self.test.of(other, X, y, same)
         return other
 
@@ -152,14 +145,13 @@ class Observations:
         NotApplicable
             If fewer than five other samples are left to compare with, or fewer than five are concerned.
         """
-        strata = self.test.codes if self.has_classes else np.zeros(len(concerned), dtype=int)
-        n_strata = int(strata.max()) + 2
-        counts = np.stack([np.bincount(strata[rows] + 1, minlength=n_strata) for rows in (~concerned, concerned)])
-        comparable = np.isin(strata + 1, np.flatnonzero(counts.min(axis=0)))
+        strata = np.unique(self.test.codes if self.has_classes else np.zeros(len(concerned)), return_inverse=True)[1]
+        counts = np.stack([np.bincount(strata[rows], minlength=strata.max() + 1) for rows in (~concerned, concerned)])
+        comparable = counts.min(axis=0)[strata] > 0
         these, others = concerned & comparable, ~concerned & comparable
         if these.sum() < 5 or others.sum() < 5:
             raise NotApplicable(f"{these.sum()} test samples are concerned, {others.sum()} are comparable with them")
-        like = (counts[1] / np.maximum(counts[0], 1))[strata + 1][others]
+        like = (counts[1] / np.maximum(counts[0], 1))[strata[others]]
         quality = self.test.quality
         apart = difference(
             weighted_mean(quality[others], like, EFFECT_LEVEL),
@@ -321,9 +313,13 @@ class Observations:
             return (predicted == targets).astype(np.float64)
         if self.kind == "multilabel":
             return (np.asarray(predicted) == targets).mean(axis=1)
-        from_mean = ((targets - np.mean(self.train.targets, axis=0)) ** 2).reshape(len(targets), -1).mean(axis=1)
-        errors = ((targets - predicted) ** 2).reshape(len(targets), -1).mean(axis=1)
+        errors, from_mean = self.squares(targets, predicted)
         return 1 - errors / max(from_mean.mean(), np.finfo(np.float64).tiny)
+
+    def squares(self, targets: np.ndarray, predicted: np.ndarray) -> list[np.ndarray]:
+        """Return squared errors of a regression, and squared distances from the mean of the training targets."""
+        centers = predicted, np.mean(self.train.targets, axis=0)
+        return [((targets - center) ** 2).reshape(len(targets), -1).mean(axis=1) for center in centers]
 
     def weights(self, targets: np.ndarray) -> np.ndarray:
         """Return the weight of each sample in the score."""
@@ -331,11 +327,6 @@ class Observations:
             return np.full(len(targets), 1 / len(targets))
         _, place, counts = np.unique(targets, return_inverse=True, return_counts=True)
         return 1 / (len(counts) * counts[place])
-
-    def r2(self, y: np.ndarray, predicted: np.ndarray) -> Estimate:
-        """R² against the mean of the training targets."""
-        from_mean = ((y - np.mean(self.train.y, axis=0)) ** 2).reshape(len(y), -1).mean(axis=1)
-        return explained_variance(((y - predicted) ** 2).reshape(len(y), -1).mean(axis=1), from_mean)
 
     # Samples as they arrive at the network ---------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Any
 from skcnn.diagnosis._charts import svg
 from skcnn.diagnosis._check import SEVERITIES, Finding
 
-__all__ = ["body", "page"]
+__all__ = ["body", "effect_of", "page"]
 
 STYLE = """
 .skcnn { --back: #fff; --ink: #1d232b; --soft: #5b6673; --line: #d9dee4; --panel: #f5f7f9;
@@ -77,24 +77,25 @@ def body(diagnosis: Any) -> str:
     )
 
 
-def _note(finding: Finding) -> tuple[str, str, str]:
+def effect_of(finding: Finding) -> str:
+    """Return the effect of a finding with its interval, nothing if it was not measured."""
     effect = finding.effect
-    text = "" if effect is None else f"{effect.value:+.3f} [{effect.low:+.3f}, {effect.high:+.3f}]"
-    return finding.title, finding.what, text or finding.measured
+    return "" if effect is None else f"{effect.value:+.3f} [{effect.low:+.3f}, {effect.high:+.3f}]"
+
+
+def _note(finding: Finding) -> tuple[str, str, str]:
+    return finding.title, finding.what, effect_of(finding) or finding.measured
 
 
 def _article(diagnosis: Any, finding: Finding) -> str:
-    severity = SEVERITIES[finding.severity]
-    rows = []
+    severity, effect, rows = SEVERITIES[finding.severity], finding.effect, []
+    if effect is not None:
+        interval, n = f"{effect.low:+.3g} to {effect.high:+.3g}", "" if effect.n is None else str(effect.n)
+        rows.append((f"effect on the test score. {finding.measured}", f"{effect.value:+.3f}", interval, n))
     for one in finding.evidence:
         interval = "" if one.low is None or one.high is None else f"{one.low:.3g} to {one.high:.3g}"
         rows.append((one.name, f"{one.value:.4g}", interval, "" if one.n is None else str(one.n)))
-    effect = finding.effect
-    interval = "" if effect is None else f"{effect.low:+.3g} to {effect.high:+.3g}"
-    n = "" if effect is None or effect.n is None else str(effect.n)
-    if effect is not None:
-        rows.insert(0, (f"effect on the test score. {finding.measured}", f"{effect.value:+.3f}", interval, n))
-    table = _table("evidence", ("evidence", "value", "interval", "n"), rows) if rows else ""
+    table = _table("evidence", ("evidence", "value", "interval", "n"), rows)
     after = diagnosis.consequences(finding.code)
     explains = "".join(f"<li>{escape(other.title)}: {escape(other.what)}</li>" for other in after)
     return (

@@ -88,11 +88,8 @@ class Reference:
         few = [PCA(n_most, random_state=0)] if min(self.X.shape[1], len(self.y) // 2) > 100 else []
         nearest, linear, name = KNeighborsRegressor(10), RidgeCV(np.logspace(-3, 3, 7)), "ridge regression"
         if self.n_classes:
-            nearest, linear, name = (
-                KNeighborsClassifier(10),
-                LogisticRegression(max_iter=self.steps),
-                "logistic regression",
-            )
+            nearest, linear = KNeighborsClassifier(10), LogisticRegression(max_iter=self.steps)
+            name = "logistic regression"
         return {
             name: make_pipeline(StandardScaler(), *few, linear),
             "a forest": self.forest,
@@ -182,14 +179,19 @@ class Reference:
         """
         return [self.predict(fitted, X) for fitted in self._out_of_fold[self.name][1]]
 
-    def predicted_for(self, X: np.ndarray, rows: Any = slice(None)) -> np.ndarray:
-        """Return class codes, labels or targets that the best model predicts after a fit on all training samples.
+    def predicted_for(
+        self, X: np.ndarray, rows: Any = slice(None), columns: Any = slice(None), model: Any = None
+    ) -> np.ndarray:
+        """Return class codes, labels or targets that a simple model predicts after a fit on training samples.
 
         Parameters
         ----------
         X : ndarray of shape (n, n_features)
             Samples to predict.
-        rows : slice, ndarray of bool or ndarray of int
-            Training samples to fit on.
+        rows, columns : slice, ndarray of bool or ndarray of int
+            Training samples and features to fit on; by default all.
+        model : estimator, default=None
+            Unfitted; by default the best.
         """
-        return self.labels(self.predict(clone(self.model).fit(self.X[rows], self.y[rows]), X))
+        fitted = clone(self.model if model is None else model).fit(self.X[rows][:, columns], self.y[rows])
+        return self.labels(self.predict(fitted, X[:, columns]))

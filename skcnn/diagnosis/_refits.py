@@ -49,12 +49,12 @@ class Refits:
 
         A transformer `before` is put before the final step.
         """
-        of_rows = b"" if rows is None else np.flatnonzero(rows).tobytes() if rows.dtype == bool else rows.tobytes()
+        of_rows = None if rows is None else rows.tobytes()
         key = id(components), repr(sorted(params.items(), key=str)), of_rows, id(X), repr(before)
         if key not in self._fitted:
             self._held += [components, X]
             if rows is not None:
-                X, y = safe_indexing(X, np.flatnonzero(rows) if rows.dtype == bool else rows), y[rows]
+                X, y = safe_indexing(X, rows), y[rows]
             self._fitted[key] = self._fit(components, params, X, y, before)
         return self._fitted[key]
 

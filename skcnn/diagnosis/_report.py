@@ -11,7 +11,7 @@ from skcnn._statistics import Estimate
 from skcnn.diagnosis._charts import draw
 from skcnn.diagnosis._check import SEVERITIES, Chart, Finding, Outcome, State
 from skcnn.diagnosis._observations import Observations
-from skcnn.diagnosis._page import body, page
+from skcnn.diagnosis._page import body, effect_of, page
 from skcnn.diagnosis._suggestions import Suggestion, suggest
 
 __all__ = ["SPENT", "Diagnosis"]
@@ -101,7 +101,7 @@ class Diagnosis:
     def _budget(self) -> str:
         if not self.causes and self._ahead:
             return f"But {self._ahead[0].what[0].lower()}{self._ahead[0].what[1:]}"
-        test = next((score for name, score in self.scores.items() if name.startswith("test")), None)
+        test = self.scores.get(f"test {self._seen.score_name}")
         if test is None or not self.causes:
             return ""
         rise, fall = (sum(_cost(one) for one in self.causes if one.sign == sign) for sign in (1, -1))
@@ -118,7 +118,7 @@ class Diagnosis:
     @property
     def budget(self) -> Chart | None:
         """The test score, and what it comes to as the causes are removed one after the other; None without a cause."""
-        test = next((score for name, score in self.scores.items() if name.startswith("test")), None)
+        test = self.scores.get(f"test {self._seen.score_name}")
         if test is None or not self.causes:
             return None
         steps = [test.value, *(one.sign * _cost(one) for one in self.causes)]
@@ -199,7 +199,7 @@ class Diagnosis:
             severity = SEVERITIES[finding.severity]
             lines += ["", f"{number}. {finding.title} ({finding.code}, {finding.cause}, severity {severity})"]
             lines += _wrapped(finding.what)
-            lines += [f"     effect on the test score: {_effect(finding)}", *_wrapped(finding.measured, 5)]
+            lines += [f"     effect on the test score: {effect_of(finding)}", *_wrapped(finding.measured, 5)]
             lines += [f"     {evidence}" for evidence in finding.evidence]
             lines += _wrapped(f"Why it matters: {finding.why}")
             lines += _wrapped(f"What to do: {finding.do}")
@@ -268,14 +268,9 @@ def _rank(finding: Finding) -> tuple[bool, float]:
     return finding.severity > 1, _cost(finding)
 
 
-def _effect(finding: Finding) -> str:
-    effect = finding.effect
-    return "" if effect is None else f"{effect.value:+.3f} [{effect.low:+.3f}, {effect.high:+.3f}]"
-
-
 def _tried(finding: Finding) -> str:
     """Return in words what the effect of a note was, and how it was measured."""
-    effect = f"Effect {_effect(finding)}." if finding.effect is not None else ""
+    effect = f"Effect {effect_of(finding)}." if finding.effect is not None else ""
     return f"{effect} {finding.measured}".strip()
 
 

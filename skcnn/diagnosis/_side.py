@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from skcnn._sklearn.checks import is_frame
-from skcnn._statistics import Estimate, balanced_accuracy, proportion, weighted_mean
+from skcnn._statistics import Estimate, balanced_accuracy, explained_variance, proportion, weighted_mean
 from skcnn.diagnosis._check import NotApplicable
 
 __all__ = ["Side"]
@@ -82,7 +82,7 @@ class Side:
     def score(self) -> Estimate:
         """Accuracy, balanced accuracy, share of right labels or R²: see `Observations.score_name`."""
         if self.seen.kind == "regression":
-            return self.seen.r2(np.asarray(self.y, dtype=np.float64), self.predicted)
+            return explained_variance(*self.seen.squares(self.targets, self.predicted))
         if self.seen.kind == "multilabel":
             return weighted_mean(self.quality, self.weight)
         return self.balanced if self.seen.skewed else proportion(self.right)

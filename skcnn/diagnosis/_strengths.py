@@ -1,7 +1,7 @@
 """What is known of parameters: their defaults, and from where on a strength is far beyond its useful range."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,11 @@ from skcnn.networks import resolve_network
 
 __all__ = [
     "REGULARISERS",
+    "augmenting",
     "defaults_of",
     "differing",
     "excessive",
     "far_from_default",
-    "inverted_weights",
     "rate_name",
     "width_of",
 ]
@@ -47,8 +47,8 @@ REGULARISERS = (
 )
 # Beyond these, a default says nothing of what is usual.
 NO_STRENGTHS = {
-    *("random_state", "n_jobs", "verbose", "epochs", "input_shape", "cache_size", "max_fun", "validation_fraction"),
-    *("epsilon", "beta_1", "beta_2", "batch_size", "warm_start", "intercept_scaling", "coef0", "degree"),
+    *("epochs", "cache_size", "max_fun", "validation_fraction", "epsilon", "beta_1", "beta_2", "batch_size"),
+    *("intercept_scaling", "coef0", "degree"),
 }
 FACTOR = 100.0
 OF_REGULARISERS = 30.0
@@ -96,9 +96,8 @@ def excessive(seen: Any) -> dict[str, Any]:
     """Return the defaults of those parameters whose values lie far beyond their useful range."""
     params, usual = seen.components.params, differing(seen.components)
     found = {name: usual[name] for name in usual if name in RANGES and _beyond(params[name], *RANGES[name])}
-    special: list[Callable[[Mapping[str, Any], Any], dict[str, Any]]] = [_rate, _stopping, _batch, _time, _leaves]
-    for one in (*special, _weights, _kernel):
-        found |= {name: usual[name] for name in one(params, seen) if name in usual}
+    for names in (_rate, _stopping, _batch, _time, _leaves, _weights, _kernel):
+        found |= {name: usual[name] for name in names(params, seen) if name in usual}
     return found
 
 
@@ -106,59 +105,57 @@ def _beyond(value: Any, low: float, high: float) -> bool:
     return is_number(value) and not low < value < high
 
 
-def _rate(params: Mapping[str, Any], seen: Any) -> dict[str, Any]:
+def _rate(params: Mapping[str, Any], seen: Any) -> list[str]:
     """Learning rates of networks; 0.1 is usual for plain gradient descent."""
     if not seen.components.is_network:
-        return {}
+        return []
     plain = "sgd" in (params.get("optimizer"), params.get("solver"))
     names = ("learning_rate", "learning_rate_init")
-    return {name: None for name in names if _beyond(params.get(name), 1e-5, 1.0 if plain else 0.1)}
+    return [name for name in names if _beyond(params.get(name), 1e-5, 1.0 if plain else 0.1)]
 
 
-def _stopping(params: Mapping[str, Any], seen: Any) -> dict[str, Any]:
+def _stopping(params: Mapping[str, Any], seen: Any) -> list[str]:
     """Stops at the first epoch that is not much better."""
     if not seen.components.is_network or not is_number(params.get("tol")):
-        return {}
+        return []
     patience = params.get("n_iter_no_change", 10)
-    if params["tol"] >= 0.05 or (patience <= 2 and params["tol"] >= 0.01):
-        return {"tol": None, "n_iter_no_change": None}
-    return {}
+    at_once = params["tol"] >= 0.05 or (patience <= 2 and params["tol"] >= 0.01)
+    return ["tol", "n_iter_no_change"] if at_once else []
 
 
-def _batch(params: Mapping[str, Any], seen: Any) -> dict[str, Any]:
+def _batch(params: Mapping[str, Any], seen: Any) -> list[str]:
     size = params.get("batch_size")
-    return {"batch_size": None} if is_number(size) and size <= 4 else {}
+    return ["batch_size"] if is_number(size) and size <= 4 else []
 
 
-def _time(params: Mapping[str, Any], seen: Any) -> dict[str, Any]:
+def _time(params: Mapping[str, Any], seen: Any) -> list[str]:
     """Averages and warm-ups over more steps than there were."""
     n_epochs, size = len(seen.components.history.get("loss", [])), params.get("batch_size")
-    found: dict[str, Any] = {}
+    found = []
     if n_epochs and is_number(size) and _beyond(params.get("ema_momentum"), -1, 0.5):
         steps = n_epochs * -(-len(seen.train.y) // size)
         if 1 / max(1 - params["ema_momentum"], 1e-12) > steps / 2:
-            found["ema_momentum"] = None
+            found.append("ema_momentum")
     if n_epochs and _beyond(params.get("warmup_epochs"), -1, max(1.0, n_epochs / 2)):
-        found["warmup_epochs"] = None
+        found.append("warmup_epochs")
     return found
 
 
-def _leaves(params: Mapping[str, Any], seen: Any) -> dict[str, Any]:
+def _leaves(params: Mapping[str, Any], seen: Any) -> list[str]:
     """Leaves and neighbourhoods that hold a large share of all samples; tiny subsamples."""
-    n = len(seen.train.y)
-    found: dict[str, Any] = {}
+    n, found = len(seen.train.y), []
     for name, share in (("min_samples_leaf", 0.05), ("min_samples_split", 0.1), ("n_neighbors", 0.1)):
         value = params.get(name)
         if is_number(value) and (value >= share if isinstance(value, float) else value >= max(20, share * n)):
-            found[name] = None
+            found.append(name)
     for name in ("subsample", "max_samples"):
         value = params.get(name)
         if is_number(value) and (value <= 0.05 if isinstance(value, float) else value <= 0.05 * n):
-            found[name] = None
+            found.append(name)
     return found
 
 
-def inverted_weights(params: Mapping[str, Any], seen: Any) -> bool:
+def _inverted_weights(params: Mapping[str, Any], seen: Any) -> bool:
     """Whether the most frequent class weighs several times as much as the rarest."""
     weights = params.get("class_weight")
     if not isinstance(weights, dict) or not seen.has_classes:
@@ -169,22 +166,22 @@ def inverted_weights(params: Mapping[str, Any], seen: Any) -> bool:
     return bool(weights.get(seen.classes[most], 1.0) >= 3 * weights.get(seen.classes[rarest], 1.0))
 
 
-def _weights(params: Mapping[str, Any], seen: Any) -> dict[str, Any]:
-    found = {"class_weight": None} if inverted_weights(params, seen) else {}
+def _weights(params: Mapping[str, Any], seen: Any) -> list[str]:
+    found = ["class_weight"] if _inverted_weights(params, seen) else []
     shares = params.get("priors")
     if shares is not None and not isinstance(shares, str) and np.max(shares) >= 20 * max(np.min(shares), 1e-12):
-        found["priors"] = None
+        found.append("priors")
     return found
 
 
-def _kernel(params: Mapping[str, Any], seen: Any) -> dict[str, Any]:
+def _kernel(params: Mapping[str, Any], seen: Any) -> list[str]:
     """A kernel a hundred times narrower or wider than by scikit-learn's rule."""
     gamma = params.get("gamma")
     if not is_number(gamma) or gamma <= 0:
-        return {}
+        return []
     flat = seen.train.flat
     ratio = gamma * flat.shape[1] * max(float(flat.var()), 1e-300)
-    return {"gamma": None} if not 1 / FACTOR < ratio < FACTOR else {}
+    return [] if 1 / FACTOR < ratio < FACTOR else ["gamma"]
 
 
 def far_from_default(seen: Any) -> dict[str, Any]:
@@ -193,9 +190,9 @@ def far_from_default(seen: Any) -> dict[str, Any]:
     A regulariser is one if it is 30 times as strong as by default, or if there is none by default.
     Whether that is too far depends on the data: it is worth a look only where the fit is bad.
     """
-    params = seen.components.params
+    params, usual = seen.components.params, differing(seen.components)
     found: dict[str, Any] = {}
-    for name, default in differing(seen.components).items():
+    for name, default in usual.items():
         value = params[name]
         if name in NO_STRENGTHS or not is_number(value):
             continue
@@ -212,8 +209,8 @@ def far_from_default(seen: Any) -> dict[str, Any]:
                 found[name] = default
         elif name in ("max_depth", "max_leaf_nodes") and default is None:
             found[name] = default
-    if params.get("max_depth") == 1 and "max_depth" in differing(seen.components):
-        found["max_depth"] = defaults_of(seen.components)["max_depth"]
+    if params.get("max_depth") == 1 and "max_depth" in usual:
+        found["max_depth"] = usual["max_depth"]
     return found
 
 
@@ -235,3 +232,9 @@ def rate_name(params: Mapping[str, Any]) -> str:
     """Return the name of the parameter that holds the learning rate, or nothing."""
     names = ("learning_rate_init", "learning_rate")
     return next((name for name in names if isinstance(params.get(name), float | int)), "")
+
+
+def augmenting(seen: Any) -> list[str]:
+    """Return what keeps the class of most samples, by their kind; columns of a table have no order."""
+    names = {2: ["time_shift", "scaling", "jitter"], 3: ["translation", "rotation", "zoom"]}
+    return names.get(len(seen.sample_shape), ["scaling", "noise"])

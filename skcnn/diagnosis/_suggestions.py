@@ -14,9 +14,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skcnn.diagnosis._check import Finding
-from skcnn.diagnosis._components import Components, is_number
+from skcnn.diagnosis._components import is_number
 from skcnn.diagnosis._observations import Observations
-from skcnn.diagnosis._strengths import REGULARISERS, defaults_of, differing, excessive, rate_name, width_of
+from skcnn.diagnosis._strengths import REGULARISERS, augmenting, defaults_of, differing, excessive, rate_name, width_of
 from skcnn.diagnosis.checks._imbalance import balancing
 from skcnn.preprocessing import NDTransformer
 
@@ -156,11 +156,7 @@ def regularise(params: Mapping[str, Any], facts: Mapping[str, Any], seen: Observ
 
 
 def _augmentation(params: Mapping[str, Any], seen: Observations) -> Grid:
-    """Return what keeps the class of most samples, by their kind; columns of a table have no order."""
-    if params.get("augmentation", "") is not None:
-        return {}
-    names = {2: ["time_shift", "scaling", "jitter"], 3: ["translation", "rotation", "zoom"]}
-    return {"augmentation": [None, names.get(len(seen.sample_shape), ["scaling", "noise"])]}
+    return {} if params.get("augmentation", "") is not None else {"augmentation": [None, augmenting(seen)]}
 
 
 def rates(params: Mapping[str, Any], facts: Mapping[str, Any], seen: Observations) -> Grid:
@@ -287,7 +283,6 @@ def standardize(params: Mapping[str, Any], facts: Mapping[str, Any], seen: Obser
 CURES: dict[str, Cure] = {
     "regularise": regularise,
     "rates": rates,
-    "learning_rate": rates,
     "slower": slower,
     "longer": longer,
     "stop_early": lambda params, *_: (
@@ -308,13 +303,11 @@ CURES: dict[str, Cure] = {
 }
 OF_LENGTH = {"longer", "statistics"}  # a training that was too short is no candidate
 # Where training or size is to blame, what is cheap and usual is searched beside the cure, in this order.
-OF_TRAINING = {"regularise", "rates", "learning_rate", "slower", "longer", "larger", "deeper", "back", "statistics"}
+OF_TRAINING = {"regularise", "rates", "slower", "longer", "larger", "deeper", "back", "statistics"}
 BESIDE = ("longer", "standardize", "rates")
 
 # Scores that see what a finding is about; accuracy hardly does.
 SCORES = {"class_shares", "majority_collapse", "majority_baseline", "recall_spread", "metric_unfit", "threshold"}
-
-
 MOST_COST = 40.0  # of a grid, in present fits
 
 
@@ -342,8 +335,7 @@ def suggest(seen: Observations, findings: list[Finding], max_candidates: int) ->
     suggestion.reasons = {step.name: [step.finding] for step in steps}
     for wishes in (_proven, _cured, _beside):
         for finding in findings:
-            for name, values in wishes(seen, finding, prefix).items():
-                _add(suggestion, name, values, finding.code, max_candidates, seen)
+            _add(suggestion, wishes(seen, finding, prefix), prefix, finding.code, max_candidates, seen)
     if seen.skewed or (seen.has_classes and SCORES & {finding.code for finding in findings}):
         suggestion.scoring = "balanced_accuracy"
     return suggestion
@@ -360,17 +352,18 @@ def _cured(seen: Observations, finding: Finding, prefix: str) -> Grid:
     grid: Grid = {}
     params = seen.components.params
     proven = finding.facts.get("params", {})
+    names = list(finding.cures)
     if OF_TRAINING & set(finding.cures):
         usual, beyond = differing(seen.components), excessive(seen)
         for name in (*REGULARISERS, "batch_size", "gamma", "max_depth"):
             if name in usual and name not in proven:
                 grid[prefix + name] = [usual[name]] if name in beyond else [usual[name], params[name]]
-    rare = seen.skewed and seen.has_probabilities and not balancing(seen) and OF_TRAINING & set(finding.cures)
-    for name in (*("balance",) * bool(rare), *finding.cures) if not proven else ():
-        if name in CURES:
-            for parameter, values in CURES[name](params, finding.facts, seen).items():
-                values = ["auto"] if name in OF_LENGTH and "auto" in values else values
-                grid.setdefault(prefix + parameter, values)
+        if seen.skewed and seen.has_probabilities and not balancing(seen):
+            names.insert(0, "balance")
+    for name in filter(CURES.get, names) if not proven else ():
+        for parameter, values in CURES[name](params, finding.facts, seen).items():
+            values = ["auto"] if name in OF_LENGTH and "auto" in values else values
+            grid.setdefault(prefix + parameter, values)
     if "sampler_inside" in finding.cures and "sampler" in params:
         outside = seen.components.samplers
         if len(outside) == 1:
@@ -384,49 +377,35 @@ def _beside(seen: Observations, finding: Finding, prefix: str) -> Grid:
     grid: Grid = {}
     if OF_TRAINING & set(finding.cures) and seen.components.is_network:
         names = (*BESIDE, *finding.cures) if finding.facts.get("params") else BESIDE
-        for name in names:
-            for parameter, values in CURES.get(name, _nothing)(seen.components.params, finding.facts, seen).items():
+        for name in filter(CURES.get, names):
+            for parameter, values in CURES[name](seen.components.params, finding.facts, seen).items():
                 grid.setdefault(prefix + parameter, values)
     return grid
 
 
-def _nothing(*_: Any) -> Grid:
-    return {}
-
-
-def _add(
-    suggestion: Suggestion, name: str, values: list[Any], code: str, max_candidates: int, seen: Observations
-) -> None:
-    """Add a parameter to the grid as far as there is room, in candidates and in cost."""
-    grid, components = suggestion.param_grid, seen.components
-    if name in grid:
-        if code not in suggestion.reasons[name]:
-            suggestion.reasons[name].append(code)
-        return
-    present = components.params.get(name.removeprefix(_stem(name, components)))
-    usual = components.auto_epochs(len(seen.train.y))
-    costs = [_relative_cost(name, usual if isinstance(value, str) else value, present) for value in values]
-    room = max(1, max_candidates // suggestion.n_candidates)
-    while room > 1 and suggestion.cost * sum(costs[:room]) > MOST_COST:
-        room -= 1
-    if room < 2 and len(values) > 1 and not _is_first(values, present):
-        room = 1
-    elif room < 2 and len(values) > 1:
-        return
-    grid[name] = values[:room]
-    suggestion.cost *= sum(costs[:room])
-    suggestion.reasons[name] = [code]
+def _add(suggestion: Suggestion, wishes: Grid, prefix: str, code: str, max_candidates: int, seen: Observations) -> None:
+    """Add parameters to the grid as far as there is room, in candidates and in cost."""
+    grid, usual = suggestion.param_grid, seen.components.auto_epochs(len(seen.train.y))
+    for name, values in wishes.items():
+        if name in grid:
+            if code not in suggestion.reasons[name]:
+                suggestion.reasons[name].append(code)
+            continue
+        present = seen.components.params.get(name.removeprefix(prefix))
+        costs = [_relative_cost(name, usual if isinstance(value, str) else value, present) for value in values]
+        room = max(1, max_candidates // suggestion.n_candidates)
+        while room > 1 and suggestion.cost * sum(costs[:room]) > MOST_COST:
+            room -= 1
+        if room == 1 < len(values) and _is_first(values, present):
+            continue
+        grid[name] = values[:room]
+        suggestion.cost *= sum(costs[:room])
+        suggestion.reasons[name] = [code]
 
 
 def _is_first(values: list[Any], present: Any) -> bool:
     """Whether the first value is the present one, which alone would change nothing."""
     return bool(np.array_equal(np.asarray(values[0], dtype=object), np.asarray(present, dtype=object)))
-
-
-def _stem(name: str, components: Components) -> str:
-    """Return what stands before the name of a parameter of the final step in a grid."""
-    known = sorted((one for one in components.params if name == one or name.endswith(f"__{one}")), key=len)
-    return name.removesuffix(known[-1]) if known else ""
 
 
 def _relative_cost(name: str, value: Any, present: Any) -> float:

@@ -14,9 +14,9 @@ def neighbours_of_own_part(
     train: np.ndarray,
     test: np.ndarray,
     rng: np.random.Generator,
-    groups: np.ndarray | None = None,
-    strata: np.ndarray | None = None,
-    n_jobs: int | None = None,
+    groups: np.ndarray | None,
+    strata: np.ndarray,
+    n_jobs: int | None,
 ) -> float:
     """Return by how many standard deviations more neighbours stand in a sample's own part than under permutations.
 
@@ -30,24 +30,22 @@ def neighbours_of_own_part(
         Samples.
     rng : Generator
         Of the permutations.
-    groups : ndarray of shape (n_train + n_test,), default=None
+    groups : ndarray of shape (n_train + n_test,) or None
         Group of each training and then each test sample; groups are permuted as a whole.
-    strata : ndarray of shape (n_train + n_test,), default=None
+    strata : ndarray of shape (n_train + n_test,)
         Class of each sample; parts are permuted within classes, groups within the most frequent class of each.
-    n_jobs : int, default=None
+    n_jobs : int or None
         For distances.
     """
     X = np.clip(StandardScaler().fit(train).transform(np.concatenate([train, test])), -1e6, 1e6)
     part = np.repeat([False, True], [len(train), len(test)])
-    strata = np.zeros(len(X), dtype=int) if strata is None else np.unique(strata, return_inverse=True)[1]
-    if groups is None:
-        parts = np.stack([part, *(_permuted(part, strata, rng) for _ in range(N_PERMUTATIONS))])
-    else:
-        _, first, place = np.unique(groups, return_index=True, return_inverse=True)
-        counts = np.zeros((len(first), strata.max() + 1))
-        np.add.at(counts, (place, strata), 1)
-        of_group, usual = part[first], counts.argmax(axis=1)
-        parts = np.stack([part, *(_permuted(of_group, usual, rng)[place] for _ in range(N_PERMUTATIONS))])
+    strata = np.unique(strata, return_inverse=True)[1]
+    groups = np.arange(len(X)) if groups is None else groups
+    _, first, place = np.unique(groups, return_index=True, return_inverse=True)
+    counts = np.zeros((len(first), strata.max() + 1))
+    np.add.at(counts, (place, strata), 1)
+    of_group, usual = part[first], counts.argmax(axis=1)
+    parts = np.stack([part, *(_permuted(of_group, usual, rng)[place] for _ in range(N_PERMUTATIONS))])
     n_neighbors = min(N_NEIGHBORS, len(X) - 1)
     largest = -np.inf
     for metric in ("euclidean", "cosine"):

@@ -90,7 +90,7 @@ class BatchStatistics(Check):
         if predicts is None:
             raise NotApplicable("the network cannot be taken out of what is around it")
         mended = seen.changed(predicts=predicts)
-        with_them = seen.quality(seen.train.targets[rows], self._predicted(mended, rows))
+        with_them = seen.quality(seen.train.targets[rows], mended.train.predicted[rows])
         gained = weighted_mean(with_them - seen.train.quality[rows], seen.train.weight[rows], EFFECT_LEVEL)
         text = (
             f"With statistics of the training samples in its {len(layers)} layers of batch normalisation, the network "
@@ -109,10 +109,6 @@ class BatchStatistics(Check):
         size = max(1, int(np.prod(seen.train.inputs.shape[1:])))
         most = min(self.SAMPLES, max(self.LEAST_SAMPLES, self.VALUES // size))
         return np.sort(seen.rng(13).permutation(seen.train.chosen)[:most])
-
-    @staticmethod
-    def _predicted(mended: Observations, rows: np.ndarray) -> np.ndarray:
-        return mended.train.predicted[rows]
 
     @staticmethod
     def _final(seen: Observations, model: Any, X: np.ndarray) -> Any:

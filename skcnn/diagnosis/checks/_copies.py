@@ -11,13 +11,11 @@ from skcnn._fit.batches import sample_digests
 from skcnn._statistics import ALPHA, Estimate, difference, proportion
 from skcnn.diagnosis._check import Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
-from skcnn.diagnosis.checks._effects import by_folds, like_the_estimator, random_rows, without_rows
+from skcnn.diagnosis.checks._effects import COMPARABLE, by_folds, like_the_estimator, random_rows, rest_of, without_rows
 from skcnn.diagnosis.checks._overlaps import overlapping_windows
 from skcnn.diagnosis.checks._split import TOO_GOOD
 
 __all__ = ["Duplicates", "NearDuplicates", "UnmarkedGroups", "by_nature"]
-
-COMPARABLE = 0.1  # of the test samples must be no copies, to compare with
 
 
 def crowded(distance: np.ndarray, copies: np.ndarray) -> bool:
@@ -62,11 +60,6 @@ def without_copies(seen: Observations, test: np.ndarray, train: np.ndarray) -> t
         return effect, "A simple model without the copies in training against one with them, on as many samples."
     except NotApplicable as reason:
         return None, f"Not measured: {reason}."
-
-
-def _rest(seen: Observations, copies: np.ndarray) -> Observations | None:
-    """Return the observations without copies in the test set, if enough is left."""
-    return seen.changed(keep=~copies) if (~copies).mean() >= COMPARABLE else None
 
 
 def _distinct(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -128,21 +121,14 @@ class Duplicates(Check):
             return text
         _, place, counts = np.unique(train, return_inverse=True, return_counts=True)
         among = proportion(counts[place] > 1)
-        if self._by_nature(seen, again, share, among):
+        if difference(share, among).low <= 0 and by_nature(seen.train.flat, seen.test.flat, again[seen.test.chosen]):
             return f"{text} That is common among the training samples too ({among.value:.3f} of them): by nature."
         evidence = {
             "share of test samples that are training samples": share,
             "share of training samples that are equal to another": among,
         }
         effect, measured = without_copies(seen, again, np.isin(train, test))
-        return self.finding(text, evidence, effect=effect, measured=measured, mended=_rest(seen, again))
-
-    @staticmethod
-    def _by_nature(seen: Observations, again: np.ndarray, share: Estimate, among: Estimate) -> bool:
-        """Whether so many are equal within the training part, where samples stand close together anyway."""
-        if difference(share, among).low > 0:
-            return False
-        return by_nature(seen.train.flat, seen.test.flat, again[seen.test.chosen])
+        return self.finding(text, evidence, effect=effect, measured=measured, mended=rest_of(seen, again))
 
 
 class NearDuplicates(Check):
@@ -204,7 +190,7 @@ class NearDuplicates(Check):
         on_top = np.isin(place, index[near, 0])
         concerned = np.isin(np.arange(len(seen.train.y)), seen.train.chosen[on_top])
         effect, measured = without_copies(seen, again, concerned)
-        return self.finding(text, evidence, effect=effect, measured=measured, mended=_rest(seen, again))
+        return self.finding(text, evidence, effect=effect, measured=measured, mended=rest_of(seen, again))
 
 
 class UnmarkedGroups(Check):
@@ -249,11 +235,11 @@ class UnmarkedGroups(Check):
         found = self._linked(seen)
         if found is None:
             return "Samples are not linked: no overlapping windows, no mirror images, no gap between neighbours."
-        how, groups, across = found
-        _, place, counts = np.unique(groups, return_inverse=True, return_counts=True)
+        how, place, across = found
+        counts = np.bincount(place)
         linked = proportion(counts[place] > 1)
         text = f"{linked.value:.0%} of the training samples are {how} of others: {len(counts)} groups of samples."
-        if linked.value < self.least_share or counts.max() > self.largest * len(place) or across.value < 0.05:
+        if counts.max() > self.largest * len(place) or across.value < 0.05:
             return text
         effect: Estimate | None = None
         measured = "A simple model out of fold: folds that keep linked samples together against folds at random."
@@ -267,20 +253,20 @@ class UnmarkedGroups(Check):
     def _linked(self, seen: Observations) -> tuple[str, np.ndarray, Estimate] | None:
         """Return how samples are linked, the group of each training sample, and the share of test samples linked."""
         n = len(seen.train.flat)
-        for how, links in (
-            ("windows that overlap with those", self._windows(seen)),
-            ("mirror images", self._mirrored(seen)),
-            ("close neighbours, before a gap,", self._neighbours(seen)),
+        for how, find in (
+            ("windows that overlap with those", self._windows),
+            ("mirror images", self._mirrored),
+            ("close neighbours, before a gap,", self._neighbours),
         ):
+            links = find(seen)
             if links is None or not len(links):
                 continue
             size = n + len(seen.test.flat)
             graph = coo_matrix((np.ones(len(links)), links.T), shape=(size, size))
             _, label = connected_components(graph, directed=False)
-            across = proportion(np.isin(label[n:], label[:n]))
             _, place, counts = np.unique(label[:n], return_inverse=True, return_counts=True)
             if (counts[place] > 1).mean() >= self.least_share:
-                return how, label[:n], across
+                return how, place, proportion(np.isin(label[n:], label[:n]))
         return None
 
     @staticmethod
@@ -333,9 +319,8 @@ class UnmarkedGroups(Check):
             rows = np.flatnonzero(gaps[:, i])
             pairs.append(np.stack([np.repeat(rows, k[i]), index[rows, : k[i]].ravel()], axis=1))
         linked = np.concatenate(pairs)
-        mutual = np.unique(linked @ [len(distinct), 1])
-        back = linked[:, ::-1] @ np.array([len(distinct), 1])
-        linked = linked[np.isin(back, mutual)]
+        there, back = linked @ [len(distinct), 1], linked[:, ::-1] @ [len(distinct), 1]
+        linked = linked[np.isin(back, there)]
         first = np.full(len(distinct), -1)
         first[place[::-1]] = np.arange(len(X))[::-1]
         same = np.stack([np.arange(len(X)), first[place]], axis=1)

@@ -11,11 +11,12 @@ from skcnn._statistics import CAREFUL_LEVEL, EFFECT_LEVEL, Estimate, difference,
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis.checks._pairs import CONFUSED, Mistaken, mistaken
-from skcnn.diagnosis.checks._test_labels import DO_NOT_FIT, FAR, misfit, shuffled
+from skcnn.diagnosis.checks._test_labels import DO_NOT_FIT, MISFIT, misfit, shuffled
 
 __all__ = ["ConceptDrift", "TestLabels"]
 
-MEASURED = "The simple model out of fold on training samples, minus the same on test samples."
+LEAST_WITHIN = 60  # test samples to learn from
+N_PERMUTATIONS = 999
 RELEARNED = (
     "The simple model on test samples, with what it is off by learned from others of them, minus the same learned from "
     "training samples."
@@ -28,7 +29,7 @@ def _left(seen: Observations) -> tuple[Estimate | None, str]:
     if lost is None:
         return None, f"The simple model is as good on the test samples as out of fold ({-seen.both.misfit.value:+.3f})."
     text = f"The simple model is {lost.value:.3f} worse on the test samples than out of fold"
-    if seen.both.moved > FAR:
+    if seen.both.elsewhere:
         return None, f"{text}, but the test samples come from elsewhere, which may explain it."
     if seen.kind == "regression" and not _ranks_fall(seen):
         return None, f"{text}, but orders them as well: a few values far away."
@@ -65,23 +66,21 @@ def _ranks_fall(seen: Observations) -> bool:
     return bool(apart > 2.58 * spread)
 
 
-def _relearned(seen: Observations, least_samples: int = 60) -> Estimate | None:
+def _relearned(seen: Observations) -> Estimate | None:
     """Return how much better the test samples are predicted by others of them than by the training samples."""
-    rows = seen.test.chosen
-    if len(rows) < least_samples:
+    if len(seen.test.chosen) < LEAST_WITHIN:
         return None
-    targets = seen.test.targets[rows]
-    gain = seen.both.test_within - seen.quality(targets, seen.both.reference_test)
+    gain = seen.both.test_within - seen.both.reference_quality
     return weighted_mean(gain, np.ones(len(gain)), EFFECT_LEVEL)
 
 
-def _corrected(seen: Observations, least_samples: int = 60) -> Estimate | None:
+def _corrected(seen: Observations) -> Estimate | None:
     """Return how much better a regression is on the test samples with what it is off by learned from others of them.
 
     Beyond what the same gains that is learned out of fold on training samples: a simple model may be off there, too.
     """
     rows, reference = seen.test.chosen, seen.reference
-    if seen.kind != "regression" or len(rows) < least_samples or seen.both.moved > FAR:
+    if seen.kind != "regression" or len(rows) < LEAST_WITHIN or seen.both.elsewhere:
         return None
     targets, predicted = seen.test.targets[rows], seen.both.reference_test
     forest = clone(reference.forest).set_params(min_samples_leaf=5)
@@ -93,15 +92,15 @@ def _corrected(seen: Observations, least_samples: int = 60) -> Estimate | None:
 
 def _wrongness(seen: Observations) -> np.ndarray:
     """Return how bad each prediction of the simple model is for the test samples, class by class around its mean."""
-    targets = seen.test.targets[seen.test.chosen]
-    bad = 1 - seen.quality(targets, seen.both.reference_test)
+    bad = 1 - seen.both.reference_quality
     if not seen.has_classes:
         return np.asarray(rankdata(bad) / len(bad) - 0.5)
+    targets = seen.test.targets[seen.test.chosen]
     mean = np.bincount(targets + 1, bad) / np.maximum(np.bincount(targets + 1), 1)
     return np.asarray(bad - mean[targets + 1])
 
 
-def change_point(values: np.ndarray, rng: np.random.Generator, n_permutations: int = 999) -> tuple[int, float]:
+def change_point(values: np.ndarray, rng: np.random.Generator) -> tuple[int, float]:
     """Return after how many values their mean changes most, and the p-value by permutations (Page 1954).
 
     Parameters
@@ -110,8 +109,6 @@ def change_point(values: np.ndarray, rng: np.random.Generator, n_permutations: i
         In order.
     rng : Generator
         Of the permutations.
-    n_permutations : int
-        How many.
     """
     n = len(values)
     place = np.arange(1, n)
@@ -123,8 +120,8 @@ def change_point(values: np.ndarray, rng: np.random.Generator, n_permutations: i
     observed = largest(values)
     edge = max(5, n // 20)  # a few values at an end are no change
     inner = slice(edge, n - edge)
-    reached = [largest(rng.permutation(values))[inner].max() for _ in range(n_permutations)]
-    p = (1 + np.sum(np.array(reached) >= observed[inner].max())) / (1 + n_permutations)
+    reached = [largest(rng.permutation(values))[inner].max() for _ in range(N_PERMUTATIONS)]
+    p = (1 + np.sum(np.array(reached) >= observed[inner].max())) / (1 + N_PERMUTATIONS)
     return int(observed[inner].argmax()) + edge + 1, float(p)
 
 
@@ -133,7 +130,7 @@ def _by_class(seen: Observations) -> tuple[str, float] | None:
     if not seen.has_classes or len(seen.classes) < 3:
         return None
     y, targets = seen.reference.y, seen.test.targets[seen.test.chosen]
-    trained, tested = seen.reference.quality(seen.reference.oof), seen.quality(targets, seen.both.reference_test)
+    trained, tested = seen.reference.quality(seen.reference.oof), seen.both.reference_quality
     lost = {}
     for code in np.unique(targets[targets >= 0]):
         own, others = trained[y == code], tested[targets == code]
@@ -212,8 +209,8 @@ class ConceptDrift(Check):
     def look(self, seen: Observations) -> Finding | str:
         """Look for an order in what does not fit."""
         lost, text = _left(seen)
-        found = mistaken(seen, "test")
-        if lost is None and found is not None:
+        found = mistaken(seen, "test") if lost is None else None
+        if found is not None:
             share = {"share of the test samples with that label": found.share, "by chance": found.by_chance}
             what = f"{_of_a_pair(found)}. The rule has changed, or labels are wrong there."
             return self.finding(what, share, effect=found.cost, measured=CONFUSED, rows=found.rows)
@@ -230,7 +227,7 @@ class ConceptDrift(Check):
             return f"{text}, but without an order: not by class, place or features."
         what = f"{text}: {'; '.join(signs.values())}. The rule has changed, or labels are wrong there."
         evidence = {"simple model, out of fold minus test": lost}
-        return self.finding(what, evidence, effect=lost, measured=MEASURED, signs=list(signs))
+        return self.finding(what, evidence, effect=lost, measured=MISFIT, signs=list(signs))
 
 
 class TestLabels(Check):
@@ -265,14 +262,14 @@ class TestLabels(Check):
         rows = seen.test.chosen[np.argsort(self._agreement(seen), kind="stable")[: self.shown]]
         what = f"{text}, and without an order. Labels that are contradicted: test samples {', '.join(map(str, rows))}."
         evidence = {"simple model, out of fold minus test": lost}
-        return self.finding(what, evidence, effect=lost, measured=MEASURED, rows=rows)
+        return self.finding(what, evidence, effect=lost, measured=MISFIT, rows=rows)
 
     @staticmethod
     def _agreement(seen: Observations) -> np.ndarray:
         """Return how far the simple model agrees with each test label: least where it is confident of another."""
         reference, targets = seen.reference, seen.test.targets[seen.test.chosen]
         if not seen.has_classes:
-            return seen.quality(targets, seen.both.reference_test)
+            return seen.both.reference_quality
         fitted = clone(reference.model).fit(reference.X, reference.y)
         proba = reference.predict(fitted, seen.test.flat)
         own = np.where(targets >= 0, proba[np.arange(len(proba)), targets], 0)

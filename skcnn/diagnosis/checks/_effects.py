@@ -3,13 +3,22 @@
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 
 from skcnn._statistics import EFFECT_LEVEL, STRICT, Estimate, bootstrap, grouped_mean, weighted_mean
 from skcnn.diagnosis._check import NotApplicable
 from skcnn.diagnosis._observations import Observations
 
-__all__ = ["by_folds", "like_the_estimator", "r2_gain", "random_rows", "simple_quality", "without_rows"]
+__all__ = [
+    *("COMPARABLE", "by_folds", "like_the_estimator", "r2_gain", "random_rows", "rest_of", "simple_quality"),
+    "without_rows",
+]
+
+COMPARABLE = 0.1  # of the test samples must be left, to compare with
+
+
+def rest_of(seen: Observations, concerned: np.ndarray) -> Observations | None:
+    """Return the observations without the test samples concerned, if enough others are left."""
+    return seen.changed(keep=~concerned) if (~concerned).mean() >= COMPARABLE else None
 
 
 def simple_quality(
@@ -26,9 +35,7 @@ def simple_quality(
     model : estimator, default=None
         Unfitted; by default the best simple model.
     """
-    reference = seen.reference
-    fitted = clone(reference.model if model is None else model).fit(reference.X[rows][:, columns], reference.y[rows])
-    predicted = reference.labels(reference.predict(fitted, seen.test.flat[:, columns]))
+    predicted = seen.reference.predicted_for(seen.test.flat, rows, columns, model)
     return seen.quality(seen.test.targets[seen.test.chosen], predicted)
 
 
@@ -59,8 +66,7 @@ def random_rows(seen: Observations, like: np.ndarray, salt: int, first: np.ndarr
     strata = seen.reference.y if seen.has_classes else np.zeros(len(like), dtype=int)
     drawn = np.zeros(len(like), dtype=bool)
     for stratum in np.unique(strata):
-        rows = np.flatnonzero(strata == stratum)
-        rows = rng.permutation(rows)
+        rows = rng.permutation(np.flatnonzero(strata == stratum))
         if first is not None:
             rows = rows[np.argsort(~first[rows], kind="stable")]
         drawn[rows[: int(like[rows].sum())]] = True
@@ -75,8 +81,7 @@ def like_the_estimator(seen: Observations) -> Any:
     reference, ours = seen.reference, seen.test.predicted[seen.test.chosen]
 
     def apart(model: Any) -> float:
-        fitted = clone(model).fit(reference.X, reference.y)
-        theirs = reference.labels(reference.predict(fitted, seen.test.flat))
+        theirs = reference.predicted_for(seen.test.flat, model=model)
         return float(((theirs != ours) if seen.kind != "regression" else (theirs - ours) ** 2).mean())
 
     return min(reference.models.values(), key=apart)

@@ -6,7 +6,7 @@ from skcnn._statistics import Estimate, difference, proportion
 from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis.checks._decisions import moved_decisions
-from skcnn.diagnosis.checks._trials import tried
+from skcnn.diagnosis.checks._trials import SYMPTOM, tried
 
 __all__ = ["BalancedTwice", "ClassShares", "MajorityBaseline", "MajorityCollapse", "MetricUnfit", "RecallSpread"]
 
@@ -15,9 +15,6 @@ ABOUT_CURES = (
     "two leave the network as it is; weights and samplers hardly do more, and do not make a network rank better "
     "(benchmarks/RESULTS.md). For better ranking: more samples of the rare class."
 )
-
-
-SYMPTOM = "It is a symptom: what causes it is among the causes, or not known."
 
 
 def _recall_chart(seen: Observations) -> Chart:
@@ -244,4 +241,4 @@ class BalancedTwice(Check):
         what = f"{' and '.join(found)} both balance the classes."
         weighted = seen.components.params.get("class_weight") is not None
         trial = tried(seen, {"class_weight": None} if weighted else {}, lead=False)
-        return self.finding(what, {"cures at work": len(found)}, balancing=found, **trial.facts)
+        return self.finding(what, {"cures at work": len(found)}, **trial.facts)

@@ -36,7 +36,7 @@ class NonFinite(Check):
 
     def look(self, seen: Observations) -> Finding | str:
         """Count them, in training and test samples."""
-        affected = {name: _not_finite(seen, side) for name, side in seen.sides.items()}
+        affected = {name: _not_finite(side) for name, side in seen.sides.items()}
         counts = {name: int(rows.sum()) for name, rows in affected.items()}
         if not any(counts.values()):
             return "All inputs are finite."
@@ -46,13 +46,10 @@ class NonFinite(Check):
             for name, side in seen.sides.items()
         ]
         what = f"{where} hold values that are not finite."
-        if counts["training"] and seen.has_test and seen.components.is_network:
-            other = seen.refitted(~affected["training"])
-            if other is not None:
-                measured = (
-                    "The test score of the estimator fitted again without such training samples, less that before."
-                )
-                return self.finding(what, evidence, effect=seen.gain(other), measured=measured, mended=other)
+        learned = counts["training"] and seen.has_test and seen.components.is_network
+        if learned and (other := seen.refitted(~affected["training"])) is not None:
+            measured = "The test score of the estimator fitted again without such training samples, less that before."
+            return self.finding(what, evidence, effect=seen.gain(other), measured=measured, mended=other)
         if not counts.get("test"):
             measured = "not measured: no test sample has such values. Does the estimator know what they mean?"
             return self.finding(what, evidence, measured=measured)
@@ -104,7 +101,7 @@ def _as_in_test(seen: Observations) -> Estimate | None:
     return weighted_mean(whole - holed, np.ones(len(rows)), EFFECT_LEVEL)
 
 
-def _not_finite(seen: Observations, side: Any) -> np.ndarray:
+def _not_finite(side: Any) -> np.ndarray:
     """Whether each sample has values at the final step that are not finite; as given, if no step lets them pass."""
     try:
         X = side.inputs
@@ -214,16 +211,11 @@ class SentinelValues(Check):
         if shares[0] < 0.2 * shares[1]:
             mended = seen.changed(X_test=filled[1])
             return seen.gain(mended), "The test score with training medians in their place, less that before.", mended
-        other = seen.refitted(X=(filled[0], filled[1]))
-        if other is not None:
-            measured = (
-                "The test score of the estimator fitted again with training medians in their place, less that before."
-            )
-            return seen.gain(other), measured, other
-        measured = (
-            "The lead of a simple model over the estimator, which was not fitted again: within reach, for any reason."
-        )
-        return seen.both.lead, measured, None
+        if (other := seen.refitted(X=(filled[0], filled[1]))) is not None:
+            how = "The test score of the estimator fitted again with training medians in their place, less that before."
+            return seen.gain(other), how, other
+        how = "The lead of a simple model over the estimator, which was not fitted again: within reach, for any reason."
+        return seen.both.lead, how, None
 
 
 class ConstantInputs(Check):

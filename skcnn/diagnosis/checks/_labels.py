@@ -24,9 +24,8 @@ def learned_within(seen: Observations) -> Estimate:
     Or minus that of the same model fitted on the training samples, if that is better than the estimator.
     """
     rows = seen.test.chosen
-    targets, weight = seen.test.targets[rows], seen.test.weight[rows]
-    now = [seen.test.quality[rows], seen.quality(targets, seen.both.reference_test)]
-    best = max(now, key=lambda quality: float(weight @ quality))
+    weight = seen.test.weight[rows]
+    best = max(seen.test.quality[rows], seen.both.reference_quality, key=lambda quality: float(weight @ quality))
     return weighted_mean(seen.both.test_within - best, weight, EFFECT_LEVEL)
 
 
@@ -63,12 +62,9 @@ class NoSignal(Check):
         if score.high > by_guessing + margin:
             raise NotApplicable(f"{name} may be {score.high:.2f}, guessing is {by_guessing:.2f}: too few samples")
         evidence = {f"{name} of the simple model": score, "by guessing": by_guessing}
-        effect = None
-        measured = "Not measured: there are too few test samples to learn from."
-        if seen.has_test and len(seen.test.chosen) >= self.least_samples:
-            effect = learned_within(seen)
-            measured = LEARNED_WITHIN
-        return self.finding(text, evidence, effect=effect, measured=measured)
+        if not seen.has_test or len(seen.test.chosen) < self.least_samples:
+            return self.finding(text, evidence, measured="Not measured: there are too few test samples to learn from.")
+        return self.finding(text, evidence, effect=learned_within(seen), measured=LEARNED_WITHIN)
 
     @staticmethod
     def _score(seen: Observations) -> tuple[Estimate, float, str]:
@@ -151,7 +147,6 @@ class SuspiciousLabels(Check):
     times = 2.0
     deviations = 3.0
     better_within = 0.03
-    far = 4.0
     least_samples = 100
     shown = 10
 
@@ -161,10 +156,7 @@ class SuspiciousLabels(Check):
             raise NotApplicable(f"{len(seen.reference.y)} training samples are too few to tell")
         wrong, doubt = self._suspicious(seen)
         text = f"{wrong.sum()} of {len(wrong)} training labels contradict the other samples."
-        if seen.has_classes:
-            torn, text = self._torn(seen, text)
-        else:
-            torn = None
+        torn, text = self._torn(seen, text) if seen.has_classes else (None, text)
         of_one_class = self._of_one_class(seen) if torn is None else None
         if of_one_class is not None:
             return of_one_class
@@ -231,7 +223,7 @@ class SuspiciousLabels(Check):
 
     def _muddled(self, seen: Observations) -> Estimate | None:
         """Return how much better the simple model is within the test samples, if that is significant."""
-        if not seen.has_test or len(seen.test.chosen) < self.least_samples or seen.both.moved > self.far:
+        if not seen.has_test or len(seen.test.chosen) < self.least_samples or seen.both.elsewhere:
             return None
         muddled = seen.both.muddled
         return muddled if muddled.low > 0 and muddled.value >= self.better_within else None

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import permutations
 from math import isqrt
-from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -45,7 +44,6 @@ class Layout(Check):
     )
     gap = 0.02
     least_moved = 2.0
-    moved = 4.0
     part = 0.03
     most_samples = 500
     least_side = 8
@@ -74,7 +72,7 @@ class Layout(Check):
         matched = _matched(train, test)
         if matched is not None:
             ways[f"{train.shape[-1]} columns in the order of their distributions"] = matched
-        if train.ndim > 2 and seen.both.moved > self.moved:
+        if train.ndim > 2 and seen.both.elsewhere:
             ways |= self._partly(train[: self.most_samples], test[: self.most_samples], ways)
         if not ways or len(seen.test.y) < 20:
             return None
@@ -106,13 +104,11 @@ class Layout(Check):
         how = self._odd(shape) or ("move" if self._smooth_along_last(seen.train.inputs) else None)
         if how is None or not any("Conv" in layer.kind for layer in layers_of(seen.components.keras_model)):
             return None
-        sides = [side.X for side in seen.sides.values()]
+        sides, other = [side.X for side in seen.sides.values()], None
         free = seen.components.params.get("input_shape", shape) is None and not seen.components.steps
-        free = free and all(isinstance(X, np.ndarray) for X in sides)
-        moved: list[Any] = (
-            [X[..., np.newaxis] if how == "add" else np.moveaxis(X, 1, -1) for X in sides] if free else []
-        )
-        other = seen.refitted(X=(moved[0], moved[1])) if len(moved) == 2 else None
+        if free and seen.has_test and all(isinstance(X, np.ndarray) for X in sides):
+            train, test = (X[..., np.newaxis] if how == "add" else np.moveaxis(X, 1, -1) for X in sides)
+            other = seen.refitted(X=(train, test))
         what = {
             "add": f"Samples of shape {shape} look like images without a channel axis: each column is a channel.",
             "move": f"Samples of shape {shape} look as if their channels were first; the last axis is taken for them.",
@@ -211,19 +207,19 @@ def _is_smooth(X: np.ndarray) -> bool:
     return bool((Z[:, 1:] * Z[:, :-1]).mean() > 0.5)
 
 
-def _matched(train: np.ndarray, test: np.ndarray, apart: float = 0.3, most: int = 500) -> Transform | None:
+def _matched(train: np.ndarray, test: np.ndarray) -> Transform | None:
     """Return columns, or channels, in the order in which their distributions match best, if some do not as they are.
 
     Only columns whose quantiles lie 0.3 standard deviations apart, on average, are moved.
     """
     n_columns = train.shape[-1]
-    if not 2 < n_columns <= most or min(len(train), len(test)) < 20:
+    if not 2 < n_columns <= 500 or min(len(train), len(test)) < 20:
         return None
     quantiles = np.linspace(0.05, 0.95, 10)
     ours, theirs = (np.nanquantile(X.reshape(-1, n_columns), quantiles, axis=0).T for X in (train, test))
     scale = np.nanstd(train.reshape(-1, n_columns), axis=0)
     usual = np.where(scale > 0, scale, max(float(np.nanmean(scale)), 1e-12))
-    odd = np.flatnonzero(np.abs(ours - theirs).mean(axis=1) > apart * usual)
+    odd = np.flatnonzero(np.abs(ours - theirs).mean(axis=1) > 0.3 * usual)
     if len(odd) < 2:
         return None
     cost = np.abs(ours[odd, None] - theirs[None, odd]).mean(axis=2) / usual[odd, None]

@@ -116,16 +116,14 @@ class LeakColumn(Check):
 
     def _judged(self, seen: Observations, text: str, left_out: np.ndarray, in_both: bool) -> Finding | str:
         reference = seen.reference
-        with_it = reference.quality(reference.oof)
-        folds = reference.labels(_out_of_fold(seen, ~left_out))
-        without_it = seen.quality(reference.y, folds)
-        errors, more = 1 - with_it.mean(), 1 - without_it.mean()
-        rest = simple_quality(seen, columns=~left_out)
-        if not in_both and rest.mean() < 1 - more - self.apart:
+        with_it, rest = reference.quality(reference.oof).mean(), simple_quality(seen, columns=~left_out)
+        without_it = reference.quality(_out_of_fold(seen, ~left_out)).mean()
+        if not in_both and rest.mean() < without_it - self.apart:
             return f"{text} Without it, the others do not predict test samples either: it is not the feature."
-        effect = weighted_mean(rest - simple_quality(seen), seen.test.weight[seen.test.chosen], EFFECT_LEVEL)
+        gain = rest - seen.both.reference_quality
+        effect = weighted_mean(gain, seen.test.weight[seen.test.chosen], EFFECT_LEVEL)
         where = ", ".join(map(str, np.flatnonzero(left_out)[:5])) + (", ..." if left_out.sum() > 5 else "")
-        scores = f"the simple model has {1 - more:.3f} out of fold, with it {1 - errors:.3f}."
+        scores = f"the simple model has {without_it:.3f} out of fold, with it {with_it:.3f}."
         what = f"{text} Without it (feature {where}) {scores}"
         what += "" if in_both else " On the test samples it does not predict: it leaks in training alone."
         measured = "The simple model without the feature, minus with it, on the test samples."

@@ -109,10 +109,10 @@ class LossNeverFell(Check):
         ]
         return self.finding(text, evidence, chart=history_chart(seen), **trial.facts)
 
-    def _like_guessing(self, seen: Observations, last: float) -> bool:
-        if not seen.has_classes:
-            return False
-        return last > 0.95 * _guessing_loss(seen) and seen.train.balanced.low <= seen.train.by_guessing
+    @staticmethod
+    def _like_guessing(seen: Observations, last: float) -> bool:
+        at_chance = seen.has_classes and seen.train.balanced.low <= seen.train.by_guessing
+        return at_chance and last > 0.95 * _guessing_loss(seen)
 
 
 class LossFalling(Check):

@@ -94,7 +94,7 @@ class LossMismatch(Check):
     def _of_numbers(seen: Observations, model: KerasModel) -> Iterator[str]:
         """Contradictions of a regression, or of labels of which a sample has several."""
         ending, y = model.ending, np.asarray(seen.train.y)
-        n_outputs, n_targets = int(np.prod(model.model.output_shape[1:])), int(np.prod(y.shape[1:]))
+        n_outputs, n_targets = model.n_outputs, int(np.prod(y.shape[1:]))
         if n_outputs != n_targets:
             yield f"The model has {n_outputs} outputs for {n_targets} target{'s' if n_targets > 1 else ''} per sample."
         if seen.kind == "multilabel":
@@ -111,8 +111,7 @@ class LossMismatch(Check):
     @staticmethod
     def _of_classes(seen: Observations, model: KerasModel) -> Iterator[str]:
         loss, ending = model.loss_name, model.ending
-        n_outputs = int(np.prod(model.model.output_shape[1:]))
-        n_classes = len(seen.classes)
+        n_outputs, n_classes = model.n_outputs, len(seen.classes)
         categorical = "categorical_crossentropy" in loss
         if ending == "softmax" and n_outputs == 1:
             yield "The model ends in a softmax over one unit, which is always 1."

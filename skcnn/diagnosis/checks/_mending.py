@@ -37,8 +37,10 @@ def numbers(X: Any) -> np.ndarray:
 def with_numbers(X: Any, values: np.ndarray) -> Any:
     """Return samples like `X` with other numbers, in its type where that can hold them."""
     if is_frame(X):
-        columns = X.select_dtypes("number").columns
-        return _with_columns(X, columns, values)
+        frame = X.copy()
+        for column, replaced in zip(X.select_dtypes("number").columns, values.T, strict=True):
+            frame[column] = replaced
+        return frame
     dtype = np.asarray(X).dtype
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
@@ -46,13 +48,6 @@ def with_numbers(X: Any, values: np.ndarray) -> Any:
         fits = whole and values.min() >= limits.min and values.max() <= limits.max
         return values.astype(dtype) if fits else values
     return values.astype(dtype) if dtype.kind == "f" else values
-
-
-def _with_columns(X: Any, columns: Any, values: np.ndarray) -> Any:
-    frame = X.copy()
-    for column, replaced in zip(columns, values.T, strict=True):
-        frame[column] = replaced
-    return frame
 
 
 def best_of(seen: Observations, transforms: Mapping[str, Transform], salt: int) -> tuple[str, Observations, Estimate]:

@@ -8,9 +8,11 @@ __all__ = ["overlapping_windows"]
 N_PROJECTIONS = 3
 SCALE = 10_000  # of the projections, which are compared as whole numbers
 MOST_STEPS = 3_000_000  # of all windows together
+SHARE = 0.2  # of the steps, that windows overlap by at least
+LONGEST = 24  # steps of a start, which are enough
 
 
-def overlapping_windows(X: np.ndarray, share: float = 0.2, longest: int = 24) -> np.ndarray:
+def overlapping_windows(X: np.ndarray) -> np.ndarray:
     """Return pairs of windows of which one starts within the other, whatever the offset and scale of each.
 
     The start of each window, standardised, is looked for at every place of the others by a few random projections,
@@ -20,10 +22,6 @@ def overlapping_windows(X: np.ndarray, share: float = 0.2, longest: int = 24) ->
     ----------
     X : ndarray of shape (n, steps, channels)
         Windows.
-    share : float
-        Length of the start, as a share of the steps; windows that overlap by less are not found.
-    longest : int
-        Steps of the start at most, which are enough.
 
     Returns
     -------
@@ -34,7 +32,7 @@ def overlapping_windows(X: np.ndarray, share: float = 0.2, longest: int = 24) ->
     # One channel tells: that which varies most from step to step.
     varied = np.abs(np.diff(X, axis=1)).mean(axis=(0, 1)) / np.maximum(X.std(axis=(0, 1)), 1e-300)
     signal = X[:, :, int(varied.argmax())]
-    length = min(longest, max(8, round(share * steps)))
+    length = min(LONGEST, max(8, round(SHARE * steps)))
     signal = signal[:, : max(2 * length, MOST_STEPS // n)]
     starts = signal[:, :length]
     # Flat and straight starts, and those of few values, are alike by nature.

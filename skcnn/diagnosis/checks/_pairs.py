@@ -7,7 +7,6 @@ from scipy.stats import fisher_exact
 
 from skcnn._statistics import CAREFUL_LEVEL, Estimate, weighted_mean
 from skcnn.diagnosis._observations import Observations
-from skcnn.diagnosis.checks._test_labels import FAR
 
 __all__ = ["CONFUSED", "Mistaken", "mistaken"]
 
@@ -55,7 +54,7 @@ def mistaken(seen: Observations, name: str) -> Mistaken | None:
     name : {"train", "test"}
         Side whose labels are asked for.
     """
-    if not seen.has_classes or not seen.has_test or "groups_test" in seen.beside or seen.both.moved > FAR:
+    if not seen.has_classes or not seen.has_test or "groups_test" in seen.beside or seen.both.elsewhere:
         return None
     train, test = seen.reference.y, seen.test.targets[seen.test.chosen]
     if (test < 0).any() or min(len(np.unique(train)), len(np.unique(test))) < 2 or min(len(train), len(test)) < 40:

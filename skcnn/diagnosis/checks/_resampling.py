@@ -12,7 +12,7 @@ from skcnn.diagnosis._observations import Observations
 __all__ = ["ResampledValidation", "SamplerBeforeSplit", "made_samples"]
 
 
-def made_samples(X: np.ndarray, codes: np.ndarray, n_neighbours: int = 20) -> np.ndarray:
+def made_samples(X: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Return which samples are copies of others of their class, or lie between two, as those that SMOTE makes.
 
     A sample lies on the segment between two others if the directions to them are opposite (their cosine is -1); in four
@@ -23,13 +23,13 @@ def made_samples(X: np.ndarray, codes: np.ndarray, n_neighbours: int = 20) -> np
         rows = np.flatnonzero(codes == code)
         if len(rows) < 4:
             continue
-        index = NearestNeighbors(n_neighbors=min(n_neighbours, len(rows) - 1)).fit(X[rows])
-        distance, near = index.kneighbors()
-        scale = max(np.linalg.norm(X[rows].std(axis=0)), np.median(distance), 1e-12)
+        own = X[rows]
+        distance, near = NearestNeighbors(n_neighbors=min(20, len(rows) - 1)).fit(own).kneighbors()
+        scale = max(np.linalg.norm(own.std(axis=0)), np.median(distance), 1e-12)
         copied = distance[:, 0] <= 1e-6 * scale
-        for start in range(0, len(rows), 256):  # in blocks: directions take n_neighbours times the memory of X
+        for start in range(0, len(rows), 256):  # in blocks: directions take twenty times the memory of X
             part = slice(start, start + 256)
-            towards = X[rows][near[part]] - X[rows][part][:, None, :]
+            towards = own[near[part]] - own[part, None]
             length = np.linalg.norm(towards, axis=2, keepdims=True)
             towards /= np.maximum(length, 1e-12)
             cosines = towards @ towards.transpose(0, 2, 1)
@@ -151,7 +151,7 @@ class SamplerBeforeSplit(MadeSamples):
         predicted = cross_val_predict(clone(seen.reference.model), X[rows], codes[rows], cv=folds)
         return difference(
             weighted_mean(seen.quality(codes[rows], predicted), weight[codes[rows]], EFFECT_LEVEL),
-            weighted_mean(seen.quality(test, seen.both.reference_test), np.ones(len(test)), EFFECT_LEVEL),
+            weighted_mean(seen.both.reference_quality, np.ones(len(test)), EFFECT_LEVEL),
         )
 
 
@@ -179,7 +179,7 @@ class ResampledValidation(MadeSamples):
         inner = any(name.startswith("val_") for name in seen.components.history)
         if not inner and seen.components.search is None:
             raise NotApplicable("nothing is validated within the training samples")
-        samplers = {name: repr(step) for name, step in seen.components.steps if hasattr(step, "fit_resample")}
+        samplers = {name: repr(step) for name, step in seen.components.samplers}
         if inner and samplers:
             # Samples that are equal to the bit stay on one side of skcnn's inner split.
             repeats = all("RandomOver" in one or "RandomUnder" in one for one in samplers.values())

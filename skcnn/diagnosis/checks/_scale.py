@@ -92,7 +92,8 @@ class TestScale(Check):
         if not scaled.any():
             raise NotApplicable("no column has a scale")
         differs = self._differ(ours, theirs, scaled)
-        ratio, shift = self._of_all(ours, theirs, scaled)
+        ratio = float(np.median(theirs.spread[scaled] / ours.spread[scaled]))
+        shift = float(np.median((theirs.level - ours.level)[scaled] / ours.spread[scaled]))
         text = (
             f"Spreads in the test samples are {ratio:.3g} times those in the training samples (median over columns), "
             f"levels lie {shift:.2g} spreads apart; {differs.sum()} of {scaled.sum()} columns differ."
@@ -144,11 +145,6 @@ class TestScale(Check):
         by_ratio = np.abs(ratio) > np.maximum(np.log(self.ratio), z * np.hypot(ours.spread_error, theirs.spread_error))
         error = _over(np.hypot(ours.level_error, theirs.level_error), ours.spread)
         return scaled & (by_ratio | (np.abs(shift) > np.maximum(self.shift, z * error)))
-
-    @staticmethod
-    def _of_all(ours: Columns, theirs: Columns, scaled: np.ndarray) -> tuple[float, float]:
-        ratio = np.median(theirs.spread[scaled] / ours.spread[scaled])
-        return float(ratio), float(np.median((theirs.level - ours.level)[scaled] / ours.spread[scaled]))
 
     def _certain(self, train: np.ndarray, test: np.ndarray, ours: Columns, scaled: np.ndarray) -> bool:
         """Whether means of samples, or of their squares, differ by four standard errors."""

@@ -1,43 +1,14 @@
 """Checks of shift: whether the test samples come from where the training samples come from."""
 
-from typing import Any
-
 import numpy as np
 from scipy.stats import chi2_contingency, ks_2samp
 
 from skcnn._statistics import ALPHA, EFFECT_LEVEL, Estimate, mean_difference, weighted_mean
 from skcnn.diagnosis._check import Chart, Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
+from skcnn.diagnosis.checks._decisions import MovedEstimator
 
-__all__ = ["CovariateShift", "LabelShift", "Reweighted"]
-
-
-class Reweighted:
-    """A fitted classifier whose probabilities are those of other class shares (Saerens et al. 2002).
-
-    Parameters
-    ----------
-    estimator : fitted classifier
-        With predict_proba.
-    classes : ndarray of shape (n_classes,)
-        Labels in the order of the columns of its probabilities.
-    factor : ndarray of shape (n_classes,)
-        New share of each class over the share that it was trained on, https://doi.org/10.1162/089976602753284446.
-    """
-
-    def __init__(self, estimator: Any, classes: np.ndarray, factor: np.ndarray) -> None:
-        self.estimator = estimator
-        self.classes_ = classes
-        self.factor = factor
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities, (n, n_classes)."""
-        proba = np.asarray(self.estimator.predict_proba(X)) * self.factor
-        return np.asarray(proba / np.maximum(proba.sum(axis=1, keepdims=True), 1e-300))
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Labels."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+__all__ = ["CovariateShift", "LabelShift"]
 
 
 class LabelShift(Check):
@@ -60,7 +31,6 @@ class LabelShift(Check):
     cures = ("priors",)
     threshold = 0.05
     distance = 0.2
-    moved = 4.0
 
     def look(self, seen: Observations) -> Finding | str:
         """Compare shares."""
@@ -100,15 +70,12 @@ class LabelShift(Check):
         if seen.has_probabilities and seen.test.proba.shape[1] == len(seen.classes):
             effect = self._corrected(seen)
             if effect.sign > 0:
-                factor = _factor(seen, np.ones(len(seen.test.y), dtype=bool))
-                mended = seen.changed(predicts=Reweighted(seen.estimator, seen.classes, factor))
+                mended = seen.changed(predicts=MovedEstimator(seen, np.log(_factor(seen, seen.test.codes))))
                 return effect, "The score with probabilities corrected for the shares of the other half.", mended
-        ours = seen.shares(seen.train.codes)
-        counts = seen.counts(seen.test.codes)
-        codes = seen.test.codes
-        weight = np.where(codes >= 0, (ours / np.maximum(counts, 1))[codes], 0.0)
         if seen.skewed:  # each class counts the same whatever its share
             return seen.gain(seen), "The score is balanced accuracy, on which class shares have no direct effect.", None
+        ours, codes = seen.shares(seen.train.codes), seen.test.codes
+        weight = np.where(codes >= 0, (ours / np.maximum(seen.counts(codes), 1))[codes], 0.0)
         apart = weight / weight.sum() - 1 / len(codes)
         # A difference of two weighted means of the same values: its variance is that of one linear statistic.
         value = float(apart @ seen.test.quality)
@@ -127,7 +94,7 @@ class LabelShift(Check):
         half = seen.rng(15).permutation(len(seen.test.y)) % 2 == 0
         corrected = np.empty(len(half), dtype=int)
         for mine in (half, ~half):
-            corrected[mine] = (seen.test.proba[mine] * _factor(seen, ~mine)).argmax(axis=1)
+            corrected[mine] = (seen.test.proba[mine] * _factor(seen, seen.test.codes[~mine])).argmax(axis=1)
         # Columns of probabilities and class codes have one order.
         gained = seen.quality(seen.test.codes, corrected) - seen.test.quality
         return weighted_mean(gained, seen.test.weight, EFFECT_LEVEL)
@@ -139,16 +106,19 @@ class LabelShift(Check):
         if test.pvalue > ALPHA or distance.value < self.distance:
             return text
         evidence = {"distance of the distributions": distance}
-        if seen.both.moved > self.moved:
+        if seen.both.elsewhere:
             measured = "not measured: the samples differ by more than their targets do."
             return self.finding(text, evidence, measured=measured, cures=())
         measured = "What a simple model loses from training samples, out of fold, to the test samples."
         return self.finding(text, evidence, effect=seen.both.misfit, measured=measured, cures=())
 
 
-def _factor(seen: Observations, rows: np.ndarray) -> np.ndarray:
-    """Return by what to multiply probabilities: shares among some test samples, over those of training."""
-    ours, theirs = seen.counts(seen.train.codes) + 0.5, seen.counts(seen.test.codes[rows]) + 0.5
+def _factor(seen: Observations, codes: np.ndarray) -> np.ndarray:
+    """Return by what to multiply probabilities: shares of classes among `codes`, over those of training.
+
+    As of Saerens, Latinne and Decaestecker (2002, https://doi.org/10.1162/089976602753284446).
+    """
+    ours, theirs = seen.counts(seen.train.codes) + 0.5, seen.counts(codes) + 0.5
     return np.asarray((theirs / theirs.sum()) / (ours / ours.sum()))
 
 
@@ -174,7 +144,6 @@ class CovariateShift(Check):
         "or augment towards them."
     )
     cures = ("regularise",)
-    threshold = 4.0
     least_samples = 20
 
     def look(self, seen: Observations) -> Finding | str:
@@ -184,7 +153,7 @@ class CovariateShift(Check):
             raise NotApplicable(f"fewer than {self.least_samples} samples on one side")
         moved = seen.both.moved
         text = f"Test samples stand apart from training samples by {moved:.1f} standard deviations of chance."
-        if moved < self.threshold:
+        if not seen.both.elsewhere:
             return text
         evidence = [Evidence("distance in standard deviations of a permutation test", moved, n=len(seen.test.chosen))]
         if "groups_train" not in seen.beside:
@@ -194,12 +163,9 @@ class CovariateShift(Check):
 
     @staticmethod
     def _cost(seen: Observations) -> tuple[Estimate, str]:
-        held_back = seen.both.held_back
-        if held_back is not None:
-            return (
-                held_back,
-                "The score of the estimator on a third of the training samples held back, less the test score.",
-            )
+        if (held_back := seen.both.held_back) is not None:
+            how = "The score of the estimator on a third of the training samples held back, less the test score."
+            return held_back, how
         own = mean_difference(seen.train.quality, seen.test.quality, EFFECT_LEVEL)
         if own.value < seen.both.misfit.value:
             return own, "The score of the estimator on training samples, less that on test samples."

@@ -7,7 +7,7 @@ import numpy as np
 from skcnn._statistics import EFFECT_LEVEL, Estimate, proportion, weighted_mean
 from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
-from skcnn.diagnosis.checks._effects import by_folds, random_rows, simple_quality
+from skcnn.diagnosis.checks._effects import by_folds, random_rows, rest_of, simple_quality
 
 __all__ = ["TOO_GOOD", "Groups", "SmallTest", "Times"]
 
@@ -39,7 +39,6 @@ class Groups(Check):
     why = "Samples of one group (patient, film, device) are alike: " + TOO_GOOD[0].lower() + TOO_GOOD[1:]
     do = "Split by groups: GroupShuffleSplit, StratifiedGroupKFold; and fit(..., groups=...) for the inner split."
     threshold = 0.01
-    comparable = 0.1
 
     def look(self, seen: Observations) -> Finding | str:
         """Count test samples whose group has training samples."""
@@ -50,9 +49,8 @@ class Groups(Check):
         if share.value < self.threshold:
             return text
         effect, measured = self._effect(seen, again, train[seen.train.chosen])
-        mended = seen.changed(keep=~again) if (~again).mean() >= self.comparable else None
         name = "share of test samples of a group with training samples"
-        return self.finding(text, {name: share}, effect=effect, measured=measured, mended=mended)
+        return self.finding(text, {name: share}, effect=effect, measured=measured, mended=rest_of(seen, again))
 
     @staticmethod
     def _effect(seen: Observations, again: np.ndarray, groups: np.ndarray) -> tuple[Estimate | None, str]:

@@ -1,6 +1,5 @@
 """Checks of strengths: parameters far beyond their useful range, and too little of what keeps from overfitting."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from skcnn._statistics import CAREFUL_LEVEL, difference
 from skcnn.diagnosis._check import Check, Finding
 from skcnn.diagnosis._components import is_number
 from skcnn.diagnosis._observations import Observations
-from skcnn.diagnosis._strengths import differing, excessive, far_from_default
+from skcnn.diagnosis._strengths import augmenting, differing, excessive, far_from_default
 from skcnn.diagnosis.checks._trials import Trial, history_chart, tried
 from skcnn.diagnosis.checks._yardsticks import behind_on_training
 
@@ -50,12 +49,10 @@ class Overdone(Check):
             return "No parameter is far beyond its useful range."
         params = seen.components.params
         named = ", ".join(f"{name}={params[name]!r} (default {value!r})" for name, value in usual.items())
-        names = list(usual)
-        if {"tol", "n_iter_no_change"} <= set(names):  # they work together
-            singles: list[Mapping[str, Any]] = [{name: usual[name] for name in ("tol", "n_iter_no_change")}]
-            singles += [{name: usual[name]} for name in names if name not in singles[0]]
-        else:
-            singles = [{name: usual[name]} for name in names]
+        singles = [{name: value} for name, value in usual.items()]
+        if {"tol", "n_iter_no_change"} <= usual.keys():  # they work together
+            pair = {name: usual[name] for name in ("tol", "n_iter_no_change")}
+            singles = [pair, *(single for single in singles if not single.keys() <= pair.keys())]
         trial = tried(seen, *singles[: self.MOST], *([usual] if len(singles) > 1 else []))
         if trial.refitted and not trial.raised:
             return f"{named}: far beyond what is usual, but without it the test score is no better."
@@ -74,7 +71,7 @@ class Overdone(Check):
 def regularised(seen: Observations) -> list[dict[str, Any]]:
     """Return parameters that keep the estimator from overfitting: what is usual, and only what it has.
 
-    None for a forest, whose trees fit their training samples by intent.
+    Nothing for a forest, whose trees fit their training samples by intent.
     """
     params = seen.components.params
     if "dropout" in params and is_number(params.get("l2", 0.0)):
@@ -82,7 +79,7 @@ def regularised(seen: Observations) -> list[dict[str, Any]]:
         if "l2" in params:
             more["l2"] = max(1e-3, float(params["l2"]))
         if params.get("augmentation", "") is None and len(seen.sample_shape) > 1:
-            more["augmentation"] = natural_augmentation(seen)
+            more["augmentation"] = augmenting(seen)
         smaller = {name: value for name, value in differing(seen.components).items() if name == "network"}
         return [more, smaller]
     if "hidden_layer_sizes" in params and is_number(params["alpha"]):
@@ -99,12 +96,6 @@ def regularised(seen: Observations) -> list[dict[str, Any]]:
     if is_number(params.get("alpha")) and seen.kind == "regression":
         return [{"alpha": 100 * float(params["alpha"])}]
     return []
-
-
-def natural_augmentation(seen: Observations) -> list[str]:
-    """Return what keeps the class of most samples, by their kind; columns of a table have no order."""
-    names = {2: ["time_shift", "scaling", "jitter"], 3: ["translation", "rotation", "zoom"]}
-    return names.get(len(seen.sample_shape), ["scaling", "noise"])
 
 
 class Gap(Check):

@@ -11,12 +11,12 @@ from skcnn.diagnosis._check import Check, Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis.checks._effects import r2_gain
 
-__all__ = ["LabelEncoding", "RowOrder", "TargetUnit", "misfit", "shuffled"]
+__all__ = ["DO_NOT_FIT", "MISFIT", "LabelEncoding", "RowOrder", "TargetUnit", "misfit", "shuffled"]
 
 LEAST_MISFIT = 0.05  # 26 of 26 such faults, none of 32 clean cases in a trial
 LEAST_CONTRADICTED = 0.03
-FAR = 4.0  # standard deviations that test samples stand away from training samples
 DO_NOT_FIT = "The score compares predictions with labels that are not those of the samples."
+MISFIT = "The simple model out of fold on training samples, minus the same on test samples."
 
 
 def misfit(seen: Observations) -> Estimate | None:
@@ -45,7 +45,7 @@ def _halves(seen: Observations, n: int) -> np.ndarray:
     return seen.rng(37).permutation(n) % 2 == 0
 
 
-def _mean_gain(seen: Observations, before: np.ndarray, after: np.ndarray) -> Estimate:
+def _mean_gain(before: np.ndarray, after: np.ndarray) -> Estimate:
     return weighted_mean(after - before, np.ones(len(before)), EFFECT_LEVEL)
 
 
@@ -83,19 +83,17 @@ class LabelEncoding(Check):
         labels, place = np.unique(seen.test.y, return_inverse=True) if seen.has_classes else (None, targets)
         half = _halves(seen, len(rows))
         maps = [self._best(seen, predicted[part], place[rows][part], labels) for part in (half, ~half)]
-        crossed = np.where(
-            self._shaped(half, targets), self._mapped(place[rows], maps[1]), self._mapped(place[rows], maps[0])
-        )
-        before, after = seen.quality(targets[rows], predicted), seen.quality(crossed, predicted)
-        gain = _mean_gain(seen, before, after)
+        crossed = np.where(half, *(self._mapped(place[rows], best).T for best in maps[::-1])).T
+        before, after = seen.both.reference_quality, seen.quality(crossed, predicted)
+        gain = _mean_gain(before, after)
         lost = seen.reference.quality(seen.reference.oof).mean() - before.mean()
         text = f"The best relabelling changes the simple model's test score by {gain.value:+.3f}."
         if gain.low <= 0 or gain.value < max(LEAST_MISFIT, self.share_mended * lost):
             return text
-        whole = self._mapped(place, self._best(seen, predicted, place[rows], labels))
+        whole = y = self._mapped(place, self._best(seen, predicted, place[rows], labels))
         if seen.has_classes:
             whole = np.where(whole < 0, targets, whole)
-        y = np.where(whole < 0, seen.test.y, seen.classes[whole]) if seen.has_classes else whole
+            y = np.where(whole < 0, seen.test.y, seen.classes[whole])
         mended = seen.changed(y_test=y)
         effect = seen.gain(mended)
         what = f"{text} {self._named(seen, place, whole, labels)}"
@@ -132,10 +130,6 @@ class LabelEncoding(Check):
         return place[:, best] if place.ndim == 2 else best[place]
 
     @staticmethod
-    def _shaped(half: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        return half[:, None] if targets.ndim == 2 else half
-
-    @staticmethod
     def _named(seen: Observations, place: np.ndarray, whole: np.ndarray, labels: np.ndarray | None) -> str:
         if labels is None:
             columns = [j for j in range(place.shape[1]) if not np.array_equal(place[:, j], whole[:, j])]
@@ -145,25 +139,17 @@ class LabelEncoding(Check):
         return f"In the test set, {', '.join(moved[:10])}."
 
 
-def shuffled(seen: Observations, most: float = 0.5, least: float = 0.3) -> bool:
+def shuffled(seen: Observations) -> bool:
     """Whether test labels go with the samples no more than by chance, while training labels do, in equal shares.
 
-    Parameters
-    ----------
-    seen : Observations
-        Training and test samples.
-    most : float
-        Share of the correlation between predictions and targets that may be left, significantly.
-    least : float
-        Correlation out of fold.
+    Threshold: a correlation of predictions and targets of 0.3 out of fold, of which significantly no more than half is
+    left.
     """
     reference, rows = seen.reference, seen.test.chosen
     out = reference.labels(reference.oof)
     trained, _ = _correlation(seen, out, reference.y)
     tested, spread = _correlation(seen, seen.both.reference_test, seen.test.targets[rows])
-    if trained < least or tested + 2.58 * spread > most * trained:
-        return False
-    return _same_shares(seen)
+    return trained >= 0.3 and tested + 2.58 * spread <= 0.5 * trained and _same_shares(seen)
 
 
 def _correlation(seen: Observations, predicted: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
@@ -224,23 +210,21 @@ class RowOrder(Check):
         if moved is not None:
             return moved
         text = f"No move of the labels by up to {self.farthest} rows mends the simple model's {-lost.value:+.3f}."
-        if seen.both.moved > FAR:
+        if seen.both.elsewhere:
             return f"{text} Test samples come from elsewhere, which may explain it."
         if not shuffled(seen):
             return f"{text} They are no random order either."
         what = "Test labels go with the test samples no more than by chance, though their shares are those of training."
-        measured = "The simple model out of fold on training samples, minus the same on test samples."
-        return self.finding(what, {"simple model, out of fold minus test": lost}, effect=lost, measured=measured)
+        return self.finding(what, {"simple model, out of fold minus test": lost}, effect=lost, measured=MISFIT)
 
     def _moved_back(self, seen: Observations, lost: Estimate) -> Finding | None:
         n, rows, predicted = len(seen.test.y), seen.test.chosen, seen.both.reference_test
         places = {f"by {d:+d} rows": (np.arange(n) + d) % n for d in range(-self.farthest, self.farthest + 1) if d}
         places["in reverse"] = np.arange(n)[::-1]
         half, targets = _halves(seen, len(rows)), seen.test.targets
-        now = seen.quality(targets[rows], predicted)
         found = {how: seen.quality(targets[place[rows]], predicted) for how, place in places.items()}
         best = max(found, key=lambda how: float(found[how][half].mean()))
-        gain = _mean_gain(seen, now[~half], found[best][~half])
+        gain = _mean_gain(seen.both.reference_quality[~half], found[best][~half])
         if gain.low <= 0 or gain.value < self.share_mended * lost.value:
             return None
         mended = seen.changed(y_test=seen.test.y[places[best]])

@@ -11,9 +11,10 @@ from skcnn._statistics import CAREFUL_LEVEL, Estimate
 from skcnn.diagnosis._check import Chart, Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
 
-__all__ = ["SimpleModel", "Trial", "by_lead", "history_chart", "tried"]
+__all__ = ["SYMPTOM", "SimpleModel", "Trial", "by_lead", "history_chart", "tried"]
 
 LEAST_LEAD = 0.02
+SYMPTOM = "It is a symptom: what causes it is among the causes, or not known."
 UNKNOWN = "What it costs would take another fit of the estimator. Does the score rise without it?"
 
 

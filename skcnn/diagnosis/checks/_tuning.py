@@ -69,7 +69,7 @@ class Edge(Check):
         beside = values[1] if best == values[0] else values[-2]
         rise = resampled_difference(means[best] - means[beside], 1 / (search.n_splits_ - 1), self.ONE_ERROR)
         further = beyond(best, beside, self._counts(search, name, values))
-        if rise.value <= 0 or rise.low <= 0 or further is None:
+        if rise.low <= 0 or further is None:
             return None
         series = {"mean score": [float(means[value].mean()) for value in values]}
         end = "lowest" if best == values[0] else "highest"

@@ -11,7 +11,7 @@ from skcnn.diagnosis._check import Chart, Check, Finding, NotApplicable
 from skcnn.diagnosis._components import is_number
 from skcnn.diagnosis._observations import Observations
 from skcnn.diagnosis._strengths import REGULARISERS, differing, rate_name, width_of
-from skcnn.diagnosis.checks._trials import by_lead, history_chart, tried
+from skcnn.diagnosis.checks._trials import SYMPTOM, by_lead, history_chart, tried
 
 __all__ = ["Baseline", "Dummy", "FewRows", "LearningCurve", "Underfit", "behind_on_training", "wider"]
 
@@ -23,13 +23,13 @@ def behind_on_training(seen: Observations) -> Estimate:
     return weighted_mean(simple - seen.train.quality[rows], seen.train.weight[rows])
 
 
-def wider(seen: Observations, factor: int = 4) -> dict[str, Any]:
-    """Return a network that is `factor` times as wide, if its width is a parameter."""
+def wider(seen: Observations) -> dict[str, Any]:
+    """Return a network that is four times as wide, if its width is a parameter."""
     found = width_of(seen.components.params)
     if found is None:
         return {}
     name, sizes = found
-    return {name: factor * sizes if is_number(sizes) else tuple(factor * int(size) for size in sizes)}
+    return {name: 4 * sizes if is_number(sizes) else tuple(4 * int(size) for size in sizes)}
 
 
 class Underfit(Check):
@@ -76,7 +76,7 @@ class Underfit(Check):
         known = (*REGULARISERS, rate, "max_depth", "min_samples_leaf", "max_leaf_nodes", "gamma", "n_neighbors")
         back = {name: value for name, value in usual.items() if name in known}
         faster = {rate: 10 * float(params[rate])} if rate and params[rate] <= 1e-3 and not back else {}
-        return [back, wider(seen), faster][: 2 + bool(faster)]
+        return [back, wider(seen), faster]
 
     @staticmethod
     def _ranks(seen: Observations) -> bool:
@@ -209,8 +209,7 @@ class Dummy(Check):
             if ranking.high > 0.5 + self.margin:
                 return f"{text} The area under the ROC curve is {ranking.value:.3f}."
             evidence["area under the ROC curve"] = ranking
-        how = "It is a symptom: what causes it is among the causes, or not known."
-        return self.finding(text, evidence, measured=how)
+        return self.finding(text, evidence, measured=SYMPTOM)
 
 
 class Baseline(Check):
