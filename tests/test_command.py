@@ -27,7 +27,17 @@ from skcnn._command.console import DataError
 from skcnn._command.reading import Data, read
 from skcnn._command.reporting import check_out, describe, print_diagnosis, print_scores
 from skcnn._command.scores import Comparison, compare, scorers_of
-from skcnn._command.searching import Record, cures, failures, make_search, n_epochs, of_network, plain_sizes, read_grid
+from skcnn._command.searching import (
+    Record,
+    cures,
+    failures,
+    make_pipeline,
+    make_search,
+    n_epochs,
+    of_network,
+    plain_sizes,
+    read_grid,
+)
 from skcnn._command.tasks import Task, make_task
 from skcnn._statistics import Estimate
 from skcnn.sampling import NDSampler
@@ -461,6 +471,13 @@ def test_a_grid_is_json_or_in_a_file(table):
 def test_grids_that_are_none(text, message):
     with pytest.raises(DataError, match=message):
         read_grid(text, 0)
+
+
+def test_scores_go_to_their_candidate_where_a_network_has_a_name():
+    grid = read_grid('{"cnn__network": ["plain"], "cnn__network__filters": [[4], [8]], "cnn__l2": [0, 0.1]}', 0)
+    record, task = Record(grid, {"accuracy": None}), task_of([0, 1])
+    for i, candidate in enumerate(record.candidates):
+        assert record._place(make_pipeline(task, 1, 0).set_params(**candidate)) == i
 
 
 def test_every_wrong_name_and_value_of_a_grid_is_a_line():

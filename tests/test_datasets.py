@@ -27,6 +27,7 @@ def folder(tmp_path, rng):
     (tmp_path / "cat" / "notes.txt").write_text("not an image")
     (tmp_path / "cat" / ".hidden.png").write_text("not an image")
     (tmp_path / ".cache").mkdir()
+    save(tmp_path, "dog/.thumbs/1.png", np.zeros((2, 2)))
     return tmp_path
 
 

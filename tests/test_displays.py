@@ -223,6 +223,9 @@ def test_errors_refuse_what_does_not_fit(logistic, flat):
         ErrorsDisplay.from_estimator(logistic, X, y, input_shape=(8, 9, 1))
     with pytest.raises(ValueError, match="one label of many at a time"):
         ErrorsDisplay.compute(np.zeros((2, 3)), np.eye(2), np.eye(2), np.eye(2))
+    labels = np.stack([y > 4, y % 2], axis=1)
+    with pytest.raises(ValueError, match="one label of many at a time"):
+        ErrorsDisplay.from_estimator(OneVsRestClassifier(LogisticRegression()).fit(X, labels), X, labels)
 
 
 # Class scores -------------------------------------------------------------------------------------------------------

@@ -293,9 +293,11 @@ def _target_of(header: list[str], path: Path) -> str:
 def _numbers(cells: list[str]) -> np.ndarray:
     """Return the numbers in cells, and nan for what is none."""
     try:
-        return np.array(cells, dtype=np.float64)
+        numbers = np.array(cells, dtype=np.float64)
     except ValueError:
         return np.array([_number(cell) for cell in cells])
+    numbers[["_" in cell for cell in cells]] = np.nan  # which Python takes for a separator of digits
+    return numbers
 
 
 def _labels(cells: list[str]) -> np.ndarray:
@@ -308,7 +310,7 @@ def _labels(cells: list[str]) -> np.ndarray:
 
 def _number(cell: str) -> float:
     try:
-        return float(cell)
+        return np.nan if "_" in cell else float(cell)
     except ValueError:
         return np.nan
 

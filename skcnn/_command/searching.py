@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from imblearn import over_sampling, under_sampling
 from imblearn.pipeline import Pipeline
+from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import (
     GridSearchCV,
@@ -198,6 +199,7 @@ class Record:
         self.candidates = list(ParameterGrid(grid))
         self.scorers = dict(scorers)
         self.scores: list[list[dict[str, float]]] = [[] for _ in self.candidates]
+        self._held: list[dict[str, str]] = []  # of each candidate, what its settings are once they are set
         self.tick: Callable[[int | None], None] = lambda candidate: None
         self._lock = threading.Lock()
 
@@ -209,20 +211,20 @@ class Record:
     def __call__(self, estimator: Any, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
         """Score a fitted candidate, as the ``scoring`` of a search."""
         found = check_scoring(estimator, scoring=self.scorers)(estimator, X, y)  # predicts once for all scorers
-        candidate = self._place(estimator.get_params())
         with self._lock:
+            candidate = self._place(estimator)
             self.scores[candidate].append(found)
         self.tick(candidate)
         return found
 
-    def _place(self, params: Mapping[str, Any]) -> int:
-        """Return the candidate that these parameters are of: that with the most settings, all of which they hold."""
-
-        def n_settings(i: int) -> int:
-            candidate = self.candidates[i]
-            return len(candidate) if all(repr(params.get(k)) == repr(v) for k, v in candidate.items()) else -1
-
-        return max(range(len(self.candidates)), key=n_settings)
+    def _place(self, estimator: Any) -> int:
+        """Return the candidate that an estimator is: that with the most settings, all of which it holds."""
+        if not self._held:
+            for one in self.candidates:
+                params = clone(estimator).set_params(**one).get_params()
+                self._held.append({name: repr(params[name]) for name in one})
+        ours = {name: repr(value) for name, value in estimator.get_params().items()}
+        return max(range(len(self._held)), key=lambda i: (self._held[i].items() <= ours.items()) * (1 + len(self._held[i])))
 
 
 class BoundedSearch(GridSearchCV):

@@ -185,7 +185,7 @@ def _files_by_class(folder: Path, classes: list[str] | None) -> dict[str, list[P
             f"The folders {listed(unknown)} of {str(folder)!r} are not among classes={classes}. Add them to classes, "
             "or take them out."
         )
-    found_in = {path.name: sorted(filter(_is_image, path.rglob("*"))) for path in folders}
+    found_in = {path.name: _images_in(path) for path in folders}
     files = {name: found_in.get(name, []) for name in classes or names}
     empty = [name for name, found in files.items() if not found]
     if empty and (classes is None or len(empty) == len(files)):
@@ -210,8 +210,14 @@ def _check_folders(folder: Path, names: list[str]) -> None:
         )
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+def _images_in(folder: Path) -> list[Path]:
+    """Return the images in a folder and in those within it, none that is hidden."""
+
+    def is_image(path: Path) -> bool:
+        hidden = any(name.startswith(".") for name in path.relative_to(folder).parts)
+        return path.suffix.lower() in SUFFIXES and not hidden and path.is_file()
+
+    return sorted(filter(is_image, folder.rglob("*")))
 
 
 # Images -----------------------------------------------------------------------------------------------------------

@@ -209,6 +209,8 @@ def _mistake(true: Any, predicted: Any) -> str:
 
 def _confidence(estimator: Any, X: Any, predicted: np.ndarray) -> np.ndarray:
     """Return what speaks for the predicted class of each sample."""
+    if predicted.ndim > 1:  # several labels, which are refused
+        return np.zeros(len(predicted))
     has_probabilities = hasattr(estimator, "predict_proba")
     values = np.asarray(estimator.predict_proba(X) if has_probabilities else estimator.decision_function(X))
     if values.ndim == 1:  # of two classes, for the second
