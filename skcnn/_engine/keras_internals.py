@@ -29,7 +29,6 @@ __all__ = [
     "output_shape_of",
     "own_variables",
     "seeds_from",
-    "tensors_in",
     "traces_batches",
     "unseeded_initializers",
     "wiring_of",
@@ -61,12 +60,6 @@ def calls_of(model: Any) -> list[Any] | None:
     """
     by_depth = getattr(getattr(model, "_functional", None) or model, "_nodes_by_depth", None)
     return None if by_depth is None else [call for depth in sorted(by_depth, reverse=True) for call in by_depth[depth]]
-
-
-def tensors_in(call: Any) -> list[Any]:
-    """Return the tensors that an operation is called with, each as often as it is."""
-    tensors: list[Any] = call.input_tensors
-    return tensors
 
 
 def has_mask(tensor: Any) -> bool:
