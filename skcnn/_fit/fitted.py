@@ -9,7 +9,7 @@ import numpy as np
 
 from skcnn._engine.blueprint import Topology, building, shares_weights
 from skcnn._engine.feature_store import features_for
-from skcnn._engine.keras_internals import copy_of_layer
+from skcnn._engine.keras_internals import copy_of_layer, laid_on
 from skcnn._engine.loop import Progress
 from skcnn._engine.memory import Need
 from skcnn._engine.pool import pool
@@ -157,19 +157,7 @@ class Fitted:
         # Not keras.layers.Normalization, which raises scales below 1e-7 to 1e-7.
         x = keras.layers.Rescaling(np.ones_like(mean), -mean, name="center")(inputs)
         x = keras.layers.Rescaling(factor, np.zeros_like(mean), name="scale")(x)
-        if isinstance(model, keras.Sequential):
-            for layer in model.layers:
-                x = self._plain_layer(layer)(x)
-            return keras.Model(inputs, x)
-        laid = []
-
-        def lay(layer: Any, *arguments: Any, **settings: Any) -> Any:
-            laid.append(layer(*arguments, **settings))
-            return laid[-1]
-
-        # What is cloned has inputs of its own; the layers that it was laid of, the output last, go on from `x`.
-        keras.models.clone_model(model, input_tensors=x, clone_function=self._plain_layer, call_function=lay)
-        return keras.Model(inputs, laid[-1])
+        return keras.Model(inputs, laid_on(model, x, self._plain_layer))
 
     def _plain_layer(self, layer: Any) -> Any:
         """Return Keras' layer in place of one of skcnn's, and a copy of any other layer."""
