@@ -12,7 +12,7 @@ from skcnn._fit.balancing import Balancing
 from skcnn._lazy import LazySamples, sample_digests
 from skcnn._sklearn.checks import naming
 
-__all__ = ["Batches", "balanced_order", "sample_digests"]
+__all__ = ["Batches", "balanced_order"]
 
 _X = np.ndarray | LazySamples
 _Drawn = tuple[_X, np.ndarray, np.ndarray | None, np.ndarray]

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils.multiclass import type_of_target
 
-from skcnn._fit.batches import sample_digests
+from skcnn._lazy import sample_digests
 from skcnn._sklearn.checks import naming
 from skcnn._sklearn.internals import safe_indexing
 from skcnn._statistics import (
