@@ -183,8 +183,7 @@ class Run:
         from skcnn._engine.losses import sample_losses
 
         topology, target, scoring = self.recipe.topology, part.prepared.target, self.recipe.scoring
-        encoded = target.scaled(held_out.encoded)
-        encoded = encoded if encoded.dtype.kind == "i" else encoded.astype(topology.dtype)
+        encoded = target.scaled(held_out.encoded, topology.dtype)
         with naming("scoring", theirs=True):
             scorer = None if scoring == "loss" else check_scoring(self.estimator, scoring)
         # Scorers are given the estimator with the current weights. Checked samples no longer have feature names.
