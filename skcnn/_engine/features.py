@@ -9,7 +9,7 @@ import numpy as np
 
 from skcnn._engine.blueprint import BUILDING, building
 from skcnn._engine.keras_internals import calls_of, flat, operations_of, output_shape_of
-from skcnn._engine.program import CHUNK_BYTES
+from skcnn._engine.program import CHUNK_BYTES, in_parts
 from skcnn._engine.signals import uninterrupted
 from skcnn._engine.threads import start_tensorflow
 
@@ -90,12 +90,7 @@ class FeatureNetwork:
         """Return the features of samples of the network's shape, ``(n, n_features)``, a part of them at a time."""
         graph, size = self._graph(X.shape[1:], X.dtype)
         out = np.empty((len(X), graph.output_shapes[-1]), graph.output_dtypes.as_numpy_dtype)
-        part = np.zeros((size, *X.shape[1:]), X.dtype)
-        for start in range(0, len(X), size):
-            n = min(size, len(X) - start)
-            part[:n], part[n:] = X[start : start + n], 0
-            out[start : start + n] = _run(graph, part)[:n]
-        return out
+        return in_parts(graph, X, size, out)
 
     def n_features(self, sample_shape: tuple[int, ...]) -> int:
         """Return the number of features of samples of this shape."""
@@ -164,13 +159,6 @@ def _layer_of(model: Any, wanted: int | str) -> Any:
     if not output_shape_of(found[0]):
         raise ValueError(f"The layer {found[0].name!r} returns several tensors; expected a layer that returns one.")
     return found[0]
-
-
-@uninterrupted
-def _run(graph: Any, samples: np.ndarray) -> np.ndarray:
-    tf, _ = start_tensorflow()
-    features: np.ndarray = graph(tf.constant(samples)).numpy()
-    return features
 
 
 def _largest_output(graph: Any) -> int:
