@@ -124,7 +124,7 @@ class Checkpoints:
     FIRST_SECONDS: ClassVar[float] = 1.0
     # The files used least recently are removed when all of them together have more bytes.
     MAX_BYTES: ClassVar[int] = 2 * 2**30
-    ASKED_EPOCHS: ClassVar[int] = 1000
+    ASKED_EPOCHS: ClassVar[int] = 1000  # of more the folder is listed
     LOOK_SHARE: ClassVar[float] = 0.01  # of these bytes that are written between two looks
 
     def __init__(self, folder: Path, fingerprint: str) -> None:

@@ -99,11 +99,10 @@ class FeatureStore:
         places: dict[bytes, list[int]] = {}
         for i, name in enumerate(names):
             places.setdefault(name, []).append(i)
-        missing = deque(self._take(places, out))
+        left = self._take(places, out)
         if files is not None:  # in another order in each process, so that they compute different samples
-            order = list(missing)
-            SystemRandom().shuffle(order)
-            missing = deque(order)
+            SystemRandom().shuffle(left)
+        missing = deque(left)
         while missing:
             if files is not None:
                 for name, row in files.read(set(missing)):
