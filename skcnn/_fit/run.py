@@ -173,7 +173,8 @@ class Run:
         """Return what an estimator would know if training stopped now."""
         with program.predicting():
             weights = program.weights()
-        return self.recipe.fitted(part.samples, part.prepared, progress, None).with_weights(weights, progress)
+        now = replace(progress.resumed(), weights=weights, optimizer_state=[], best_epoch=progress.epoch)
+        return self.recipe.fitted(part.samples, part.prepared, now, None)
 
     def _estimator_now(self, part: _Part, program: Program, progress: Progress) -> Any:
         return self.estimator._as(self._now(part, program, progress))
