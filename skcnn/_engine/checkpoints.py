@@ -193,8 +193,8 @@ class Checkpoints:
         """
         with suppress(PermissionError, FileNotFoundError):  # of files of others, and those that others removed
             if SystemRandom().random() * self.MAX_BYTES * self.LOOK_SHARE <= keep.stat().st_size:
-                names = (entry.name for entry in os.scandir(self.folder))
-                remove_oldest((self.folder / name for name in names if _NAME.fullmatch(name)), self.MAX_BYTES, keep)
+                paths = (path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+                remove_oldest(paths, self.MAX_BYTES, keep)
 
 
 def _write(path: Path, fingerprint: str, progress: Progress) -> None:

@@ -141,9 +141,8 @@ class Backbone(Network):
                 f"weights={path!r} is no file (at {os.path.abspath(path)!r}); expected 'imagenet', None, or the path "
                 "of a file of weights without the classification layers, such as ..._no_top.h5."
             )
-        if self._is_application:
-            return
-        if isinstance(self.application, (str, os.PathLike)) and not os.path.isfile(self.application):
+        is_path = isinstance(self.application, (str, os.PathLike)) and not self._is_application
+        if is_path and not os.path.isfile(self.application):
             raise MissingFileError(
                 f"application={os.fspath(self.application)!r} is no file (at {os.path.abspath(self.application)!r}); "
                 "expected the name of a network in keras.applications, a keras.Model, or the path of a saved one."
