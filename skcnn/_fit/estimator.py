@@ -175,6 +175,13 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, Parameters):
         is_large = X.nbytes > min(self.LAZY_BYTES, self.LAZY_SHARE * free_bytes())
         return LazySamples(X).keeping_digests() if is_large else X
 
+    def _check_as_in_fit(self, X: Any, layout: Layout, name: str = "X") -> Any:
+        """Return X, checked to be as it was in `fit`."""
+        seen = copy.copy(self)  # with the layout to which scikit-learn's check compares
+        seen.__dict__.pop("feature_names_in_", None)
+        seen.__dict__.update(layout.attributes())
+        return check_X(seen, self._lazily(X), sample_shape=layout.sample_shape, name=name)
+
     def _check_validation_samples(
         self, samples: Samples, X_val: Any, y_val: Any, sample_weight_val: Any
     ) -> Samples | None:
@@ -190,8 +197,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, Parameters):
                 "X_val and y_val are given with early_stopping=False, which would not use them. Set early_stopping to "
                 "'auto' or True, or leave them out."
             )
-        seen = self._as_seen(samples.layout)
-        X = check_X(seen, self._lazily(X_val), sample_shape=samples.layout.sample_shape, name="X_val")
+        X = self._check_as_in_fit(X_val, samples.layout, "X_val")
         y = check_y(self, y_val, len(X), numeric=self._numeric_target, name="y_val")
         weight = check_sample_weight(sample_weight_val, len(X), "sample_weight_val")
         with naming("y_val"):
@@ -317,13 +323,6 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, Parameters):
         copied._become(fitted)
         return copied
 
-    def _as_seen(self, layout: Layout) -> Self:
-        """Return a copy with the layout of X, to which scikit-learn's check compares."""
-        seen = copy.copy(self)
-        seen.__dict__.pop("feature_names_in_", None)
-        seen.__dict__.update(layout.attributes())
-        return seen
-
     def __sklearn_is_fitted__(self) -> bool:
         return "_fitted" in vars(self)
 
@@ -339,8 +338,7 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, Parameters):
         """Return the fitted target and the outputs for X, (n, n_outputs) in float64."""
         check_is_fitted(self)
         fitted = self._fitted  # once, since another thread may fit
-        seen = self._as_seen(fitted.layout)
-        X = check_X(seen, self._lazily(X), sample_shape=fitted.layout.sample_shape)
+        X = self._check_as_in_fit(X, fitted.layout)
         return fitted.target, fitted.outputs(X, shared_folder(self.memory))
 
     def to_keras(self) -> Any:
