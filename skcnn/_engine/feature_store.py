@@ -26,7 +26,7 @@ __all__ = ["FeatureFiles", "FeatureStore", "features_for", "shared_folder", "sto
 FOLDER = "features"
 
 
-def features_for(program: Program, X: np.ndarray | LazySamples, folder: Path | None = None) -> np.ndarray | LazySamples:
+def features_for(program: Program, X: np.ndarray | LazySamples, folder: Path | None) -> np.ndarray | LazySamples:
     """Return what to train and predict with in place of samples: their features, or X where nothing is kept of them.
 
     A sample's features are the same to the bit whoever asks for them, and among whichever samples.
@@ -37,7 +37,7 @@ def features_for(program: Program, X: np.ndarray | LazySamples, folder: Path | N
         Whose weights make the features.
     X : ndarray or LazySamples of shape (n, *input_shape)
         Samples; lazy ones are read in blocks.
-    folder : Path, default=None
+    folder : Path or None
         Where processes share features; None for this process alone.
 
     Returns

@@ -76,7 +76,7 @@ class Fitted:
             "callbacks_": list(self.callbacks),
         }
 
-    def outputs(self, X: np.ndarray | LazySamples, folder: Path | None = None) -> np.ndarray:
+    def outputs(self, X: np.ndarray | LazySamples, folder: Path | None) -> np.ndarray:
         """Return the outputs for checked samples in float64, corrected for class shares.
 
         Features of samples are kept in the folder, if there is any.

@@ -196,9 +196,7 @@ class KerasCallbacks:
         for callback in self.callbacks:
             callback.on_train_end(self._logs(progress))
             forget_model(callback)  # so that the fitted estimator holds no Keras model
-        changed = self._changed_weights()
-        if changed is not None:
-            progress.weights = changed
+        progress.weights = self._changed_weights() or progress.weights
 
     def _logs(self, progress: Progress) -> dict[str, Any]:
         """Return the values of the last epoch, that of the score under each of its names."""
