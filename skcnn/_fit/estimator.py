@@ -168,12 +168,10 @@ class BaseCNN(DiagramMixin, CallbackSupportMixin, VersionNote, Parameters):
 
     def _lazily(self, X: Any) -> Any:
         """Return a memory map that is too large to be held as lazy samples, and all else as it is."""
-        if isinstance(X, LazySamples):
-            return X.keeping_digests()
-        if not isinstance(X, np.memmap) or X.ndim < 2 or X.dtype.kind not in "biuf":
-            return X
-        is_large = X.nbytes > min(self.LAZY_BYTES, self.LAZY_SHARE * free_bytes())
-        return LazySamples(X).keeping_digests() if is_large else X
+        is_map = isinstance(X, np.memmap) and X.ndim >= 2 and X.dtype.kind in "biuf"
+        if is_map and X.nbytes > min(self.LAZY_BYTES, self.LAZY_SHARE * free_bytes()):
+            X = LazySamples(X)
+        return X.keeping_digests() if isinstance(X, LazySamples) else X
 
     def _check_as_in_fit(self, X: Any, layout: Layout, name: str = "X") -> Any:
         """Return X, checked to be as it was in `fit`."""
