@@ -189,7 +189,7 @@ def mean_difference(a: np.ndarray, b: np.ndarray, level: float = STRICT) -> Esti
     return difference(ours, theirs)
 
 
-def balanced_accuracy(codes: np.ndarray, predicted: np.ndarray, level: float = STRICT) -> Estimate:
+def balanced_accuracy(codes: np.ndarray, predicted: np.ndarray) -> Estimate:
     """Return the mean recall over the classes that occur.
 
     With Wilson's interval of a share of as many samples as have the same variance: that of the recalls after a sample
@@ -204,7 +204,7 @@ def balanced_accuracy(codes: np.ndarray, predicted: np.ndarray, level: float = S
     for share in (shrunk.mean(), np.clip(value, 0.5 / len(codes), 1 - 0.5 / len(codes))):
         variance = max(np.sum(shrunk * (1 - shrunk) / n), share * (1 - share) * np.sum(1 / n)) / len(n) ** 2
         effective = share * (1 - share) / variance
-        limits.append(wilson_interval(value * effective, effective, level))
+        limits.append(wilson_interval(value * effective, effective, STRICT))
     return Estimate(value, float(limits[0][0]), float(limits[1][1]), len(codes))
 
 
@@ -230,7 +230,7 @@ def auc(positive: np.ndarray, score: np.ndarray) -> Estimate:
     return Estimate(value, float(expit(logit(inside) - half)), float(expit(logit(inside) + half)), m + n)
 
 
-def explained_variance(errors: np.ndarray, from_mean: np.ndarray, level: float = STRICT) -> Estimate:
+def explained_variance(errors: np.ndarray, from_mean: np.ndarray) -> Estimate:
     """Return ``1 - errors.sum() / from_mean.sum()``, which is R², with an interval by the delta method.
 
     Quantiles are those of t with a tenth of the samples as degrees of freedom: squares of heavy tails have hardly a
@@ -241,21 +241,17 @@ def explained_variance(errors: np.ndarray, from_mean: np.ndarray, level: float =
     ----------
     errors, from_mean : ndarray of shape (n,)
         Squared errors, and squared distances from the mean that one would predict without looking at X.
-    level : float
-        Share of intervals that cover the true value.
     """
     n, total = len(errors), max(float(from_mean.sum()), float(np.finfo(np.float64).tiny))
     value = 1 - float(errors.sum()) / total
     spread = np.std(errors - (1 - value) * from_mean, ddof=1) / (total / n) / np.sqrt(n) if n > 1 else np.inf
-    return Estimate.around(value, stdtrit(max(4, n // 10), (1 + level) / 2) * spread, n)
+    return Estimate.around(value, stdtrit(max(4, n // 10), (1 + STRICT) / 2) * spread, n)
 
 
-def bootstrap(
-    statistic: Callable[[np.ndarray], float], n: int, rng: np.random.Generator, n_resamples: int = 200
-) -> Estimate:
-    """Return ``statistic(indices)`` with a normal 99.9% interval from its bootstrap standard error."""
+def bootstrap(statistic: Callable[[np.ndarray], float], n: int, rng: np.random.Generator) -> Estimate:
+    """Return ``statistic(indices)`` with a normal 99.9% interval from the standard error of 200 bootstrap samples."""
     value = statistic(np.arange(n))
-    spread = np.std([statistic(rng.integers(0, n, n)) for _ in range(n_resamples)], ddof=1)
+    spread = np.std([statistic(rng.integers(0, n, n)) for _ in range(200)], ddof=1)
     return Estimate.around(value, _z(STRICT) * spread, n)
 
 

@@ -11,8 +11,9 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 
 from skcnn._engine.greetings import import_keras_in_workers
 from skcnn._fit.balancing import Balancing
-from skcnn._fit.estimator import PENALTY, RATE, BaseCNN
+from skcnn._fit.estimator import BaseCNN
 from skcnn._fit.fitted import Fitted
+from skcnn._fit.parameters import PENALTY, RATE
 from skcnn._fit.recipe import Recipe
 from skcnn._fit.samples import Samples
 from skcnn._fit.targets import ClassTarget, RegressionTarget

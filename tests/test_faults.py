@@ -27,6 +27,7 @@ from sklearn.model_selection import GridSearchCV
 
 import skcnn._engine.loop
 import skcnn._fit.estimator
+import skcnn._fit.parameters
 from skcnn import CNNRegressor
 from skcnn._engine.blueprint import building
 from skcnn._engine.memory import free_bytes
@@ -124,7 +125,8 @@ def test_an_interrupt_leaves_the_best_weights_so_far(few):
 class _Lines:
     """Counts the lines run in the modules that train, and interrupts at one of them, as Ctrl-C would."""
 
-    FILES = (skcnn._engine.loop.__file__, skcnn._fit.estimator.__file__, skcnn._fit.run.__file__)
+    MODULES = (skcnn._engine.loop, skcnn._fit.estimator, skcnn._fit.parameters, skcnn._fit.run)
+    FILES = tuple(module.__file__ for module in MODULES)
 
     def __init__(self, at):
         self.at, self.count, self.an_epoch_ended = at, 0, False

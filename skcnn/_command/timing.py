@@ -16,7 +16,7 @@ from sklearn.base import clone
 from skcnn._command.console import DataError, complain, one_line
 from skcnn._command.progress import Forecast
 from skcnn._command.tasks import Task
-from skcnn._fit.estimator import epochs_for
+from skcnn._fit.parameters import epochs_for
 from skcnn._sklearn.checks import resolve_input_shape
 from skcnn.exceptions import ScaleWarning
 from skcnn.networks import resolve_network, summary

@@ -19,7 +19,7 @@ BLOCKS_HELD = BLOCKS_AHEAD + 2  # in use, ahead, and a copy of the one that is r
 
 def block_size(X: Any, multiple: int) -> int:
     """Return how many samples of X are read at once, as whole multiples."""
-    return max(1, BLOCK_BYTES // max(1, prod(X.shape[1:]) * X.dtype.itemsize * multiple)) * multiple
+    return max(1, BLOCK_BYTES // (prod(X.shape[1:]) * X.dtype.itemsize * multiple)) * multiple
 
 
 def read_ahead(read: Callable[[int], T], n: int) -> Generator[T]:

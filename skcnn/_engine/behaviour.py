@@ -100,9 +100,8 @@ class _Walk:
         self.certain = True
         self._hash = hashlib.sha256()
         self._n_seen = 0
-        self._places: dict[
-            int, tuple[int, Any]
-        ] = {}  # of functions, classes and modules, which copies share as they are
+        # Functions, classes and modules, which copies share as they are.
+        self._places: dict[int, tuple[int, Any]] = {}
         self._modules: dict[str, dict[str, Any]] = {}  # of the user's, what was not seen yet
         self._names = {""}  # that code may ask modules for
         self._above: dict[int, int] = {}  # containers around the present value
@@ -229,7 +228,7 @@ class _Walk:
             self.see(type(value))
             self.see(without_number(value.get_config()))
             self.certain = self.certain and not isinstance(value, keras.Layer)  # which every build would share
-            for weight in getattr(value, "weights", ()) if isinstance(value, keras.Layer) else ():
+            for weight in value.weights if isinstance(value, keras.Layer) else ():
                 self._put("weight", str(weight.trainable), str(joblib.hash(np.asarray(weight))))
         else:
             return False
@@ -272,7 +271,7 @@ class _Walk:
             self.see(function.__kwdefaults__)
             self._named(vars(function))
             for cell in function.__closure__ or ():
-                self.see(cell.cell_contents) if _is_set(cell) else self._put("empty")
+                self._put("empty") if cell == types.CellType() else self.see(cell.cell_contents)
         if not installed:
             self._globals(function)
 
@@ -372,14 +371,6 @@ def _is_behaviour(name: str, value: Any) -> bool:
     is_own = name.startswith("__") and name.endswith("__") and not isinstance(value, types.FunctionType)
     is_hook = isinstance(value, (property, staticmethod, classmethod))
     return (not is_own or is_hook) and not name.startswith("_abc_")
-
-
-def _is_set(cell: Any) -> bool:
-    try:
-        cell.cell_contents  # noqa: B018
-    except ValueError:
-        return False
-    return True
 
 
 def _found(module: str, qualname: str) -> Any:

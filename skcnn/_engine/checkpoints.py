@@ -124,7 +124,7 @@ class Checkpoints:
     FIRST_SECONDS: ClassVar[float] = 1.0
     # The files used least recently are removed when all of them together have more bytes.
     MAX_BYTES: ClassVar[int] = 2 * 2**30
-    ASKED_EPOCHS: ClassVar[int] = 1000
+    ASKED_EPOCHS: ClassVar[int] = 1000  # of more the folder is listed
     LOOK_SHARE: ClassVar[float] = 0.01  # of these bytes that are written between two looks
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
@@ -193,8 +193,8 @@ class Checkpoints:
         """
         with suppress(PermissionError, FileNotFoundError):  # of files of others, and those that others removed
             if SystemRandom().random() * self.MAX_BYTES * self.LOOK_SHARE <= keep.stat().st_size:
-                names = (entry.name for entry in os.scandir(self.folder))
-                remove_oldest((self.folder / name for name in names if _NAME.fullmatch(name)), self.MAX_BYTES, keep)
+                paths = (path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+                remove_oldest(paths, self.MAX_BYTES, keep)
 
 
 def _write(path: Path, fingerprint: str, progress: Progress) -> None:

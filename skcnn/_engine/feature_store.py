@@ -26,7 +26,7 @@ __all__ = ["FeatureFiles", "FeatureStore", "features_for", "shared_folder", "sto
 FOLDER = "features"
 
 
-def features_for(program: Program, X: np.ndarray | LazySamples, folder: Path | None = None) -> np.ndarray | LazySamples:
+def features_for(program: Program, X: np.ndarray | LazySamples, folder: Path | None) -> np.ndarray | LazySamples:
     """Return what to train and predict with in place of samples: their features, or X where nothing is kept of them.
 
     A sample's features are the same to the bit whoever asks for them, and among whichever samples.
@@ -37,7 +37,7 @@ def features_for(program: Program, X: np.ndarray | LazySamples, folder: Path | N
         Whose weights make the features.
     X : ndarray or LazySamples of shape (n, *input_shape)
         Samples; lazy ones are read in blocks.
-    folder : Path, default=None
+    folder : Path or None
         Where processes share features; None for this process alone.
 
     Returns
@@ -99,11 +99,10 @@ class FeatureStore:
         places: dict[bytes, list[int]] = {}
         for i, name in enumerate(names):
             places.setdefault(name, []).append(i)
-        missing = deque(self._take(places, out))
+        left = self._take(places, out)
         if files is not None:  # in another order in each process, so that they compute different samples
-            order = list(missing)
-            SystemRandom().shuffle(order)
-            missing = deque(order)
+            SystemRandom().shuffle(left)
+        missing = deque(left)
         while missing:
             if files is not None:
                 for name, row in files.read(set(missing)):

@@ -8,8 +8,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from skcnn._engine.blueprint import BUILDING, building
-from skcnn._engine.keras_internals import calls_of, operations_of, output_shape_of
-from skcnn._engine.program import CHUNK_BYTES
+from skcnn._engine.keras_internals import calls_of, flat, operations_of, output_shape_of
+from skcnn._engine.program import CHUNK_BYTES, in_parts
 from skcnn._engine.signals import uninterrupted
 from skcnn._engine.threads import start_tensorflow
 
@@ -18,7 +18,6 @@ __all__ = ["FeatureNetwork", "kept_for", "with_features"]
 # Samples at once, always as many, with zeros for those that lack: a sample's result depends on the number, by rounding.
 # MobileNetV2 on 96x96 was fastest with 12 to 36 (2.3 to 2.8 s for 576 samples on 2 cores; 9 to 12 s with 72 to 288).
 SAMPLES = (24, 12)
-POOLINGS = {"avg": "GlobalAveragePooling", "max": "GlobalMaxPooling"}
 
 
 def with_features(model: Any, wanted: Any) -> Any:
@@ -81,7 +80,7 @@ class FeatureNetwork:
             if not isinstance(wanted, keras.layers.InputLayer):
                 model = with_features(model, wanted)
                 features = model.outputs[0]
-            self._model = keras.Model(model.inputs[0], _flat(features, pooling))
+            self._model = keras.Model(model.inputs[0], flat(features, pooling))
         self._graphs: dict[Any, tuple[Any, int]] = {}
         self.input_shape = tuple(self._model.input_shape[1:])
         dtype = self._model.inputs[0].dtype
@@ -91,12 +90,7 @@ class FeatureNetwork:
         """Return the features of samples of the network's shape, ``(n, n_features)``, a part of them at a time."""
         graph, size = self._graph(X.shape[1:], X.dtype)
         out = np.empty((len(X), graph.output_shapes[-1]), graph.output_dtypes.as_numpy_dtype)
-        part = np.zeros((size, *X.shape[1:]), X.dtype)
-        for start in range(0, len(X), size):
-            n = min(size, len(X) - start)
-            part[:n], part[n:] = X[start : start + n], 0
-            out[start : start + n] = _run(graph, part)[:n]
-        return out
+        return in_parts(graph, X, size, out)
 
     def n_features(self, sample_shape: tuple[int, ...]) -> int:
         """Return the number of features of samples of this shape."""
@@ -165,22 +159,6 @@ def _layer_of(model: Any, wanted: int | str) -> Any:
     if not output_shape_of(found[0]):
         raise ValueError(f"The layer {found[0].name!r} returns several tensors; expected a layer that returns one.")
     return found[0]
-
-
-def _flat(features: Any, pooling: str | None) -> Any:
-    """Return features without positions."""
-    _, keras = start_tensorflow()
-    rank = len(features.shape) - 2
-    if rank > 0 and pooling is not None:
-        return getattr(keras.layers, f"{POOLINGS[pooling]}{rank}D")(data_format="channels_last")(features)
-    return features if rank == 0 else keras.layers.Flatten(data_format="channels_last")(features)
-
-
-@uninterrupted
-def _run(graph: Any, samples: np.ndarray) -> np.ndarray:
-    tf, _ = start_tensorflow()
-    features: np.ndarray = graph(tf.constant(samples)).numpy()
-    return features
 
 
 def _largest_output(graph: Any) -> int:

@@ -1,11 +1,12 @@
 """The frozen part of a network: the layers before the first that is trained, whose outputs no step changes."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from skcnn._engine.keras_internals import all_layers, calls_of, has_mask, tensors_in
+from skcnn._engine.keras_internals import all_layers, calls_of, has_mask
 from skcnn._engine.structure import behaviour_of_model
 from skcnn._engine.threads import start_tensorflow
 
@@ -78,15 +79,12 @@ def frozen_part(model: Any, sample_shape: tuple[int, ...]) -> Frozen | None:
 def _last_bottleneck(model: Any) -> Any:
     """Return the last tensor on all ways to the output before which nothing is trained or random; None without one."""
     calls = calls_of(model) or []
-    left: dict[int, int] = {}  # how often each tensor is used
-    for call in calls:
-        for tensor in tensors_in(call):
-            left[id(tensor)] = left.get(id(tensor), 0) + 1
+    left = Counter(id(tensor) for call in calls for tensor in call.input_tensors)  # how often each is used
     alive, found = set(), None
     for call in calls[:-1]:
         if not _does_the_same(call.operation):
             break
-        for tensor in tensors_in(call):
+        for tensor in call.input_tensors:
             left[id(tensor)] -= 1
             if not left[id(tensor)]:
                 alive.discard(id(tensor))

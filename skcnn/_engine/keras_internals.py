@@ -5,7 +5,7 @@ Seen in Keras 3.8 to 3.15. Keras is not imported with this module: whoever has a
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import get_ident
 from typing import Any
@@ -20,16 +20,17 @@ __all__ = [
     "copy_of_layer",
     "download_folder",
     "final_activation",
+    "flat",
     "forget_model",
     "function_options",
     "has_mask",
+    "laid_on",
     "maximize",
     "model_of",
     "operations_of",
     "output_shape_of",
     "own_variables",
     "seeds_from",
-    "tensors_in",
     "traces_batches",
     "unseeded_initializers",
     "wiring_of",
@@ -61,12 +62,6 @@ def calls_of(model: Any) -> list[Any] | None:
     """
     by_depth = getattr(getattr(model, "_functional", None) or model, "_nodes_by_depth", None)
     return None if by_depth is None else [call for depth in sorted(by_depth, reverse=True) for call in by_depth[depth]]
-
-
-def tensors_in(call: Any) -> list[Any]:
-    """Return the tensors that an operation is called with, each as often as it is."""
-    tensors: list[Any] = call.input_tensors
-    return tensors
 
 
 def has_mask(tensor: Any) -> bool:
@@ -125,6 +120,36 @@ def copy_of_layer(layer: Any) -> Any:
             f"get_config() ({type(error).__name__}: {error}). Give a range as a pair, as in RandomShear((0, 0.1)), or "
             "let get_config() of a custom layer return all arguments of its __init__."
         ) from error
+
+
+def laid_on(model: Any, x: Any, layer_for: Callable[[Any], Any] = lambda layer: layer) -> Any:
+    """Return the output of a model for another input, of its own layers or of what `layer_for` returns for each."""
+    import keras
+
+    if isinstance(model, keras.Sequential):
+        for layer in model.layers:
+            x = layer_for(layer)(x)
+        return x
+    outputs: list[Any] = []
+
+    def lay(layer: Any, *arguments: Any, **settings: Any) -> Any:
+        outputs.append(layer(*arguments, **settings))
+        return outputs[-1]
+
+    # What is cloned has inputs of its own; the layers that it was laid of, the output last, go on from `x`.
+    keras.models.clone_model(model, input_tensors=x, clone_function=layer_for, call_function=lay)
+    return outputs[-1]
+
+
+def flat(features: Any, pooling: str | None) -> Any:
+    """Return features without positions: the mean ("avg") or maximum ("max") of each channel, or all values."""
+    from keras import layers
+
+    rank = len(features.shape) - 2
+    if rank > 0 and pooling is not None:
+        kind = {"avg": "GlobalAveragePooling", "max": "GlobalMaxPooling"}[pooling]
+        return getattr(layers, f"{kind}{rank}D")(data_format="channels_last")(features)
+    return features if rank == 0 else layers.Flatten(data_format="channels_last")(features)
 
 
 # Initial weights ----------------------------------------------------------------------------------------------------

@@ -198,7 +198,7 @@ class Progress:
             recorded = self.history.setdefault(name, [])
             recorded += [np.nan] * (self.epoch - 1 - len(recorded)) + [values.get(name, np.nan)]
 
-    def settle(self) -> None:
+    def drop_unfinished(self) -> None:
         """Forget an epoch that an interrupt has left half recorded."""
         n = min(map(len, self.history.values()), default=0)
         self.epoch = min(self.epoch, n)
@@ -282,7 +282,7 @@ class _Run:
     def finish(self) -> None:
         """Take what is to be kept out of the program, and tell the watchers that are left; may be done again."""
         progress, program = self.progress, self.program
-        progress.settle()
+        progress.drop_unfinished()
         if not self._parts:  # nothing left to train
             X, _, _, order = self.data.at(max(0, progress.epoch - 1))
             self._settle_on(X, order)

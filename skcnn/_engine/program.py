@@ -1,6 +1,6 @@
 """A training program: the state of one fit at a time, and the compiled functions that change it."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from skcnn._engine.signals import signals_held, uninterrupted
 from skcnn._engine.threads import start_tensorflow
 from skcnn._lazy import LazySamples
 
-__all__ = ["Program", "Typical"]
+__all__ = ["CHUNK_BYTES", "Program", "Typical", "in_parts"]
 
 # Samples per call of the prediction graph; fewer are padded to the smallest size that holds them. A sample's result
 # depends on the block of rows that a matrix kernel computes it in. Those of AVX2 take 6 rows at a time and compute a
@@ -214,17 +214,8 @@ class Program:
         """Return the outputs of the frozen part of the network for samples of shape ``input_shape``."""
         frozen, graph = self.blueprint.frozen, self.blueprint.features(X)
         assert frozen is not None
-        out, size = np.empty((len(X), *frozen.shape), frozen.dtype), CHUNKS[0]
-        for start in range(0, len(X), size):
-            out[start : start + size] = self._features(graph, X[start : start + size], size)
-        return out
-
-    @uninterrupted
-    def _features(self, graph: Graph, X: np.ndarray, size: int) -> Any:
-        tf, _ = start_tensorflow()
-        samples = np.zeros((size, *X.shape[1:]), X.dtype)
-        samples[: len(X)] = X
-        return graph(self._variables, tf.constant(samples)).numpy()[: len(X)]
+        out = np.empty((len(X), *frozen.shape), frozen.dtype)
+        return in_parts(lambda samples: graph(self._variables, samples), X, CHUNKS[0], out)
 
     @uninterrupted
     def frozen_digest(self) -> str:
@@ -262,6 +253,18 @@ class Program:
     def _outputs(self, graph: Graph, X: np.ndarray, size: int) -> Any:
         tf, _ = start_tensorflow()
         return graph(self._variables, tf.constant(X), tf.constant(size, tf.int32)).numpy()
+
+
+def in_parts(graph: Callable[[Any], Any], X: np.ndarray, size: int, out: np.ndarray) -> np.ndarray:
+    """Fill `out` with what a graph makes of samples, always of `size` at once, zeros in place of those that lack."""
+    tf, _ = start_tensorflow()
+    part = np.zeros((size, *X.shape[1:]), X.dtype)
+    for start in range(0, len(X), size):
+        n = min(size, len(X) - start)
+        part[:n], part[n:] = X[start : start + n], 0
+        with signals_held():
+            out[start : start + n] = graph(tf.constant(part)).numpy()[:n]
+    return out
 
 
 def _parts(X: np.ndarray | LazySamples, bounds: list[tuple[int, int]]) -> Generator[np.ndarray]:

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from skcnn._fit.targets import Target
-from skcnn._fit.weights import combined_weights, prior_shift
+from skcnn._fit.weights import prior_shift
 
 __all__ = ["Balancing"]
 
@@ -63,10 +62,6 @@ class Balancing:
                 "balance by class_weight or balanced_batches."
             )
         return not looks_at_labels_alone(sampler)
-
-    def weigh(self, target: Target, y: np.ndarray, weight: np.ndarray | None, order: np.ndarray) -> np.ndarray:
-        """Return sample weights with mean 1 over `order`, see `combined_weights`."""
-        return combined_weights(target, self.class_weight, y, weight, order)
 
     def shifts(self, trained: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return what to subtract from the logits for validation, and for prediction.

@@ -9,13 +9,13 @@ import numpy as np
 from sklearn.base import clone
 
 from skcnn._fit.balancing import Balancing
+from skcnn._fit.weights import combined_weights
 from skcnn._lazy import LazySamples, sample_digests
 from skcnn._sklearn.checks import naming
 
-__all__ = ["Batches", "balanced_order", "sample_digests"]
+__all__ = ["Batches", "balanced_order"]
 
 _X = np.ndarray | LazySamples
-_Drawn = tuple[_X, np.ndarray, np.ndarray | None, np.ndarray]
 
 
 @dataclass
@@ -76,20 +76,19 @@ class Batches:
         return indices[balanced_order(y[indices].ravel(), self.balancing.share, rng)]
 
     def _draw(self, draw: int) -> tuple[_X, np.ndarray, np.ndarray, np.ndarray]:
-        X, y, weight, indices = self._resampled(draw) if self.balancing.sampler is not None else self._as_given
+        X, y, weight, indices = self.X, self.y, self.weight, self.indices
+        if self.balancing.sampler is not None:
+            X, y, weight, indices = self._resampled(draw)
         # Weights are scaled over one balanced order, which stands for those of all epochs.
         order = indices
         if self.balancing.share:
             order = self._balanced(y, indices, np.random.default_rng(0))
             chosen = np.ones(len(self.target.classes), dtype=bool)
             weight = _evened(weight, order, self.target.codes(y[order]), chosen, of_kept=False)
-        return X, y, self.balancing.weigh(self.target, y, weight, order).astype(self.dtype), indices
+        w = combined_weights(self.target, self.balancing.class_weight, y, weight, order)
+        return X, y, w.astype(self.dtype), indices
 
-    @property
-    def _as_given(self) -> _Drawn:
-        return self.X, self.y, self.weight, self.indices
-
-    def _resampled(self, draw: int) -> _Drawn:
+    def _resampled(self, draw: int) -> tuple[_X, np.ndarray, np.ndarray | None, np.ndarray]:
         """Resample the training samples: selected ones as indices, new ones as arrays."""
         from skcnn.sampling import NDSampler, looks_at_labels_alone, selects_rows  # imbalanced-learn takes a second
 
@@ -106,9 +105,7 @@ class Batches:
             weight = _evened(self.weight, indices, target.codes(self.y[indices]), chosen, of_kept=of_kept)
             return self.X, self.y, weight, indices
         y = target.encode(made_labels).astype(self.y.dtype)
-        weight = None
-        if self.weight is not None:
-            weight = _inherited(made, target.codes(y), X, codes, self.weight[self.indices])
+        weight = None if self.weight is None else _inherited(made, target.codes(y), X, codes, self.weight[self.indices])
         indices = np.arange(len(made))
         return made, y, _evened(weight, indices, target.codes(y), chosen, of_kept=of_kept), indices
 
@@ -122,9 +119,8 @@ class Batches:
 
         knows = isinstance(sampler, (BaseOverSampler, BaseUnderSampler))
         labels = list(sampler.sampling_strategy_) if knows else []
-        return np.isin(self.target.classes, labels), not isinstance(
-            getattr(sampler, "sampling_strategy", None), Mapping
-        )
+        of_kept = not isinstance(getattr(sampler, "sampling_strategy", None), Mapping)
+        return np.isin(self.target.classes, labels), of_kept
 
     def _seeded(self, sampler: Any, draw: int) -> Any:
         """Return a clone of the sampler with a seed for this draw.

@@ -6,8 +6,10 @@ import random
 import re
 import secrets
 from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import count
 from pathlib import PurePath
-from threading import Lock
 from types import MethodType
 from typing import Any
 
@@ -91,25 +93,12 @@ class _Copier:
         return type(value)(PLACEHOLDER.sub(lambda found: format(self._fit, found[1] or ""), str(value)))
 
 
-class _FitNumbers:
-    """Numbers of fits: consecutive in one process, from a start that no other process has."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._process = 0
-        self._last = 0
-
-    def new(self) -> int:
-        with self._lock:
-            if self._process != os.getpid():  # also after a fork
-                self._process, self._last = os.getpid(), secrets.randbelow(10**12) * FITS
-            self._last += 1
-            return self._last
-
-
-_numbers = _FitNumbers()
+@lru_cache(maxsize=1)
+def _numbers(process: int) -> Iterator[int]:
+    """Return the numbers of the fits of a process: consecutive, from a start that no other process has."""
+    return count(secrets.randbelow(10**12) * FITS + 1)
 
 
 def new_fit_number() -> int:
     """Return a number that no other fit has, in this process or another."""
-    return _numbers.new()
+    return next(_numbers(os.getpid()))  # another one after a fork

@@ -1,7 +1,7 @@
 """`Fitted`: everything that a fitted estimator knows, in one immutable value."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from skcnn._engine.blueprint import Topology, building, shares_weights
 from skcnn._engine.feature_store import features_for
-from skcnn._engine.keras_internals import copy_of_layer
+from skcnn._engine.keras_internals import copy_of_layer, laid_on
 from skcnn._engine.loop import Progress
 from skcnn._engine.memory import Need
 from skcnn._engine.pool import pool
@@ -64,12 +64,6 @@ class Fitted:
         """Weights in the order of ``model.weights``, then any mean and scale of samples."""
         return self.progress.weights
 
-    def with_weights(self, weights: list[np.ndarray], progress: Progress) -> "Fitted":
-        """Return a copy with other weights, as if training had stopped at `progress`."""
-        history = {name: list(values) for name, values in progress.history.items()}
-        now = replace(progress, weights=weights, optimizer_state=[], best_epoch=progress.epoch, history=history)
-        return replace(self, progress=replace(now, best_weights=None), program=None)
-
     def attributes(self) -> dict[str, Any]:
         """Return the public attributes of a fitted estimator."""
         return {
@@ -82,7 +76,7 @@ class Fitted:
             "callbacks_": list(self.callbacks),
         }
 
-    def outputs(self, X: np.ndarray | LazySamples, folder: Path | None = None) -> np.ndarray:
+    def outputs(self, X: np.ndarray | LazySamples, folder: Path | None) -> np.ndarray:
         """Return the outputs for checked samples in float64, corrected for class shares.
 
         Features of samples are kept in the folder, if there is any.
@@ -118,12 +112,11 @@ class Fitted:
             If the network now builds another model than when it was fitted.
         """
         _, keras = start_tensorflow()
-        units = self.weights[len(self.weights) - 2 :] if self.topology.standardize else []
         with building(self.topology.dtype):
             model = self.topology.build()
             check_unchanged(self.topology.structure, model)
-            if units:
-                model = self._on_standardized(model, units)
+            if self.topology.standardize:
+                model = self._on_standardized(model)
             else:
                 shared = not self.topology.certain and shares_weights(model, self.topology.build())
                 if shared or any(hasattr(layer, "plain") for layer in model.layers):
@@ -149,27 +142,15 @@ class Fitted:
             model.set_weights(self.weights[: len(model.weights)])
         return model, self.weights[len(model.weights) :]
 
-    def _on_standardized(self, model: Any, units: list[np.ndarray]) -> Any:
+    def _on_standardized(self, model: Any) -> Any:
         """Return copies of the layers of a model, after two that standardise its inputs."""
         _, keras = start_tensorflow()
-        mean, factor = units[0], 1 / units[1]
+        mean, scale = self.weights[-2:]
         inputs = keras.Input(self.topology.input_shape, dtype=self.topology.dtype)
         # Not keras.layers.Normalization, which raises scales below 1e-7 to 1e-7.
         x = keras.layers.Rescaling(np.ones_like(mean), -mean, name="center")(inputs)
-        x = keras.layers.Rescaling(factor, np.zeros_like(mean), name="scale")(x)
-        if isinstance(model, keras.Sequential):
-            for layer in model.layers:
-                x = self._plain_layer(layer)(x)
-            return keras.Model(inputs, x)
-        laid = []
-
-        def lay(layer: Any, *arguments: Any, **settings: Any) -> Any:
-            laid.append(layer(*arguments, **settings))
-            return laid[-1]
-
-        # What is cloned has inputs of its own; the layers that it was laid of, the output last, go on from `x`.
-        keras.models.clone_model(model, input_tensors=x, clone_function=self._plain_layer, call_function=lay)
-        return keras.Model(inputs, laid[-1])
+        x = keras.layers.Rescaling(1 / scale, np.zeros_like(mean), name="scale")(x)
+        return keras.Model(inputs, laid_on(model, x, self._plain_layer))
 
     def _plain_layer(self, layer: Any) -> Any:
         """Return Keras' layer in place of one of skcnn's, and a copy of any other layer."""

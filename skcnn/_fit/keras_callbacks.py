@@ -196,9 +196,7 @@ class KerasCallbacks:
         for callback in self.callbacks:
             callback.on_train_end(self._logs(progress))
             forget_model(callback)  # so that the fitted estimator holds no Keras model
-        changed = self._changed_weights()
-        if changed is not None:
-            progress.weights = changed
+        progress.weights = self._changed_weights() or progress.weights
 
     def _logs(self, progress: Progress) -> dict[str, Any]:
         """Return the values of the last epoch, that of the score under each of its names."""
@@ -260,11 +258,11 @@ class KerasCallbacks:
             self._shown = changed
 
     @property
-    def _settled(self) -> bool:
+    def _rate_is_free(self) -> bool:
         return self.plan.schedule == "constant" and not self.plan.warmup_epochs
 
     def _check_rate_is_free(self, happened: str) -> None:
-        if not self._settled:
+        if not self._rate_is_free:
             raise ValueError(
                 f"{happened}, but so do schedule={self.plan.schedule!r} and warmup_epochs={self.plan.warmup_epochs:g}. "
                 "Leave the callback out, or set schedule='constant' and warmup_epochs=0."
@@ -272,6 +270,6 @@ class KerasCallbacks:
 
     def _rate(self, progress: Progress) -> float:
         """Return the current learning rate; that of the last epoch if a schedule sets it."""
-        if self._settled or not progress.epoch:
+        if self._rate_is_free or not progress.epoch:
             return self.plan.learning_rate * progress.rate_factor
         return progress.history["learning_rate"][-1]

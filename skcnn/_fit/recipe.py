@@ -100,17 +100,14 @@ class Recipe:
         """Return the samples with a training part chosen, and those to validate on."""
         if not self.validation_fraction:
             return samples, held_out
-        indices, target = samples.indices, samples.target
-        strata = target.strata(samples.encoded[indices], self.validation_fraction)
-        if not self.shuffles_validation:
-            groups = None if samples.groups is None else samples.groups[indices]
-            train, val = last_split(strata, self.validation_fraction, groups, classes=target.has_classes)
-            return samples.chosen(indices[train]), samples.taken(indices[val])
-        X = samples.X if len(indices) == len(samples.X) else samples.X[indices]  # without a copy, if all have a weight
+        indices, target, fraction = samples.indices, samples.target, self.validation_fraction
+        strata = target.strata(samples.encoded[indices], fraction)
         groups = None if samples.groups is None else samples.groups[indices]
-        train, val = inner_split(
-            X, strata, self.validation_fraction, groups, self.plan.seed, classes=target.has_classes
-        )
+        if self.shuffles_validation:
+            X = samples.X if len(indices) == len(samples.X) else samples.X[indices]  # no copy, if all have a weight
+            train, val = inner_split(X, strata, fraction, groups, self.plan.seed, classes=target.has_classes)
+        else:
+            train, val = last_split(strata, fraction, groups, classes=target.has_classes)
         return samples.chosen(indices[train]), samples.taken(indices[val])
 
     def prepare(self, samples: Samples) -> Prepared:
@@ -119,8 +116,7 @@ class Recipe:
         seen = None if weight is None else weight[indices]
         # A fit that continues another keeps its unit of y, in which the weights were learnt.
         target = samples.target if self.earlier else samples.target.settled(samples.encoded[indices], seen)
-        y = target.scaled(samples.encoded)
-        y = y if y.dtype.kind == "i" else y.astype(dtype)
+        y = target.scaled(samples.encoded, dtype)
         batches = Batches(samples.X, y, weight, indices, target, self.balancing, self.plan.seed, dtype)
         units = None
         if self.topology.standardize is not None:

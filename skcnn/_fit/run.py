@@ -74,7 +74,7 @@ class Run:
         self._fit_number = new_fit_number()
         self._callbacks = tuple(copy_callbacks(estimator.callbacks, self._fit_number))
         self._kept: tuple[_Part, Progress] | None = None
-        self._first = ""  # fingerprint of the first training
+        self._fingerprint = ""  # of the latest training, on which a refit depends
 
     @property
     def fitted(self) -> Fitted | None:
@@ -173,7 +173,8 @@ class Run:
         """Return what an estimator would know if training stopped now."""
         with program.predicting():
             weights = program.weights()
-        return self.recipe.fitted(part.samples, part.prepared, progress, None).with_weights(weights, progress)
+        now = replace(progress.resumed(), weights=weights, optimizer_state=[], best_epoch=progress.epoch)
+        return self.recipe.fitted(part.samples, part.prepared, now, None)
 
     def _estimator_now(self, part: _Part, program: Program, progress: Progress) -> Any:
         return self.estimator._as(self._now(part, program, progress))
@@ -183,8 +184,7 @@ class Run:
         from skcnn._engine.losses import sample_losses
 
         topology, target, scoring = self.recipe.topology, part.prepared.target, self.recipe.scoring
-        encoded = target.scaled(held_out.encoded)
-        encoded = encoded if encoded.dtype.kind == "i" else encoded.astype(topology.dtype)
+        encoded = target.scaled(held_out.encoded, topology.dtype)
         with naming("scoring", theirs=True):
             scorer = None if scoring == "loss" else check_scoring(self.estimator, scoring)
         # Scorers are given the estimator with the current weights. Checked samples no longer have feature names.
@@ -226,9 +226,8 @@ class Run:
         if recipe.memory is None or not all(isinstance(key, str) for key in objects):
             return None
         deciding = [*self._deciding(part, plan), *self._judged(part, plan), *program.weights()]
-        found = fingerprint(surroundings(), *objects, *deciding)
-        self._first = found
-        return Checkpoints(recipe.memory, found)
+        self._fingerprint = fingerprint(surroundings(), *objects, *deciding)
+        return Checkpoints(recipe.memory, self._fingerprint)
 
     def _deciding(self, part: _Part, plan: Plan) -> list[Any]:
         """List what decides the state after an epoch, so all but the number of epochs.
@@ -249,7 +248,7 @@ class Run:
     def _judged(self, part: _Part, plan: Plan) -> list[Any]:
         """List what decides validation scores, and learning rates that depend on them."""
         if part.held_out is None:
-            return [] if plan.rate_factors is None else [self._first]
+            return [] if plan.rate_factors is None else [self._fingerprint]
         held_out, prepared = part.held_out, part.prepared
         judged = [_content(held_out.X), held_out.y, held_out.weight, held_out.encoded, prepared.judging_shift]
         if self.recipe.scoring != "loss":  # scorers see the same probabilities as the user

@@ -146,7 +146,7 @@ def standard_units(
     """
     shape = X.shape[1:] if per == "position" else X.shape[-1:]
     n_values = prod(X.shape[1:])
-    size = max(1, STATISTICS_BYTES // max(1, 8 * n_values))
+    size = max(1, STATISTICS_BYTES // (8 * n_values))
     parts = [indices[start : start + size] for start in range(0, len(indices), size)]
 
     def mean_of(values: Any) -> np.ndarray:

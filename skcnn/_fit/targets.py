@@ -34,9 +34,9 @@ class Target:
         """Return the target with what it learns from the training samples."""
         return self
 
-    def scaled(self, encoded: np.ndarray) -> np.ndarray:
-        """Return encoded targets as the network is trained on them."""
-        return encoded
+    def scaled(self, encoded: np.ndarray, dtype: str = "float64") -> np.ndarray:
+        """Return encoded targets as the network is trained on them, in `dtype` unless they are class codes."""
+        return encoded if encoded.dtype.kind == "i" else encoded.astype(dtype)
 
     def class_shares(self, encoded: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
         """Return the share of each class in the total weight; 1 for numbers."""
@@ -259,9 +259,9 @@ class RegressionTarget(Target):
             )
         return y.reshape(len(y), -1).astype(np.float64)
 
-    def scaled(self, encoded: np.ndarray) -> np.ndarray:
+    def scaled(self, encoded: np.ndarray, dtype: str = "float64") -> np.ndarray:
         """Return encoded targets as the network is trained on them: standardised."""
-        return (encoded - self.mean) / self.scale
+        return ((encoded - self.mean) / self.scale).astype(dtype)
 
     def strata(self, encoded: np.ndarray, fraction: float) -> np.ndarray:
         """Return bins of the first target's quantiles to stratify by, as indicators."""

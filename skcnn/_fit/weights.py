@@ -1,7 +1,7 @@
 """Class weights, sample weights, and the class shares that they amount to."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
@@ -40,8 +40,8 @@ def check_sample_weight(weight: Any, n_samples: int, name: str = "sample_weight"
             "earlier step of the pipeline changes the samples but not the weights; pass the sampler to the estimator "
             "instead (sampler=...), which resamples the weights as well."
         )
-    if not np.isfinite(checked).all() or (checked < 0).any():
-        bad = checked[~(np.isfinite(checked) & (checked >= 0))]
+    bad = checked[~(np.isfinite(checked) & (checked >= 0))]
+    if len(bad):
         raise ValueError(
             f"{name} holds {bad[0]} (and {len(bad) - 1} more such values); expected finite weights of at least 0."
         )
@@ -86,16 +86,13 @@ def class_weights(class_weight: Any, target: ClassTarget, y: np.ndarray, weight:
             )
         return _of_one(class_weight, target.classes, target.codes(y), weight)
     n_labels = len(target.classes)
-    per_label: Sequence[Any]
-    if class_weight is None or isinstance(class_weight, str):
-        per_label = [class_weight] * n_labels
-    elif isinstance(class_weight, Mapping) or len(class_weight) != n_labels:
+    alike = class_weight is None or isinstance(class_weight, str)
+    per_label = [class_weight] * n_labels if alike else class_weight
+    if isinstance(per_label, Mapping) or len(per_label) != n_labels:
         raise ValueError(
             f"class_weight={class_weight!r}; for multilabel targets expected None, 'balanced' or a list of "
             f"{n_labels} dicts such as {{0: 1, 1: 5}}, one per label."
         )
-    else:
-        per_label = class_weight
     pairs = [
         _of_one(one, np.array([0, 1]), column.astype(np.int32), weight)
         for one, column in zip(per_label, y.T, strict=True)

@@ -276,7 +276,7 @@ def hint_at_layout(sample_shape: tuple[int, ...]) -> str | None:
             f"Samples of X have shape {sample_shape}: {channels} steps of {channels} channels. If they are images "
             f"without a channel axis, pass input_shape=({channels}, {channels}, 1). {silence}"
         )
-    first = positions[0] if len(positions) else channels
+    first = positions[0]
     if first * FAR_SHORTER <= channels or (len(positions) == 2 and first in (1, 3) and square):
         moved = (*sample_shape[1:], first)
         return (

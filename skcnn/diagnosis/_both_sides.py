@@ -202,7 +202,8 @@ class BothSides:
     @cached_property
     def test_by_test(self) -> np.ndarray:
         """Labels that the simple model of others of the test samples `test.chosen` predicts for each of them."""
-        return self._within(self.seen.test, np.arange(len(self.seen.test.chosen)), None)[1]
+        groups, rows = self.seen.beside.get("groups_test"), self.seen.test.chosen
+        return self._within(self.seen.test, np.arange(len(rows)), None if groups is None else groups[rows])[1]
 
     @cached_property
     def train_by_test(self) -> np.ndarray:

@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.utils.multiclass import type_of_target
 
 from skcnn._engine.keras_internals import function_options
+from skcnn._fit.parameters import Parameters, auto_epochs
 from skcnn._sklearn.steps import is_pipeline, is_search, unwrap
 from skcnn.diagnosis._keras_refit import settings_of
 from skcnn.networks import resolve_network
@@ -195,8 +196,7 @@ class Components:
 
     def auto_epochs(self, n_samples: int) -> int:
         """Return the epochs that "auto" stands for with so many samples, 0 if the final step does not know it."""
-        known = getattr(self.final, "_auto_epochs", None)
-        return 0 if known is None else int(known(n_samples))
+        return auto_epochs(self.final, n_samples) if isinstance(self.final, Parameters) else 0
 
     @property
     def is_network(self) -> bool:

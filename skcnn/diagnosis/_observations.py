@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils.multiclass import type_of_target
 
-from skcnn._fit.batches import sample_digests
+from skcnn._lazy import sample_digests
 from skcnn._sklearn.checks import naming
 from skcnn._sklearn.internals import safe_indexing
 from skcnn._statistics import EFFECT_LEVEL, Estimate, difference, weighted_mean
@@ -117,17 +117,18 @@ class Observations:
         if predicts is not None:
             other.estimator = predicts
         same = predicts is None
+        same_steps = estimator is None or not (self.components.steps or other.components.steps)
         X = self.train.X if X_train is None else X_train
         if X is not self.train.X:
             for name in ("reference", "sample_shape"):
                 other.__dict__.pop(name, None)
-        other.train = self.train.of(other, X, self.train.y, same)
+        other.train = self.train.of(other, X, self.train.y, same, same_steps)
         if self.test is not None:
             X, y = self.test.X if X_test is None else X_test, self.test.y if y_test is None else y_test
             if keep is not None:
                 X, y = safe_indexing(X, keep), y[keep]
                 other.beside = {k: v[keep] if k.endswith("_test") else v for k, v in self.beside.items()}
-            other.test = self.test.of(other, X, y, same)
+            other.test = self.test.of(other, X, y, same, same_steps)
         return other
 
     def gain(self, other: "Observations", level: float = EFFECT_LEVEL) -> Estimate:

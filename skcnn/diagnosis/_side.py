@@ -125,10 +125,11 @@ class Side:
             medians = np.nanmedian(np.where(np.isfinite(known), known, np.nan), axis=0)
         return np.where(np.isfinite(flat), flat, np.nan_to_num(medians))
 
-    def of(self, seen: Any, X: Any, y: np.ndarray, same_estimator: bool) -> "Side":
+    def of(self, seen: Any, X: Any, y: np.ndarray, same_estimator: bool, same_steps: bool) -> "Side":
         """Return the side with other samples or targets, of other observations; what does not change is kept."""
         other = Side(seen, X, y, self.salt)
-        kept = ["inputs", "chosen", "flat"] * (X is self.X) + ["codes", "targets", "weight"] * (y is self.y)
+        kept = ["chosen"] * (X is self.X) + ["codes", "targets", "weight"] * (y is self.y)
+        kept += ["inputs", "flat"] * (X is self.X and same_steps)
         kept += ["proba", "predicted"] * (X is self.X and same_estimator)
         if X is self.X and y is self.y and same_estimator:
             kept += ["right", "quality", "score", "balanced"]

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from skcnn._engine.keras_internals import all_layers, copy_of_layer
+from skcnn._engine.keras_internals import all_layers, copy_of_layer, flat, laid_on
 from skcnn._lazy import LazySamples, blocks
 from skcnn._sklearn.internals import HasMethods, Interval, StrOptions
 from skcnn.exceptions import ScaleWarning, warn
@@ -79,18 +79,11 @@ class Backbone(Network):
 
     def features(self, x: Any) -> Any:
         """Add the layers from the input to the features, see the class."""
-        from keras import layers
-
         if self._reads_weights:
             self._check_values()
-        x = self._on(*self._base(x))
-        rank = len(x.shape) - 2
-        if rank <= 0:
-            return x
-        if self.pooling is None:
-            return layers.Flatten(data_format="channels_last")(x)
-        kind = {"avg": "GlobalAveragePooling", "max": "GlobalMaxPooling"}[self.pooling]
-        return getattr(layers, f"{kind}{rank}D")(data_format="channels_last")(x)
+        base, x = self._base(x)
+        self._freeze(base)
+        return flat(laid_on(base, x), self.pooling)
 
     def _base(self, x: Any) -> tuple[Any, Any]:
         """Return a new pretrained model, and the input as it takes it."""
@@ -113,8 +106,8 @@ class Backbone(Network):
             load_weights(base, self._weights_path)
         return base, x
 
-    def _on(self, base: Any, x: Any) -> Any:
-        """Add the layers of a model, one by one, and settle which are trained."""
+    def _freeze(self, base: Any) -> None:
+        """Settle which layers of the pretrained model are trained."""
         import keras
 
         n = len(base.layers) if self.trainable is True else int(self.trainable)
@@ -123,18 +116,6 @@ class Backbone(Network):
         if self.weights is not None or not self._is_application:
             for layer in all_layers(base):
                 layer.trainable = layer.trainable and not isinstance(layer, keras.layers.BatchNormalization)
-        if isinstance(base, keras.Sequential):
-            for layer in base.layers:
-                x = layer(x)
-            return x
-        laid: list[Any] = []
-
-        def lay(layer: Any, *arguments: Any, **settings: Any) -> Any:
-            laid.append(layer(*arguments, **settings))
-            return laid[-1]
-
-        keras.models.clone_model(base, input_tensors=x, clone_function=lambda layer: layer, call_function=lay)
-        return laid[-1]  # the output, which is laid last
 
     # What it is, and what it expects ------------------------------------------------------------------------------
 
@@ -160,9 +141,8 @@ class Backbone(Network):
                 f"weights={path!r} is no file (at {os.path.abspath(path)!r}); expected 'imagenet', None, or the path "
                 "of a file of weights without the classification layers, such as ..._no_top.h5."
             )
-        if self._is_application:
-            return
-        if isinstance(self.application, (str, os.PathLike)) and not os.path.isfile(self.application):
+        is_path = isinstance(self.application, (str, os.PathLike)) and not self._is_application
+        if is_path and not os.path.isfile(self.application):
             raise MissingFileError(
                 f"application={os.fspath(self.application)!r} is no file (at {os.path.abspath(self.application)!r}); "
                 "expected the name of a network in keras.applications, a keras.Model, or the path of a saved one."
@@ -193,7 +173,7 @@ class Backbone(Network):
         from skcnn._engine.structure import structure_of
 
         found = self.get_params(deep=False)
-        model = None if self._is_application else self._model()
+        model = self._model()
         if model is not None:
             found["application"] = structure_of(model), model.get_weights()
         if self._weights_path is not None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
+from skcnn._engine.keras_internals import flat
 from skcnn._sklearn.internals import StrOptions
 from skcnn.networks._convolutional import ConvolutionalNetwork
 
@@ -91,10 +92,7 @@ class Plain(ConvolutionalNetwork):
         pooling = self.pooling
         if pooling == "auto":
             pooling = "avg" if len(blocks) > 1 and max(x.shape[1:-1]) <= self.LAST else None
-        if pooling is None:
-            x = layers.Flatten(data_format="channels_last")(x)
-        else:
-            x = self._layer(x, {"avg": "GlobalAveragePooling", "max": "GlobalMaxPooling"}[pooling])(x)
+        x = flat(x, pooling)
         for units in self.dense_units:
             x = layers.Dense(int(units), activation=self.activation)(x)
         return x

@@ -7,7 +7,7 @@ from scipy.special import betainc
 from scipy.stats import binomtest, rankdata
 from sklearn.neighbors import NearestNeighbors
 
-from skcnn._fit.batches import sample_digests
+from skcnn._lazy import sample_digests
 from skcnn._statistics import ALPHA, Estimate, difference, proportion
 from skcnn.diagnosis._check import Check, Evidence, Finding, NotApplicable
 from skcnn.diagnosis._observations import Observations
