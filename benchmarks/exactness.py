@@ -113,7 +113,7 @@ def fits():
     lowering = keras.callbacks.LearningRateScheduler(lambda epoch: 0.003 * 0.5**epoch)
     yield (
         "callbacks",
-        CNNClassifier(custom, epochs=4, callbacks=[lowering], random_state=5, warmup_epochs=0).fit(
+        CNNClassifier(custom, epochs=4, callbacks=[lowering], random_state=5, schedule="constant").fit(
             X, y, X_val=X[:50], y_val=y[:50]
         ),
         X,

@@ -408,6 +408,20 @@ def test_to_keras_is_the_fitted_network(few_digits, tmp_path):
     np.testing.assert_allclose(in_units.to_keras().predict(X, verbose=0), in_units.predict(X), rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["scale", "units"])
+def test_to_keras_leaves_the_names_of_a_network_alone(few_digits, name):
+    X, y = few_digits
+
+    def network(input_shape, n_outputs):
+        layers = [keras.layers.Flatten(), keras.layers.Dense(4, name=name), keras.layers.Dense(n_outputs)]
+        return keras.Sequential([keras.Input(input_shape), *layers])
+
+    model = regressor(network=network, epochs=1, standardize="channel").fit(X, 100.0 + y)
+    whole = model.to_keras()
+    assert isinstance(whole.get_layer(name), keras.layers.Dense)
+    np.testing.assert_allclose(whole.predict(X, verbose=0)[:, 0], model.predict(X), rtol=1e-5)
+
+
 # Failures ---------------------------------------------------------------------------------------------------------
 
 

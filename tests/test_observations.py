@@ -141,6 +141,21 @@ def test_moved_takes_groups_as_a_whole(rng):
     assert given.both.moved < 4 < unknown.both.moved
 
 
+def test_samples_are_predicted_within_the_test_set_by_those_of_other_groups(rng):
+    group = np.tile(np.arange(60), 8)
+    X = rng.normal(size=(60, 8))[group] + 0.1 * rng.normal(size=(480, 8))
+    y = rng.integers(0, 2, 60)[group]  # what a subject's samples look like says nothing of its label
+    test = group >= 30
+    model = LogisticRegression().fit(X[~test], y[~test])
+    groups = {"groups_train": group[~test], "groups_test": group[test]}
+    within = [
+        Observations(model, X[~test], y[~test], X[test], y[test], **given).both.test_within.mean()
+        for given in ({}, groups)
+    ]
+    assert within[0] > 0.9
+    assert within[1] < 0.75
+
+
 def test_folds_of_the_simple_model_keep_groups_and_spread_classes(iris):
     X, _, y, _ = iris
     model = LogisticRegression(max_iter=1000).fit(X, y)
@@ -172,6 +187,13 @@ def test_refits_are_bounded_kept_and_never_touch_the_estimator(iris):
     assert set(few.test.predicted) <= {0, 1}
     assert seen.refitted(max_depth=3) is None  # no fit is left
     assert list(seen.refits.seconds) == ["max_depth=None"]
+
+
+def test_inputs_are_those_of_the_steps_that_were_fitted_again(iris):
+    X, X_test, y, y_test = iris
+    seen = Observations(LogisticRegression(max_iter=1000).fit(X, y), X, y, X_test, y_test, refits=1)
+    assert seen.train.inputs.std() > 1.5
+    np.testing.assert_allclose(seen.refitted(before=StandardScaler()).train.inputs.std(axis=0), 1)
 
 
 def test_a_refit_that_fails_is_no_refit(iris):

@@ -224,7 +224,8 @@ class Record:
                 params = clone(estimator).set_params(**one).get_params()
                 self._held.append({name: repr(params[name]) for name in one})
         ours = {name: repr(value) for name, value in estimator.get_params().items()}
-        return max(range(len(self._held)), key=lambda i: (self._held[i].items() <= ours.items()) * (1 + len(self._held[i])))
+        fitting = [i for i, held in enumerate(self._held) if held.items() <= ours.items()]
+        return max(fitting, key=lambda i: len(self._held[i]), default=0)
 
 
 class BoundedSearch(GridSearchCV):

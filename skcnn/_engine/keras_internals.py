@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from threading import get_ident
 from typing import Any
 
@@ -22,6 +23,7 @@ __all__ = [
     "final_activation",
     "flat",
     "forget_model",
+    "free_name",
     "function_options",
     "has_mask",
     "laid_on",
@@ -52,6 +54,12 @@ def operations_of(model: Any) -> list[Any]:
     """Return the operations of a model in order, with those of a model within it in its place."""
     inner = getattr(model, "operations", None) or getattr(model, "layers", None)
     return [operation for one in inner for operation in operations_of(one)] if inner else [model]
+
+
+def free_name(name: str, model: Any) -> str:
+    """Return a name for a layer that is added to a model: with a number, if it has one of that name."""
+    taken = {one.name for one in getattr(model, "operations", None) or model.layers}
+    return next(one for i in count() if (one := f"{name}_{i}" if i else name) not in taken)
 
 
 def calls_of(model: Any) -> list[Any] | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from skcnn._engine.blueprint import Topology, building, shares_weights
 from skcnn._engine.feature_store import features_for
-from skcnn._engine.keras_internals import copy_of_layer, laid_on
+from skcnn._engine.keras_internals import copy_of_layer, free_name, laid_on
 from skcnn._engine.loop import Progress
 from skcnn._engine.memory import Need
 from skcnn._engine.pool import pool
@@ -148,8 +148,8 @@ class Fitted:
         mean, scale = self.weights[-2:]
         inputs = keras.Input(self.topology.input_shape, dtype=self.topology.dtype)
         # Not keras.layers.Normalization, which raises scales below 1e-7 to 1e-7.
-        x = keras.layers.Rescaling(np.ones_like(mean), -mean, name="center")(inputs)
-        x = keras.layers.Rescaling(1 / scale, np.zeros_like(mean), name="scale")(x)
+        x = keras.layers.Rescaling(np.ones_like(mean), -mean, name=free_name("center", model))(inputs)
+        x = keras.layers.Rescaling(1 / scale, np.zeros_like(mean), name=free_name("scale", model))(x)
         return keras.Model(inputs, laid_on(model, x, self._plain_layer))
 
     def _plain_layer(self, layer: Any) -> Any:
@@ -161,10 +161,10 @@ class Fitted:
         _, keras = start_tensorflow()
         inputs, outputs = model.inputs[0], model.outputs[0]
         if self.target.logarithmic:
-            outputs = keras.layers.Activation("exponential", name="exponential")(outputs)
+            outputs = keras.layers.Activation("exponential", name=free_name("exponential", model))(outputs)
         scale, offset = self.target.output_units()
         offset = offset - self.shift
         if np.any(scale != 1) or np.any(offset):
             ones = np.ones(self.topology.n_outputs)
-            outputs = keras.layers.Rescaling(scale * ones, offset * ones, name="units")(outputs)
+            outputs = keras.layers.Rescaling(scale * ones, offset * ones, name=free_name("units", model))(outputs)
         return keras.Model(inputs, outputs)

@@ -1,12 +1,12 @@
 """`Network`, the base class of all networks."""
 
 from collections.abc import Sequence
-from itertools import count
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from skcnn._engine.keras_internals import free_name
 from skcnn._lazy import LazySamples
 from skcnn._sklearn.checks import KnownArguments
 from skcnn._sklearn.diagram import DiagramMixin
@@ -103,16 +103,11 @@ class Network(DiagramMixin, KnownArguments, BaseEstimator):
         inputs = keras.Input(tuple(input_shape), dtype=keras.config.dtype_policy().compute_dtype)
         with rates(spatial_dropout=spatial_dropout, stochastic_depth=stochastic_depth):
             x = self.features(inputs)
-        taken = {layer.name for layer in keras.Model(inputs, x).layers}
+        features = keras.Model(inputs, x)
         if dropout:
-            x = Dropout(dropout, name=_free("dropout", taken))(x)
-        return keras.Model(inputs, keras.layers.Dense(n_outputs, name=_free("logits", taken))(x))
+            x = Dropout(dropout, name=free_name("dropout", features))(x)
+        return keras.Model(inputs, keras.layers.Dense(n_outputs, name=free_name("logits", features))(x))
 
     def __call__(self, input_shape: Sequence[int], n_outputs: int) -> Any:
         """Return the network as a Keras model, see `build`."""
         return self.build(input_shape, n_outputs)
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """Return the name, with a number if a layer of a model that the network was given has it already."""
-    return next(one for i in count() if (one := f"{name}_{i}" if i else name) not in taken)
