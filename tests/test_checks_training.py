@@ -385,6 +385,18 @@ def test_receptive_field_and_dead_units(rng):
     note("dead_units", killed, X + 3, y)
 
 
+def test_dead_units_are_counted_in_models_within_models(rng):
+    import keras
+
+    layers = keras.layers
+    below = keras.initializers.Constant(-9)
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(8, "relu", bias_initializer=below)])
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(4, "relu"), inner, layers.Dense(2, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    X, y = rng.normal(size=(60, 4)).astype("float32"), np.arange(60) % 2
+    assert "In layer ReLU 2 100% of the units are 0" in found("dead_units", model, X, y).what
+
+
 # Imbalance and decisions ------------------------------------------------------------------------------------------
 
 
@@ -406,6 +418,16 @@ def test_a_rare_class_costs_what_another_threshold_gains(rare, data):
         silent(code, balanced, X, y, X_test, y_test)
     for code in ("class_shares", "recall_spread", "threshold", "majority_baseline"):
         silent(code, LogisticRegression().fit(data[0], data[2]), *(data[i] for i in (0, 2, 1, 3)))
+
+
+def test_the_rarest_class_is_one_that_has_samples(rare):
+    import keras
+
+    first = keras.layers.Dense(3, "softmax", kernel_initializer="zeros", bias_initializer="zeros")
+    model = keras.Sequential([keras.Input((10,)), first])  # with an output to spare
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    X, X_test, y, y_test = rare
+    assert found("class_shares", model, X, y, X_test, y_test).facts["rare"] == 1
 
 
 def test_threshold_of_scores_and_of_several_classes(rare):

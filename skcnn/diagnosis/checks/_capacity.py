@@ -1,5 +1,6 @@
 """Checks of capacity: what the network can see and express, units that do nothing, and what it learns by heart."""
 
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -92,8 +93,9 @@ class DeadUnits(Check):
         if not layers:
             raise NotApplicable("no layer has a ReLU")
         rows = seen.rng(10).permutation(seen.train.chosen)[: self.rows]
-        tensors, X = [layer.layer.output for layer in layers], seen.train.inputs[rows].astype("float32")
-        outputs = values_of(tensors, model, layers[0].owner, X)
+        X, outputs = seen.train.inputs[rows].astype("float32"), []
+        for owner, own in groupby(layers, key=lambda layer: layer.owner):
+            outputs += values_of([layer.layer.output for layer in own], model, owner, X)
         dead = {
             f"ReLU {number}": float((out.reshape(-1, out.shape[-1]) <= 0).all(axis=0).mean())
             for number, out in enumerate(outputs, 1)  # Keras' own names count on from model to model

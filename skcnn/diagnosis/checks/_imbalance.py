@@ -57,9 +57,10 @@ class ClassShares(Check):
         """Compare the recall of the rarest class with that on all other samples."""
         seen.need("classes")
         counts = seen.counts(seen.train.codes)
-        rarest, ratio = int(counts.argmin()), counts.max() / max(1, counts.min())
-        label, n = seen.classes[rarest], int(counts.sum())
-        text = f"Class {label} has {counts.min()} of {n} training samples, the largest class {ratio:.3g} times as many."
+        rarest = int(np.where(counts, counts, counts.max()).argmin())  # of those that have samples
+        label, n, few = seen.classes[rarest], int(counts.sum()), int(counts[rarest])
+        ratio = counts.max() / few
+        text = f"Class {label} has {few} of {n} training samples, the largest class {ratio:.3g} times as many."
         if ratio < self.threshold:
             return text
         seen.need("test")
