@@ -176,6 +176,11 @@ def test_tables_have_a_target_groups_and_numbers(table, delimiter, encoding):
     assert data.groups.tolist() == ["a", "b"]
 
 
+def test_digits_with_underscores_are_no_numbers(table):
+    for other in ("2", "x"):  # all read at once, or cell by cell
+        assert "not numbers: 'a' ('1_000' in line 2" in refused(table(f"a,y\n1_000,0\n{other},1\n"))
+
+
 @pytest.mark.parametrize(
     ("cells", "expected"), [("1 0 1", [1, 0, 1]), ("1.0 2.0 1.0", [1, 2, 1]), ("1.5 2 1", [1.5, 2, 1])]
 )
