@@ -14,7 +14,7 @@ counted. The score is accuracy (balanced, if the largest class has five times th
 accuracy of labels.
 
 A cause counts as named if one of its codes is among the causes found, and as named first if one is the first. Intervals
-are percentiles of a bootstrap over cells.
+are percentiles of a bootstrap over cells, those of clean fits over data sets.
 
 Data of packages that are not installed is left out (extra ``bench-data``). Finished cases are kept in the folder for
 temporary files: trained ones until the code changes that trains them, diagnoses until that of the diagnosis does.
@@ -49,10 +49,11 @@ LEAKS = {code for cause in CAUSES.values() if cause.leak for code in cause.codes
 
 
 def share(frame: pd.DataFrame, column: str) -> str:
-    """Return the share of cases with a 95% interval from a bootstrap over cells."""
+    """Return the share of cases with a 95% interval from a bootstrap over cells or, if all are clean, over data."""
     if not len(frame):
         return "none"
-    cells = frame.groupby(["cause", "data", "model"])[column].agg(["sum", "count"]).to_numpy(float)
+    by = ["data"] if (frame["bucket"] == "clean").all() else ["cause", "data", "model"]
+    cells = frame.groupby(by)[column].agg(["sum", "count"]).to_numpy(float)
     drawn = cells[np.random.default_rng(0).integers(0, len(cells), (2000, len(cells)))].sum(axis=1)
     low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
     return f"{frame[column].mean():.0%} [{low:.0%}, {high:.0%}] of {len(frame)}"

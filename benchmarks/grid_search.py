@@ -25,11 +25,11 @@ from typing import Any
 
 import peers
 from joblib import parallel_config
+from peers import FUSED
 from report import SINGLE_THREADED, do_part, in_own_process, markdown_table, parse_quick, publish
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 QUESTION = "How long does the same grid search take with skcnn and with its peers?"
-FUSED = {"module__channels_last": True, "optimizer__fused": True}
 CHEAP = {"steps_per_execution": 16, "jit_compile": False}
 COME = "as it comes"
 ROUNDS = {"digits": 3, "medium": 2, "large": 2}

@@ -14,11 +14,12 @@ from scipy.ndimage import zoom
 from sklearn.base import BaseEstimator
 from sklearn.datasets import load_digits, load_sample_images
 
-__all__ = ["PROBLEMS", "Problem", "digits", "keras_model", "keras_wrappers", "scikeras", "skcnn", "skorch"]
+__all__ = ["FUSED", "PROBLEMS", "Problem", "digits", "keras_model", "keras_wrappers", "scikeras", "skcnn", "skorch"]
 
 RATE = 0.001
 BATCH = 32
 L2, DROPOUT = (0.0, 0.001), (0.0, 0.3)
+FUSED = {"module__channels_last": True, "optimizer__fused": True}  # settings of skorch on processors
 
 
 @dataclass(frozen=True)

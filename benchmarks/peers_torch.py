@@ -1,8 +1,12 @@
-"""The network of `peers` in PyTorch, in a module that workers can import."""
+"""The network of `peers` and data sets of images in PyTorch, in a module that workers can import."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
 import torch
 
-__all__ = ["Network"]
+__all__ = ["Files", "Mapped", "Network"]
 
 
 class Network(torch.nn.Module):
@@ -22,3 +26,32 @@ class Network(torch.nn.Module):
 
     def forward(self, X: torch.Tensor) -> torch.Tensor:
         return self.layers(X.permute(0, 3, 1, 2))
+
+
+class Files(torch.utils.data.Dataset):
+    """Images in [0, 1] that are decoded whenever they are asked for."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray]:
+        from PIL import Image
+
+        with Image.open(self.paths[i]) as image:
+            return (np.asarray(image, np.float32) / 255,)
+
+
+class Mapped(torch.utils.data.Dataset):
+    """Images in [0, 1] from a memory map."""
+
+    def __init__(self, path: str) -> None:
+        self.images = np.load(path, mmap_mode="r")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray]:
+        return (self.images[i].astype(np.float32) / 255,)

@@ -8,13 +8,16 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
+from multiprocessing import active_children
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 __all__ = [
     *("ONE_THREAD", "SINGLE_THREADED", "do_part", "half_width", "in_own_process", "markdown_table", "parse_quick"),
-    "publish",
+    *("publish", "rise"),
 ]
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -83,6 +86,37 @@ def half_width(values: Any) -> float:
 
     n = len(values)
     return float(t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5)
+
+
+def held() -> int:
+    """Return bytes of resident memory that are not those of files, worker processes included (Linux)."""
+    told = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    own = sum(int(told[name].split()[0]) for name in ("RssAnon", "RssShmem"))
+    for process in active_children():  # what they share with this one is not counted twice
+        with suppress(OSError):  # it has ended
+            told = dict(
+                line.split(":") for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()[1:]
+            )
+            own += int(told["Private_Dirty"].split()[0])
+    return 1024 * own
+
+
+def rise(act: Callable[[], Any]) -> float:
+    """Return by how many MiB what is held rises while something is done, looked at every 5 ms."""
+    before, stop, highest = held(), Event(), [0]
+
+    def watch() -> None:
+        while not stop.wait(0.005):
+            highest.append(max(highest.pop(), held()))
+
+    thread = Thread(target=watch)
+    thread.start()
+    try:
+        act()
+    finally:
+        stop.set()
+        thread.join()
+    return (highest[0] - before) / 2**20
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -14,15 +14,12 @@ array in turns, with the file in the page cache; the models must be the same to 
 import argparse
 import statistics
 import time
-from collections.abc import Callable
-from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event, Thread
 from typing import Any
 
 import keras
 import numpy as np
-from report import do_part, in_own_process, markdown_table, publish
+from report import do_part, in_own_process, markdown_table, publish, rise
 from sklearn.model_selection import GridSearchCV
 
 import skcnn
@@ -35,30 +32,6 @@ LARGE = (128, 128, 3)
 SPEED_BYTES = 2**26
 # Small and medium networks, with the shape of their images.
 NETWORKS = {"8 filters, 28x28x1": ((28, 28, 1), (8,)), "32-64-128 filters, 32x32x3": ((32, 32, 3), (32, 64, 128))}
-
-
-def held() -> int:
-    """Return bytes of resident memory that are not those of files (Linux)."""
-    told = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
-    return 1024 * sum(int(told[name].split()[0]) for name in ("RssAnon", "RssShmem"))
-
-
-def rise(act: Callable[[], Any]) -> float:
-    """Return by how many MiB what is held rises while something is done."""
-    before, stop, highest = held(), Event(), [0]
-
-    def watch() -> None:
-        while not stop.wait(0.005):
-            highest.append(max(highest.pop(), held()))
-
-    thread = Thread(target=watch)
-    thread.start()
-    try:
-        act()
-    finally:
-        stop.set()
-        thread.join()
-    return (highest[0] - before) / 2**20
 
 
 def coarse(input_shape: tuple[int, ...], n_outputs: int) -> keras.Model:
