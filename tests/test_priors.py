@@ -421,7 +421,7 @@ def test_units_of_bytes_take_no_copy_in_floating_point(per, monkeypatch):
 
 @pytest.mark.parametrize("per", ["channel", "position"])
 def test_units_of_samples_far_from_zero_and_in_order(per):
-    spread = np.sort(np.random.default_rng(0).normal(size=(5000, 8, 10)), axis=0)  # the first block is not like the rest
+    spread = np.sort(np.random.default_rng(0).normal(size=(5000, 8, 10)), axis=0)  # blocks differ
     axes = (0, 1) if per == "channel" else 0
     mean, scale = skcnn._fit.samples.standard_units(1e9 + spread, np.arange(5000), None, per)
     np.testing.assert_allclose(scale, spread.std(axis=axes), rtol=1e-6)  # 1e9 itself has steps of 1e-7
