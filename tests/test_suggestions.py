@@ -31,7 +31,9 @@ def grid_for(model, X, y, *findings, **beside):
     seen = Observations(model.fit(X, y), X, y, fast=True, **beside)
     suggestion = suggest(seen, list(findings), 12)
     assert suggestion.n_candidates <= 12
-    assert suggestion.cost <= MOST_COST or suggestion.n_candidates == 1
+    epochs = model.get_params().get("epochs")
+    brevity = seen.components.auto_epochs(len(y)) / epochs if isinstance(epochs, int) else 0
+    assert suggestion.cost <= max(MOST_COST, 12 * brevity) or suggestion.n_candidates == 1
     if suggestion.estimator is not None:
         suggestion.estimator.set_params(**{name: values[0] for name, values in suggestion.param_grid.items()})
     return suggestion
@@ -102,6 +104,13 @@ def test_a_training_shorter_than_by_default_gets_the_default(images):
     assert grid_for(nearly, *images, finding("gap", ("regularise",))).param_grid["epochs"] == [90, "auto"]
     long = CNNClassifier(Plain((2,)), epochs=150, random_state=0)
     assert grid_for(long, *images, finding("loss_falling", ("longer",))).param_grid["epochs"] == [150, 600]
+
+
+def test_a_very_short_training_gets_more_epochs_beside_a_larger_network(images):
+    brief = CNNClassifier(Plain((2, 4)), epochs=1, random_state=0)
+    grid = grid_for(brief, *images, finding("underfit", ("larger",), params={"network__filters": (4, 8)})).param_grid
+    assert grid["network__filters"] == [(4, 8)]
+    assert "auto" in grid["epochs"]
 
 
 def test_where_classes_are_skewed_priors_are_searched_by_balanced_accuracy(images):

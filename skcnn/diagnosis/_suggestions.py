@@ -308,7 +308,7 @@ BESIDE = ("longer", "standardize", "rates")
 
 # Scores that see what a finding is about; accuracy hardly does.
 SCORES = {"class_shares", "majority_collapse", "majority_baseline", "recall_spread", "metric_unfit", "threshold"}
-MOST_COST = 40.0  # of a grid, in present fits
+MOST_COST = 40.0  # of a grid, in present fits; or as many as it may have candidates, in fits of default length
 
 
 def suggest(seen: Observations, findings: list[Finding], max_candidates: int) -> Suggestion:
@@ -386,6 +386,8 @@ def _beside(seen: Observations, finding: Finding, prefix: str) -> Grid:
 def _add(suggestion: Suggestion, wishes: Grid, prefix: str, code: str, max_candidates: int, seen: Observations) -> None:
     """Add parameters to the grid as far as there is room, in candidates and in cost."""
     grid, usual = suggestion.param_grid, seen.components.auto_epochs(len(seen.train.y))
+    epochs = seen.components.params.get("epochs")
+    most = max(MOST_COST, max_candidates * usual / epochs) if is_number(epochs) else MOST_COST
     for name, values in wishes.items():
         if name in grid:
             if code not in suggestion.reasons[name]:
@@ -394,7 +396,7 @@ def _add(suggestion: Suggestion, wishes: Grid, prefix: str, code: str, max_candi
         present = seen.components.params.get(name.removeprefix(prefix))
         costs = [_relative_cost(name, usual if isinstance(value, str) else value, present) for value in values]
         room = max(1, max_candidates // suggestion.n_candidates)
-        while room > 1 and suggestion.cost * sum(costs[:room]) > MOST_COST:
+        while room > 1 and suggestion.cost * sum(costs[:room]) > most:
             room -= 1
         if room == 1 < len(values) and _is_first(values, present):
             continue
