@@ -78,7 +78,7 @@ def convert(estimator: Any) -> ConvertedClassifier | ConvertedRegressor:
     >>> converted.learning_rate, converted.batch_size
     (0.001, 32)
     >>> X, y = load_iris(return_X_y=True)
-    >>> converted.set_params(epochs=50, learning_rate=0.01).fit(X, y).score(X, y) > 0.9
+    >>> converted.set_params(epochs=50, learning_rate=0.01, random_state=0).fit(X, y).score(X, y) > 0.9
     True
     """
     if not isinstance(estimator, (*_CLASSIFIERS, *_REGRESSORS)):
