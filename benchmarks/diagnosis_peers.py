@@ -3,12 +3,13 @@
     python benchmarks/diagnosis_peers.py --set          # the half that thresholds are set on; prints only
     python benchmarks/diagnosis_peers.py                # the half that judges; writes its section of RESULTS.md
 
-Both are read generously: a report names a cause if any of the codes in ``MEANS`` is one of the cause's. Datalab is
-asked of the training samples (with a forest's predictions out of fold), of the test samples (with the model's), and of
-both together; an issue of single samples counts where at least 5% of them have it, one of the whole set where there is
-any. skore fits a clone and reports issues, and tips that say that something is wrong; its slow checks, which refit on
-each column, are asked of estimators of scikit-learn with up to 100 columns. What a peer cannot take names nothing and
-accuses nobody; how often is in the table. Requires ``pip install "cleanlab[datalab]" skore``.
+Both are read generously: a report names a cause if any of the codes in ``MEANS`` is one of the cause's. Whatever they
+report of a clean fit accuses it. Datalab is asked of the training samples (with a forest's predictions out of fold), of
+the test samples (with the model's), and of both together; an issue of single samples counts where at least 5% of them
+have it, one of the whole set where there is any. skore fits a clone and reports issues, and tips that say that
+something is wrong; its slow checks, which refit on each column, are asked of estimators of scikit-learn with up to 100
+columns. What a peer cannot take names nothing and accuses nobody; how often is in the table. Requires
+``pip install "cleanlab[datalab]" skore``.
 
 deepchecks is left out: it needs a scikit-learn older than any that skcnn runs with.
 """

@@ -94,10 +94,8 @@ def held() -> int:
     own = sum(int(told[name].split()[0]) for name in ("RssAnon", "RssShmem"))
     for process in active_children():  # what they share with this one is not counted twice
         with suppress(OSError):  # it has ended
-            told = dict(
-                line.split(":") for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()[1:]
-            )
-            own += int(told["Private_Dirty"].split()[0])
+            lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+            own += next(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty"))
     return 1024 * own
 
 
